@@ -1,0 +1,1 @@
+"""Meta-learning and meta-reinforcement-learning on one core."""
