@@ -1,0 +1,84 @@
+"""Half-cheetah tasks: run at a target velocity, or forward or backward. Episodes never terminate.
+
+`HalfCheetahVel`, `HalfCheetahDir`: Gymnasium's HalfCheetah-v5 physics (dt 0.05 s) and the reward of ProMP
+(half_cheetah_rand_vel.py, half_cheetah_rand_direc.py), PEARL and VariBAD.
+`HalfCheetahVel2017`, `HalfCheetahDir2017`: the MAML paper's own (dt 0.01 s; cbfinn/maml_rl, half_cheetah_env_rand.py,
+half_cheetah_env_rand_direc.py). Returns of the two never compare.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+from metarl.envs.goals import Direction, MotionGoals, TargetVelocity
+from metarl.envs.physics import CentreOfMass, MujocoWorld
+from metarl.envs.world import Step
+
+CONTROL_COST = 0.05  # a unit of squared action
+
+
+class HalfCheetah(MujocoWorld):
+    """Observations 17: qpos without x, qvel. Velocity (m/s): difference of x over the action."""
+
+    goals: ClassVar[MotionGoals]
+    xml = "half_cheetah.xml"
+    observation_size = 17
+
+    def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
+        before = self.qpos[:, :1].copy()
+        diverged = self.simulate(actions, alive)
+        return self.judge(actions, diverged, self.qpos[:, :1], (self.qpos[:, :1] - before) / self.dt)
+
+    def judge(self, actions: np.ndarray, diverged: np.ndarray, position: np.ndarray, velocity: np.ndarray) -> Step:
+        """Reward of actions [N, 6] that led to position [N, 1] (m) and velocity [N, 1] (m/s)."""
+        goal = self.goals.score(self.tasks, position, velocity)
+        control = -CONTROL_COST * np.square(actions, dtype=np.float64).sum(axis=1)
+        parts = {
+            "reward_goal": goal,
+            "reward_ctrl": control,
+            "x_position": position[:, 0].copy(),
+            "x_velocity": velocity[:, 0].copy(),
+        }
+        return Step(goal + control, np.zeros(self.num_envs, bool), diverged, parts)
+
+    def write(self, out: np.ndarray) -> None:
+        out[:, :8] = self.qpos[:, 1:]
+        out[:, 8:17] = self.qvel
+
+
+class HalfCheetah2017(CentreOfMass, HalfCheetah):
+    """Observations 20: also the centre of mass (its x leaks in, as in the paper's code). Velocity: of that centre."""
+
+    observation_size = 20
+
+    def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
+        actions = np.clip(actions, -1.0, 1.0)
+        diverged = self.simulate(actions, alive)
+        return self.judge(actions, diverged, self.com[:, :1], self.com_velocity[:, :1])
+
+    def write(self, out: np.ndarray) -> None:
+        super().write(out)
+        out[:, 17:] = self.com
+
+
+class HalfCheetahVel(HalfCheetah):
+    """Run at g ~ U[0, 3] m/s: r = −|v − g| − 0.05·Σa²."""
+
+    goals = TargetVelocity(0.0, 3.0)
+
+
+class HalfCheetahDir(HalfCheetah):
+    """Run in direction d ∈ {−1, +1}: r = d·v − 0.05·Σa²."""
+
+    goals = Direction()
+
+
+class HalfCheetahVel2017(HalfCheetah2017):
+    """Run at g ~ U[0, 2] m/s: r = −|v − g| − 0.05·Σa²."""
+
+    goals = TargetVelocity(0.0, 2.0)
+
+
+class HalfCheetahDir2017(HalfCheetah2017):
+    """Run in direction d ∈ {−1, +1}: r = d·v − 0.05·Σa²."""
+
+    goals = Direction()

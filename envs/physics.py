@@ -1,0 +1,156 @@
+"""MuJoCo worlds: all sub-environments in one native `mujoco.batch.Batch`, models from Gymnasium's own files.
+
+The recipe and its traps were measured: one Batch call an action, island solving off (bit-identical, 5 % faster), no
+Python loop over sub-environments. Trajectories equal Gymnasium's v5 environments at any thread count.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gymnasium
+import mujoco
+import numpy as np
+from gymnasium.spaces import Box
+from metarl.envs.world import World
+from mujoco.batch import Batch
+
+ASSETS = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
+DIVERGED = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADCTRL) + 1)
+
+
+class MujocoWorld(World):
+    """A World of MuJoCo simulations; qpos [N, nq], qvel [N, nv] and ctrl [N, nu] are live float64 views.
+
+    Subclasses name the XML file, the substeps an action and the observation's size, and may edit the model.
+    """
+
+    xml: ClassVar[str]
+    frame_skip: ClassVar[int] = 5
+    observation_size: ClassVar[int]
+    stage: ClassVar[mujoco.mjtStage] = mujoco.mjtStage.mjSTAGE_NONE  # what is computed anew after the last substep
+    render_modes = ("human", "rgb_array")
+
+    def __init__(self, num_envs: int, *, threads: int = 0) -> None:
+        super().__init__(num_envs, threads=threads)
+        model = self.model()
+        self.batch = Batch(model, num_envs, self.threads)
+        self.qpos, self.qvel, self.ctrl = self.batch.qpos, self.batch.qvel, self.batch.ctrl
+        self._warnings = self.batch.warning[:, DIVERGED, 1]  # [N, 4] counts of bad qpos, qvel, qacc, ctrl
+        self.init_qpos, self.init_qvel = self.start(model)
+        self.dt = model.opt.timestep * self.frame_skip
+        self.observation_space = Box(-np.inf, np.inf, (self.observation_size,), np.float64)
+        self.action_space = Box(-1.0, 1.0, (model.nu,), np.float32)
+        self._renderer: Any = None
+
+    @classmethod
+    def model(cls) -> mujoco.MjModel:
+        """The compiled model."""
+        spec = mujoco.MjSpec.from_file(str(ASSETS / cls.xml))
+        cls.edit(spec)
+        with warnings.catch_warnings(), quiet():
+            warnings.filterwarnings("ignore", message=".*settotalmass")  # Gymnasium's half_cheetah.xml uses it
+            model = spec.compile()
+        model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_ISLAND)
+        return model
+
+    @classmethod
+    def edit(cls, spec: mujoco.MjSpec) -> None:
+        """Change the model before it is compiled."""
+
+    @classmethod
+    def start(cls, model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
+        """Mean initial state: qpos [nq], qvel [nv]."""
+        return model.qpos0.copy(), np.zeros(model.nv)
+
+    def initial(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """qpos [n, nq] ± U(0.1) and qvel [n, nv] + N(0, 0.1²), drawn in the order of Gymnasium's v5 environments."""
+        qpos = self.init_qpos + rng.uniform(-0.1, 0.1, (n, len(self.init_qpos)))
+        qvel = self.init_qvel + 0.1 * rng.standard_normal((n, len(self.init_qvel)))
+        return qpos, qvel
+
+    def place(self, ids: Any, *state: np.ndarray) -> None:
+        """Put the sub-environments ids at state = qpos [n, nq], qvel [n, nv], everything else as after a reset."""
+        qpos, qvel = state
+        self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        rows = slice(None) if ids is None else ids
+        self.qpos[rows], self.qvel[rows] = qpos, qvel
+        with quiet():
+            self.batch.forward(ids)
+
+    def simulate(self, controls: np.ndarray, alive: np.ndarray | None) -> np.ndarray:
+        """Apply controls [N, nu] for one action (MuJoCo clamps them to ±1); returns which diverged, [N] bool."""
+        self.ctrl[:] = controls
+        with quiet():
+            self.batch.step(alive, nstep=self.frame_skip, stage=self.stage)
+        return self._warnings.any(axis=1)
+
+    def render(self, index: int, mode: str, *, width: int = 480, height: int = 480) -> np.ndarray | None:
+        """Draw sub-environment index with Gymnasium's renderer; needs OpenGL (MUJOCO_GL=egl, osmesa or glfw)."""
+        from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer  # needs a display library only when used
+
+        if self._renderer is None:
+            model = self.batch.get_model(index)
+            model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
+            model.vis.global_.offheight = max(model.vis.global_.offheight, height)
+            data = mujoco.MjData(model)
+            self._renderer = MujocoRenderer(model, data, None, width, height, camera_name="track")
+        self.batch.get_data(index, self._renderer.data)
+        mujoco.mj_forward(self._renderer.model, self._renderer.data)
+        return self._renderer.render(mode)
+
+    def close(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+
+class CentreOfMass(MujocoWorld):
+    """The MAML paper's physics: one substep an action, velocity of the whole body's centre of mass after it.
+
+    Facts from rllab as cbfinn/maml_rl uses it (rllab/envs/mujoco/mujoco_env.py, normalized_env.py): actions are clipped
+    before anything sees them; after the step everything is computed anew; initial noise N(0, 0.01²) and N(0, 0.1²).
+    """
+
+    frame_skip = 1
+    stage = mujoco.mjtStage.mjSTAGE_VEL
+
+    def __init__(self, num_envs: int, *, threads: int = 0) -> None:
+        super().__init__(num_envs, threads=threads)
+        self.com = self.batch.sensor("com").data  # [N, 3] m, a live view
+        self.com_velocity = self.batch.sensor("com_velocity").data  # [N, 3] m/s, a live view
+
+    @classmethod
+    def edit(cls, spec: mujoco.MjSpec) -> None:
+        for name, kind in (("com", "SUBTREECOM"), ("com_velocity", "SUBTREELINVEL")):
+            spec.add_sensor(
+                name=name,
+                type=getattr(mujoco.mjtSensor, f"mjSENS_{kind}"),
+                objtype=mujoco.mjtObj.mjOBJ_BODY,
+                objname="torso",
+            )
+
+    def initial(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """qpos [n, nq] + N(0, 0.01²) and qvel [n, nv] + N(0, 0.1²) on every coordinate."""
+        qpos = self.init_qpos + 0.01 * rng.standard_normal((n, len(self.init_qpos)))
+        qvel = self.init_qvel + 0.1 * rng.standard_normal((n, len(self.init_qvel)))
+        return qpos, qvel
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep MuJoCo from printing warnings and writing MUJOCO_LOG.TXT; a handler the user has set stays in charge."""
+    if mujoco.get_mju_user_warning() is not None:
+        yield
+        return
+    mujoco.set_mju_user_warning(_ignore)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(None)
+
+
+def _ignore(message: str) -> None:
+    """Diverged simulations are reported in `Step.diverged` instead."""
