@@ -1,24 +1,62 @@
-"""Environments of meta-reinforcement learning, usable alone with Gymnasium and Stable-Baselines3."""
+"""Environments of meta-reinforcement learning, usable alone with Gymnasium and Stable-Baselines3.
+
+Importing this package registers every id of `ids()` with Gymnasium: `gymnasium.make(id)` gives a `TaskEnv`,
+`gymnasium.make_vec(id, num_envs=n)` a `TaskVectorEnv`, and `make_world(id, n)` the `World` beneath both.
+Plain names have Gymnasium's v5 physics; "-MAML2017" names are the MAML paper's own. Their returns never compare.
+"""
 
 import difflib
 
-from metarl.envs import half_cheetah
+import gymnasium
+from metarl.envs import ant, half_cheetah, point
+from metarl.envs.single import TaskEnv
+from metarl.envs.vector import TaskVectorEnv
 from metarl.envs.world import Step, World
 
-WORLDS: dict[str, type[World]] = {
+WORLDS: dict[str, type[World]] = {  # id → class; the horizon is the class's default_horizon
     "metarl/HalfCheetahVel-v0": half_cheetah.HalfCheetahVel,
     "metarl/HalfCheetahDir-v0": half_cheetah.HalfCheetahDir,
+    "metarl/AntVel-v0": ant.AntVel,
+    "metarl/AntDir-v0": ant.AntDir,
+    "metarl/AntDir2D-v0": ant.AntDir2D,
+    "metarl/AntGoal-v0": ant.AntGoal,
+    "metarl/PointNav-v0": point.PointNav,
     "metarl/HalfCheetahVel-MAML2017-v0": half_cheetah.HalfCheetahVel2017,
     "metarl/HalfCheetahDir-MAML2017-v0": half_cheetah.HalfCheetahDir2017,
+    "metarl/AntVel-MAML2017-v0": ant.AntVel2017,
+    "metarl/AntDir-MAML2017-v0": ant.AntDir2017,
+    "metarl/AntGoal-MAML2017-v0": ant.AntGoal2017,
+    "metarl/PointNav-MAML2017-v0": point.PointNav2017,
 }
 
 
+def register(id: str, world: type[World]) -> None:
+    """Give world a name: a single and a vector form in Gymnasium and a place in `make_world` and `ids`."""
+    WORLDS[id] = world
+    gymnasium.register(
+        id,
+        entry_point="metarl.envs.single:TaskEnv",
+        vector_entry_point="metarl.envs.vector:TaskVectorEnv",
+        max_episode_steps=world.default_horizon,
+        kwargs={"world": world},
+    )
+
+
+def ids() -> list[str]:
+    """All environment ids, in the order of registration."""
+    return list(WORLDS)
+
+
 def make_world(id: str, num_envs: int, *, threads: int = 0) -> World:
-    """num_envs copies of the environment id, stepped together; see `World`."""
+    """num_envs copies of the environment id, stepped together; ValueError for an unknown id."""
     if id not in WORLDS:
-        near = difflib.get_close_matches(id, WORLDS, n=3, cutoff=0.3)
-        raise ValueError(f"unknown environment {id!r}; did you mean {' or '.join(near)}? `metarl list` shows all")
+        near = difflib.get_close_matches(id, WORLDS, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ValueError(f"unknown environment {id!r}: {hint}`metarl list` shows all")
     return WORLDS[id](num_envs, threads=threads)
 
 
-__all__ = ["WORLDS", "Step", "World", "make_world"]
+for _id, _world in WORLDS.items():
+    register(_id, _world)
+
+__all__ = ["WORLDS", "Step", "TaskEnv", "TaskVectorEnv", "World", "ids", "make_world", "register"]

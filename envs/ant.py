@@ -1,0 +1,183 @@
+"""Ant tasks: a target velocity, forward or backward, any heading, a point to reach.
+
+`AntVel`, `AntDir`, `AntDir2D`, `AntGoal`: Gymnasium's Ant-v5 physics (dt 0.05 s). Observations leave out contact
+forces and rewards the contact cost, as PEARL does: Gymnasium reads them from left-overs of the integrator.
+`AntVel2017`, `AntDir2017`, `AntGoal2017`: the MAML paper's own (dt 0.02 s; cbfinn/maml_rl, ant_env_rand.py,
+ant_env_rand_direc.py, ant_env_rand_goal.py). Returns of the two never compare.
+"""
+
+from typing import ClassVar
+
+import mujoco
+import numpy as np
+from metarl.envs.goals import Direction, Disc, Heading, MotionGoals, Square, TargetVelocity
+from metarl.envs.physics import CentreOfMass, MujocoWorld
+from metarl.envs.world import Step
+
+TORSO = 1  # body index; 0 is the world
+
+
+class Ant(MujocoWorld):
+    """Observations 27: qpos without x and y, qvel. Position and velocity: of the torso.
+
+    As in Gymnasium's Ant-v5 the torso's position is the one before the last substep (MuJoCo's `xpos` is that old), and
+    velocity is its difference over the action.
+    """
+
+    goals: ClassVar[MotionGoals]
+    xml = "ant.xml"
+    observation_size = 27
+    bonus: ClassVar[float]  # reward for every step
+    control_cost: ClassVar[float]  # a unit of squared action
+    healthy_z: ClassVar[tuple[float, float] | None] = (0.2, 1.0)  # height of the torso (m); outside it terminates
+
+    def __init__(self, num_envs: int, *, threads: int = 0) -> None:
+        super().__init__(num_envs, threads=threads)
+        self._torso = self.batch.xpos[:, TORSO, :2]  # [N, 2] m, a live view
+
+    def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
+        before = self._torso.copy()
+        diverged = self.simulate(actions, alive)
+        return self.judge(actions, diverged, self._torso, (self._torso - before) / self.dt)
+
+    def judge(self, actions: np.ndarray, diverged: np.ndarray, position: np.ndarray, velocity: np.ndarray) -> Step:
+        """Reward of actions [N, 8] that led to position [N, 2] (m) and velocity [N, 2] (m/s)."""
+        parts = {
+            "reward_goal": self.goals.score(self.tasks, position, velocity),
+            "reward_ctrl": -self.control_cost * np.square(actions, dtype=np.float64).sum(axis=1),
+            "reward_survive": np.full(self.num_envs, self.bonus),
+            **self.contact_parts(),
+        }
+        reward = np.sum(list(parts.values()), axis=0)
+        parts |= {
+            "x_position": position[:, 0].copy(),
+            "y_position": position[:, 1].copy(),
+            "x_velocity": velocity[:, 0].copy(),
+            "y_velocity": velocity[:, 1].copy(),
+        }
+        return Step(reward, self.fallen(), diverged, parts)
+
+    def contact_parts(self) -> dict[str, np.ndarray]:
+        """The reward's part that depends on contact forces, if there is one."""
+        return {}
+
+    def fallen(self) -> np.ndarray:
+        """Which ants have left the healthy range of heights, [N] bool."""
+        if self.healthy_z is None:
+            return np.zeros(self.num_envs, bool)
+        low, high = self.healthy_z
+        z = self.qpos[:, 2]
+        return ~((z >= low) & (z <= high))
+
+    def write(self, out: np.ndarray) -> None:
+        out[:, :13] = self.qpos[:, 2:]
+        out[:, 13:27] = self.qvel
+
+
+class Ant2017(CentreOfMass, Ant):
+    """Observations 125: qpos, qvel, contact forces clipped to ±1, orientation matrix of the torso, centre of mass.
+
+    Starts crouched, at the `init_qpos` of the model file, as rllab does. Timestep 0.02 s and contact parameters are
+    rllab's (vendor/mujoco_models/ant.xml); Gymnasium's file dropped them. Position and velocity: of the centre of mass.
+    """
+
+    observation_size = 125
+    stage = mujoco.mjtStage.mjSTAGE_ACC  # contact forces are wanted too
+    bonus = 0.05
+    control_cost = 0.005
+    contact_cost: ClassVar[float] = 0.0005  # a unit of squared clipped contact force
+
+    def __init__(self, num_envs: int, *, threads: int = 0) -> None:
+        super().__init__(num_envs, threads=threads)
+        self._cfrc = self.batch.cfrc_ext.reshape(num_envs, -1)  # [N, 14 bodies × 6], a live view
+        self._xmat = self.batch.xmat[:, TORSO]  # [N, 9], a live view
+
+    @classmethod
+    def edit(cls, spec: mujoco.MjSpec) -> None:
+        super().edit(spec)
+        spec.option.timestep = 0.02
+        for geom in spec.geoms:
+            geom.solref[:] = (0.02, 1.0)
+            geom.solimp[:3] = (0.8, 0.8, 0.01)
+        # MuJoCo computes cfrc_ext only for a model with a force sensor; this one has no other use.
+        spec.body("torso").add_site(name="contact")
+        spec.add_sensor(
+            name="contact",
+            type=mujoco.mjtSensor.mjSENS_FORCE,
+            objtype=mujoco.mjtObj.mjOBJ_SITE,
+            objname="contact",
+        )
+
+    @classmethod
+    def start(cls, model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
+        return model.numeric("init_qpos").data.copy(), np.zeros(model.nv)
+
+    def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
+        actions = np.clip(actions, -1.0, 1.0)
+        diverged = self.simulate(actions, alive)
+        return self.judge(actions, diverged, self.com[:, :2], self.com_velocity[:, :2])
+
+    def contact_parts(self) -> dict[str, np.ndarray]:
+        forces = np.clip(self._cfrc, -1.0, 1.0)
+        return {"reward_contact": -self.contact_cost * np.einsum("nf,nf->n", forces, forces)}
+
+    def write(self, out: np.ndarray) -> None:
+        out[:, :15] = self.qpos
+        out[:, 15:29] = self.qvel
+        np.clip(self._cfrc, -1.0, 1.0, out=out[:, 29:113], casting="same_kind")
+        out[:, 113:122] = self._xmat
+        out[:, 122:] = self.com
+
+
+class AntVel(Ant):
+    """Run at g ~ U[0, 3] m/s: r = 1 − |v − g| + 0.05 − 0.005·Σa² (tristandeleu/pytorch-maml-rl, CAVIA)."""
+
+    goals = TargetVelocity(0.0, 3.0)
+    bonus = 1.0 + 0.05
+    control_cost = 0.005
+
+
+class AntDir(Ant):
+    """Run in direction d ∈ {−1, +1}: r = d·v + 1 − 0.5·Σa² (ProMP, ant_rand_direc.py); terminates if z ∉ [0, 1]."""
+
+    goals = Direction()
+    bonus = 1.0
+    control_cost = 0.5
+    healthy_z = (0.0, 1.0)
+
+
+class AntDir2D(Ant):
+    """Run along an angle ~ U[0, 2π): r = velocity along it + 1 − 0.5·Σa² (PEARL, katerakelly/oyster)."""
+
+    goals = Heading()
+    bonus = 1.0
+    control_cost = 0.5
+
+
+class AntGoal(Ant):
+    """Reach a point on the disc of radius 3 m: r = −L1 distance − 0.1·Σa²; never terminates (katerakelly/oyster)."""
+
+    goals = Disc(3.0)
+    bonus = 0.0
+    control_cost = 0.1
+    healthy_z = None
+
+
+class AntVel2017(Ant2017):
+    """Run at g ~ U[0, 3] m/s: r = 1 − |v − g| + 0.05 − 0.005·Σa² − 0.0005·Σ contact²."""
+
+    goals = TargetVelocity(0.0, 3.0)
+    bonus = 1.0 + 0.05
+
+
+class AntDir2017(Ant2017):
+    """Run in direction d ∈ {−1, +1}: r = d·v + 0.05 − 0.005·Σa² − 0.0005·Σ contact²."""
+
+    goals = Direction()
+
+
+class AntGoal2017(Ant2017):
+    """Reach a point of [−3, 3]² m: r = 4 − L1 distance + 0.05 − 0.005·Σa² − 0.0005·Σ contact²."""
+
+    goals = Square(3.0)
+    bonus = 4.0 + 0.05

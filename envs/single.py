@@ -1,0 +1,102 @@
+"""TaskEnv: a World of one sub-environment as a Gymnasium environment."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.utils import EzPickle
+from metarl.envs.world import World
+from numpy.typing import ArrayLike
+
+
+class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
+    """One environment whose task is drawn anew, from `np_random`, at every reset unless it is fixed.
+
+    Fix it for good with `task` here or with `set_task`, or for one episode with `reset(options={"task": …})`.
+    `info` holds "task" [task] and, after a step, "diverged", the reward's parts and what was measured (m, m/s).
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 20}  # noqa: RUF012
+
+    def __init__(
+        self,
+        world: type[World],
+        task: ArrayLike | None = None,
+        *,
+        render_mode: str | None = None,
+        width: int = 480,
+        height: int = 480,
+    ) -> None:
+        """Wrap one sub-environment of world; frames of "rgb_array" are [height, width, 3] uint8."""
+        EzPickle.__init__(self, world, task, render_mode=render_mode, width=width, height=height)
+        self.world = world(1, threads=1)
+        self.metadata = {"render_modes": list(world.render_modes), "render_fps": round(1.0 / self.world.dt)}
+        self.render_mode = check_render_mode(self.world.name, render_mode, self.metadata["render_modes"])
+        self.observation_space = self.world.observation_space
+        self.action_space = self.world.action_space
+        self.task_space = self.world.task_space
+        self._size = {"width": width, "height": height}
+        self._fixed = False
+        self.set_task(task)
+
+    @property
+    def task(self) -> np.ndarray:
+        """The current task, [task]; NaN before the first reset unless it was fixed."""
+        return self.world.tasks[0].copy()
+
+    def set_task(self, task: ArrayLike | None) -> None:
+        """Ask for this task from now on, over all resets; None: draw one at every reset again."""
+        if task is not None:
+            self.world.set_tasks(task)
+        self._fixed = task is not None
+        self._kept = self.task
+
+    def sample_tasks(self, n: int, rng: np.random.Generator | None = None) -> np.ndarray:
+        """n tasks drawn with rng (default: `np_random`), [n, task]."""
+        return self.world.sample_tasks(n, self.np_random if rng is None else rng)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode; options {"task": …} sets the task of this episode only. Draws the state, then the task."""
+        super().reset(seed=seed)
+        task = task_option(self.world.name, options)
+        if task is not None or self._fixed:
+            self.world.set_tasks(self._kept if task is None else task)
+        self.world.reset(self.np_random)
+        if task is None and not self._fixed:
+            self.world.set_tasks(self.world.sample_tasks(1, self.np_random))
+        if self.render_mode == "human":
+            self.render()
+        return self.world.observe()[0], {"task": self.task}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Take action [act]; never truncates (`gymnasium.make` adds the time limit)."""
+        step = self.world.step(np.asarray(action)[None])
+        info = {"task": self.task, "diverged": bool(step.diverged[0])}
+        info |= {name: float(values[0]) for name, values in step.parts.items()}
+        if self.render_mode == "human":
+            self.render()
+        return self.world.observe()[0], float(step.reward[0]), bool(step.terminated[0]), False, info
+
+    def render(self) -> np.ndarray | None:
+        """A frame [height, width, 3] uint8, or None when shown on the screen."""
+        return None if self.render_mode is None else self.world.render(0, self.render_mode, **self._size)
+
+    def close(self) -> None:
+        self.world.close()
+
+
+def check_render_mode(name: str, mode: str | None, modes: list[str]) -> str | None:
+    """Return mode; ValueError if the environment cannot be rendered so."""
+    if mode is not None and mode not in modes:
+        raise ValueError(f"{name}: render_mode {mode!r} is not available; choose from {modes}")
+    return mode
+
+
+def task_option(name: str, options: dict[str, Any] | None) -> Any:
+    """The task in the options of a reset, or None; ValueError for options that mean nothing here."""
+    unknown = set(options or {}) - {"task"}
+    if unknown:
+        raise ValueError(f"{name}: reset does not know the options {sorted(unknown)}; it takes 'task'")
+    return (options or {}).get("task")

@@ -1,0 +1,179 @@
+"""TaskVectorEnv: a World as a Gymnasium vector environment."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.utils.seeding import np_random
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+from metarl.envs.single import check_render_mode, task_option
+from metarl.envs.world import World
+from numpy.typing import ArrayLike
+
+
+class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """num_envs sub-environments stepped natively together; equal to as many `TaskEnv` with the same seeds.
+
+    Every sub-environment has its own generator and draws its own task at every reset, also at automatic ones, unless
+    tasks are fixed: for good with `task` or `set_tasks`, for one episode with `reset(options={"task": …})`. A finished
+    sub-environment is reset by the next step (Gymnasium's default, NEXT_STEP), which ignores its action.
+    """
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012  (Gymnasium's declaration)
+
+    def __init__(
+        self,
+        world: type[World],
+        num_envs: int = 1,
+        *,
+        max_episode_steps: int | None = None,
+        task: ArrayLike | None = None,
+        render_mode: str | None = None,
+        width: int = 480,
+        height: int = 480,
+        threads: int = 0,
+    ) -> None:
+        """Wrap num_envs sub-environments of world; episodes are truncated after max_episode_steps actions.
+
+        task: fixed tasks [N, task], or one for all [task]. threads: see `World`.
+        """
+        self.world = world(num_envs, threads=threads)
+        self.num_envs = num_envs
+        modes = [mode for mode in world.render_modes if mode != "human"]
+        self.metadata = {
+            "autoreset_mode": AutoresetMode.NEXT_STEP,
+            "render_modes": modes,
+            "render_fps": round(1.0 / self.world.dt),
+        }
+        self.render_mode = check_render_mode(self.world.name, render_mode, modes)
+        self.single_observation_space = self.world.observation_space
+        self.single_action_space = self.world.action_space
+        self.observation_space = batch_space(self.world.observation_space, num_envs)
+        self.action_space = batch_space(self.world.action_space, num_envs)
+        self.task_space = self.world.task_space
+        self._size = {"width": width, "height": height}
+        self._limit = np.inf if max_episode_steps is None else max_episode_steps
+        self._steps = np.zeros(num_envs, np.int64)
+        self._finished = np.zeros(num_envs, bool)
+        self._generators: list[np.random.Generator | None] = [None] * num_envs
+        self._seeds = [-1] * num_envs
+        self._fixed = False
+        self.set_tasks(task)
+
+    @property
+    def tasks(self) -> np.ndarray:
+        """The current tasks, [N, task]; NaN before the first reset unless they were fixed."""
+        return self.world.tasks.copy()
+
+    def set_tasks(self, tasks: ArrayLike | None) -> None:
+        """Ask for these tasks [N, task] (or one for all) from now on, over all resets; None: draw them again."""
+        if tasks is not None:
+            self.world.set_tasks(tasks)
+        self._fixed = tasks is not None
+        self._kept = self.tasks
+
+    def sample_tasks(self, n: int, rng: np.random.Generator | None = None) -> np.ndarray:
+        """n tasks drawn with rng (default: the first sub-environment's generator), [n, task]."""
+        return self.world.sample_tasks(n, self._generator(0) if rng is None else rng)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start episodes; sub-environment i is seeded with seed + i, or with seed[i].
+
+        options: "task" [N, task] (or one for all) for this episode only; "reset_mask" [N] bool: reset only these.
+        """
+        options = dict(options or {})
+        mask = self._mask(options.pop("reset_mask", None))
+        ids = np.flatnonzero(mask)
+        task = task_option(self.world.name, options)
+        self._seed(seed, ids)
+        self._start(ids, task)
+        return self.world.observe(), self._infos({}, mask, mask)
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Take actions [N, act]; where the last step ended the episode, start the next one instead, with reward 0."""
+        alive = ~self._finished
+        step = self.world.step(actions, None if alive.all() else alive)
+        self._steps += 1
+        if not alive.all():
+            self._start(np.flatnonzero(~alive), None)
+        truncated = self._steps >= self._limit
+        self._finished = step.terminated | truncated
+        measured = {"diverged": step.diverged, **step.parts}
+        infos = self._infos(measured, alive, np.ones(self.num_envs, bool))
+        return self.world.observe(), step.reward, step.terminated, truncated, infos
+
+    def render(self) -> tuple[np.ndarray | None, ...] | None:  # type: ignore[override]
+        """A frame [height, width, 3] uint8 of every sub-environment."""
+        if self.render_mode is None:
+            return None
+        return tuple(self.world.render(i, self.render_mode, **self._size) for i in range(self.num_envs))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        if hasattr(self, "world"):  # it has none when its constructor refused the arguments
+            self.world.close()
+
+    @property  # type: ignore[misc]
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
+        """The generators of the sub-environments."""
+        return tuple(self._generator(i) for i in range(self.num_envs))
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The seeds of the sub-environments."""
+        return tuple(self._seeds if self.np_random else ())
+
+    def _seed(self, seed: int | Sequence[int | None] | None, ids: np.ndarray) -> None:
+        if seed is None:
+            return
+        seeds = [int(seed) + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"{self.world.name}: {len(seeds)} seeds for {self.num_envs} sub-environments")
+        for i in ids:
+            if seeds[i] is not None:
+                self._generators[i], self._seeds[i] = np_random(seeds[i])
+
+    def _generator(self, i: int) -> np.random.Generator:
+        generator = self._generators[i]
+        if generator is None:
+            generator, self._seeds[i] = np_random()
+            self._generators[i] = generator
+        return generator
+
+    def _mask(self, mask: Any) -> np.ndarray:
+        if mask is None:
+            return np.ones(self.num_envs, bool)
+        if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != (self.num_envs,) or not mask.any():
+            wanted = f"a bool array [{self.num_envs}] with at least one True"
+            raise ValueError(f"{self.world.name}: reset_mask must be {wanted}, not {mask}")
+        return mask
+
+    def _start(self, ids: np.ndarray, task: Any) -> None:
+        """Start episodes of the sub-environments ids: each draws its state, then its task unless that is given."""
+        if task is not None:
+            others, kept = np.setdiff1d(np.arange(self.num_envs), ids), self.tasks
+            self.world.set_tasks(task)
+            self.world.tasks[others] = kept[others]
+        elif self._fixed:
+            self.world.set_tasks(self._kept[ids], ids)
+        states, tasks = [], []
+        for generator in map(self._generator, ids):
+            states.append(self.world.initial(1, generator))
+            if task is None and not self._fixed:
+                tasks.append(self.world.sample_tasks(1, generator))
+        self.world.place(ids, *(np.concatenate(part) for part in zip(*states, strict=True)))
+        if tasks:
+            self.world.set_tasks(np.concatenate(tasks), ids)
+        self._steps[ids] = 0
+        self._finished[ids] = False
+
+    def _infos(self, measured: dict[str, np.ndarray], known: np.ndarray, tasked: np.ndarray) -> dict[str, Any]:
+        """Gymnasium's vector form: for every key an array [N, …] and "_key", the mask [N] of where it holds."""
+        infos = {"task": np.where(tasked[:, None], self.world.tasks, 0.0), "_task": tasked}
+        if known.any():
+            for key, values in measured.items():
+                infos |= {key: values, f"_{key}": known.copy()}
+        return infos
