@@ -1,0 +1,230 @@
+"""Settings of an experiment as typed dataclasses, and how they become tasks, learners and algorithms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import torch
+
+from metarl.algorithms.base import Algorithm
+from metarl.algorithms.descent import Descent
+from metarl.algorithms.proximal import Proximal
+from metarl.algorithms.reptile import Reptile
+from metarl.algorithms.trust_region import TrustRegion
+from metarl.core import Distribution, Learner, Loss, final
+from metarl.learners.gradient import GradientLearner
+from metarl.losses import mse, squared_change
+from metarl.nets import MLP, GaussianPolicy
+from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
+from metarl.rl.rollout import WorldDistribution
+from metarl.tasks.sinusoid import Sinusoid
+
+
+@dataclass(frozen=True)
+class SinusoidConfig:
+    """Sinusoid regression."""
+
+    shots: int = 5
+    """K, support points a task"""
+    train_shots: int | None = None
+    """support points a task in training, where they differ"""
+    queries: int = 10
+    """query points a task"""
+    hidden: tuple[int, ...] = (40, 40)
+
+    def distribution(self, device: torch.device, *, threads: int, test: bool) -> Sinusoid:
+        shots = self.shots if test or self.train_shots is None else self.train_shots
+        return Sinusoid(shots=shots, queries=self.queries, device=device)
+
+    def net(self, distribution: Distribution) -> MLP:
+        return MLP(1, 1, hidden=self.hidden)
+
+    loss = staticmethod(mse)
+    divergence = staticmethod(squared_change)
+
+    def clipped(self, clip: float) -> Loss:
+        return mse  # there is no ratio to clip: the penalty alone keeps the epochs near
+
+
+@dataclass(frozen=True)
+class LocomotionConfig:
+    """An environment of metarl.envs and the policy that acts in it."""
+
+    env: str = "metarl/HalfCheetahVel-v0"
+    trajectories: int = 20
+    """episodes a task for each batch"""
+    horizon: int | None = None
+    """steps an episode; None: the environment's own"""
+    discount: float = 0.99
+    gae_lambda: float = 1.0
+    hidden: tuple[int, ...] = (100, 100)
+    activation: str = "relu"
+    action_scale: float = 1.0
+    """what the environment receives for a policy output of 1, in units of half the action range"""
+    init_std: float = 1.0
+    """of the policy's output"""
+    min_std: float = 1e-6
+
+    def distribution(self, device: torch.device, *, threads: int, test: bool) -> WorldDistribution:
+        return WorldDistribution(
+            self.env, trajectories=self.trajectories, horizon=self.horizon, discount=self.discount,
+            gae_lambda=self.gae_lambda, action_scale=self.action_scale, threads=threads, device=device,
+        )  # fmt: skip
+
+    def net(self, distribution: WorldDistribution) -> GaussianPolicy:
+        world = distribution.template
+        return GaussianPolicy(
+            world.observation_space.shape[0], world.action_space.shape[0], hidden=self.hidden,
+            activation=self.activation, init_std=self.init_std, min_std=self.min_std,
+        )  # fmt: skip
+
+    loss = staticmethod(surrogate)
+    divergence = staticmethod(gaussian_kl)
+    clipped = staticmethod(clipped_surrogate)
+
+
+TaskConfig = SinusoidConfig | LocomotionConfig
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """The gradient learner (MAML and its kin)."""
+
+    steps: int = 1
+    """inner steps in training"""
+    rate: tuple[float, ...] = (0.1,)
+    """inner step size for step 1, 2, …; the last holds for all further steps"""
+    first_order: bool = False
+    learn_rate: bool = False
+    """Meta-SGD: a learned step size for each parameter"""
+    fast: str = ""
+    """adapt only parameters whose name starts so (ANIL)"""
+
+    def build(self, net: torch.nn.Module, loss: Loss) -> GradientLearner:
+        return GradientLearner(
+            net, loss, steps=self.steps, rate=self.rate, first_order=self.first_order, learn_rate=self.learn_rate,
+            fast=self.fast,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DescentConfig:
+    """Adam on the meta-gradient."""
+
+    rate: float = 1e-3
+    """outer step size"""
+
+    def build(self, learner: Learner, task: TaskConfig, iterations: int, chunk: int | None) -> Algorithm:
+        return Descent(
+            learner, final(task.loss), optimizer=lambda p: torch.optim.Adam(p, lr=self.rate), chunk=chunk
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReptileConfig:
+    """Reptile: the outer step size falls linearly from `rate` to `rate_end` over the run."""
+
+    rate: float = 1.0
+    rate_end: float = 0.0
+
+    def build(self, learner: Learner, task: TaskConfig, iterations: int, chunk: int | None) -> Algorithm:
+        return Reptile(learner, rate=self.rate, rate_end=self.rate_end, iterations=iterations, chunk=chunk)
+
+
+@dataclass(frozen=True)
+class TrustRegionConfig:
+    """Trust region (TRPO) over the adapted learners."""
+
+    max_kl: float = 0.01
+    cg_steps: int = 10
+    damping: float = 1e-5
+    backtrack: float = 0.8
+    backtracks: int = 15
+
+    def build(self, learner: Learner, task: TaskConfig, iterations: int, chunk: int | None) -> Algorithm:
+        return TrustRegion(
+            learner, task.loss, task.divergence, max_kl=self.max_kl, cg_steps=self.cg_steps, damping=self.damping,
+            backtrack=self.backtrack, backtracks=self.backtracks, chunk=chunk,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ProximalConfig:
+    """ProMP: clipped epochs with a KL penalty."""
+
+    rate: float = 1e-3
+    """outer step size of Adam"""
+    epochs: int = 5
+    clip: float = 0.3
+    penalty: float = 5e-4
+
+    def build(self, learner: Learner, task: TaskConfig, iterations: int, chunk: int | None) -> Algorithm:
+        return Proximal(
+            learner, task.clipped(self.clip), task.divergence, optimizer=lambda p: torch.optim.Adam(p, lr=self.rate),
+            epochs=self.epochs, penalty=self.penalty, chunk=chunk,
+        )  # fmt: skip
+
+
+AlgorithmConfig = DescentConfig | ReptileConfig | TrustRegionConfig | ProximalConfig
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting of a run."""
+
+    task: TaskConfig
+    learner: LearnerConfig
+    algorithm: AlgorithmConfig
+    meta_batch: int = 40
+    """tasks an iteration"""
+    iterations: int = 500
+    seed: int = 0
+    chunk: int | None = None
+    """tasks differentiated at a time; None: all (most memory)"""
+    threads: int = 0
+    """simulator threads; 0: all cores"""
+    log_every: int = 1
+    """iterations a row of progress.csv"""
+    checkpoint_every: int = 10
+    """iterations a checkpoint"""
+    test_steps: int = 3
+    """gradient steps that `metarl evaluate` shows"""
+    test_tasks: int = 40
+    """tasks that `metarl evaluate` averages over"""
+
+    def __post_init__(self) -> None:
+        for name in ("meta_batch", "iterations", "log_every", "checkpoint_every", "test_tasks"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give a positive number")
+        for name in ("seed", "threads", "test_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: give 0 or a positive number")
+
+    def distribution(self, device: torch.device, *, test: bool = False) -> Distribution:
+        """The tasks to train on, or to `test` on."""
+        return self.task.distribution(device, threads=self.threads, test=test)
+
+    def build_learner(self, distribution: Distribution, device: torch.device) -> Learner:
+        """A learner with fresh weights, drawn from torch's generator."""
+        return self.learner.build(self.task.net(distribution), self.task.loss).to(device)
+
+    def build_algorithm(self, learner: Learner) -> Algorithm:
+        return self.algorithm.build(learner, self.task, self.iterations, self.chunk)
+
+
+def restore(default: Any, values: dict[str, Any], *, where: str = "settings") -> Any:
+    """`default`, a dataclass, with `values` from JSON put in, tuples made from lists. ValueError for an unknown name."""
+    known = {f.name for f in fields(default)}
+    unknown = sorted(values.keys() - known)
+    if unknown:
+        raise ValueError(f"{where} has no {unknown[0]!r}: the run was made by another version of metarl, or edited")
+    changed = {}
+    for name, value in values.items():
+        old = getattr(default, name)
+        if is_dataclass(old):
+            value = restore(old, value, where=f"{where}.{name}")
+        elif isinstance(value, list):
+            value = tuple(value)
+        changed[name] = value
+    return replace(default, **changed)

@@ -1,0 +1,100 @@
+"""Presets, TASK-METHOD: every experiment that `metarl train` knows by name, at its published size."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+
+from metarl.experiments.config import (
+    AlgorithmConfig,
+    Config,
+    DescentConfig,
+    LearnerConfig,
+    LocomotionConfig,
+    ProximalConfig,
+    ReptileConfig,
+    SinusoidConfig,
+    TrustRegionConfig,
+)
+
+# Sinusoid (Finn et al. 2017, section 5.1): 25 tasks, α 0.01, Adam 1e-3, 70,000 iterations.
+SINUSOID = Config(
+    SinusoidConfig(),
+    LearnerConfig(rate=(0.01,)),
+    DescentConfig(),
+    meta_batch=25, iterations=70_000, log_every=500, checkpoint_every=2_000, test_steps=10, test_tasks=600,
+)  # fmt: skip
+SINUSOIDS = {
+    "maml": SINUSOID,
+    "fomaml": replace(SINUSOID, learner=replace(SINUSOID.learner, first_order=True)),
+    "meta-sgd": replace(SINUSOID, learner=replace(SINUSOID.learner, learn_rate=True)),
+    "reptile": replace(
+        SINUSOID,
+        task=SinusoidConfig(train_shots=50),
+        learner=LearnerConfig(steps=5, rate=(0.02,)),
+        algorithm=ReptileConfig(rate=1.0),
+    ),
+}
+
+# Locomotion (section 5.3): 100-100 ReLU, α 0.1 and then 0.05, 40 tasks × 20 trajectories × 200 steps, 500 iterations.
+RATE = (0.1, 0.05)
+METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {
+    "maml": (LearnerConfig(rate=RATE), TrustRegionConfig()),
+    "fomaml": (LearnerConfig(rate=RATE, first_order=True), TrustRegionConfig()),
+    "promp": (LearnerConfig(rate=RATE), ProximalConfig()),
+    "reptile": (LearnerConfig(steps=3, rate=RATE), ReptileConfig(rate=1.0, rate_end=0.1)),
+}
+ENVS = {
+    "half-cheetah-vel": "HalfCheetahVel",
+    "half-cheetah-dir": "HalfCheetahDir",
+    "ant-vel": "AntVel",
+    "ant-dir": "AntDir",
+    "ant-dir-2d": "AntDir2D",
+    "ant-goal": "AntGoal",
+    "point-nav": "PointNav",
+}
+ONLY_GYM = {"ant-dir-2d"}  # tasks that the MAML paper did not have
+
+
+def locomotion(env: str, method: str) -> Config:
+    """The preset of one environment id and method."""
+    learner, algorithm = METHODS[method]
+    promp = method == "promp"  # Rothfuss et al. 2019, appendix: 64-64 tanh, horizon 100, 1,001 iterations
+    task = LocomotionConfig(
+        env=env, hidden=(64, 64) if promp else (100, 100), activation="tanh" if promp else "relu",
+        horizon=100 if promp else None, trajectories=40 if "AntDir-" in env else 20,
+    )  # fmt: skip
+    point = "PointNav" in env
+    iterations = 1001 if promp else 100 if point else 500
+    return Config(task, learner, algorithm, meta_batch=20 if point else 40, iterations=iterations)
+
+
+def _all() -> dict[str, Config]:
+    presets = {f"sinusoid-{method}": config for method, config in SINUSOIDS.items()}
+    for task, env in ENVS.items():
+        for method in METHODS:
+            presets[f"{task}-{method}"] = locomotion(f"metarl/{env}-v0", method)
+            if task not in ONLY_GYM:
+                presets[f"{task}-2017-{method}"] = locomotion(f"metarl/{env}-MAML2017-v0", method)
+    return presets
+
+
+PRESETS = _all()
+
+
+def preset(name: str) -> Config:
+    """The preset called `name`. Raises ValueError, with the nearest names, when there is none."""
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ValueError(f"unknown preset {name!r}: {hint}`metarl list` shows all")
+    return PRESETS[name]
+
+
+def quick(config: Config) -> Config:
+    """The same run at a size that ends within minutes on 2 cores."""
+    if isinstance(config.task, SinusoidConfig):
+        return replace(config, iterations=10_000)
+    return replace(
+        config, task=replace(config.task, trajectories=10), meta_batch=20, iterations=60, checkpoint_every=5
+    )

@@ -1,0 +1,149 @@
+"""Running an experiment in a run folder: training with checkpoints, resuming, loading what was trained."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from metarl.checkpoint import RunFolder
+from metarl.core import Distribution, Learner
+from metarl.evaluate import evaluate
+from metarl.experiments.config import Config, restore
+from metarl.experiments.presets import preset
+from metarl.progress import Display, ProgressFile
+from metarl.train import Stream, generator, seed_torch, train
+
+VALIDATION_TASKS = 100  # supervised runs, whose episodes tell no score: tasks behind the losses in the log
+CLOCK = ("seconds_sampling", "seconds_update")  # never equal twice: to TensorBoard and the screen, not progress.csv
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device for "cpu", "cuda" or "auto" (a GPU where there is one). ValueError without the GPU asked for."""
+    if name not in ("cpu", "cuda", "auto"):
+        raise ValueError(f"unknown device {name!r}: choose cpu, cuda or auto")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda, but torch sees no CUDA GPU here: use --device auto or cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def new_learner(config: Config, distribution: Distribution, device: torch.device, *, seed: int | None = None) -> Learner:
+    """A learner at the random initialisation of `seed` (default: the run's own)."""
+    seed_torch(generator(Stream.INIT, config.seed if seed is None else seed))
+    return config.build_learner(distribution, device)
+
+
+def start(name: str, config: Config, path: Path, *, device: torch.device) -> None:
+    """Train preset `name` with settings `config` from the beginning, in the new folder `path`."""
+    distribution = config.distribution(device)
+    learner = new_learner(config, distribution, device)
+    versions = {package: version(package) for package in ("metarl", "torch", "mujoco", "gymnasium", "numpy")}
+    run = RunFolder.create(path, {"preset": name, "settings": asdict(config), "versions": versions})
+    _run(run, config, distribution, learner, device)
+
+
+def resume(path: Path, *, device: torch.device) -> None:
+    """Go on with the run in `path` from its newest checkpoint."""
+    run = RunFolder.open(path)
+    run.lock()
+    config = settings(run)
+    distribution = config.distribution(device)
+    _run(run, config, distribution, new_learner(config, distribution, device), device)
+
+
+def settings(run: RunFolder) -> Config:
+    """The settings a run was made with."""
+    stored = run.config
+    return restore(preset(stored["preset"]), stored["settings"])
+
+
+def load(path: Path, *, device: torch.device) -> tuple[RunFolder, Config, Distribution, Learner]:
+    """A run's folder, settings, test tasks and trained learner."""
+    run = RunFolder.open(path)
+    config = settings(run)
+    distribution = config.distribution(device, test=True)
+    learner = new_learner(config, distribution, device)
+    run.load_weights(learner)
+    return run, config, distribution, learner
+
+
+def _run(run: RunFolder, config: Config, distribution: Distribution, learner: Learner, device: torch.device) -> None:
+    algorithm = config.build_algorithm(learner)
+    state: dict[str, Any] = {"iteration": 0, "env_steps": 0.0}
+    if run.checkpoints():
+        state = run.load(algorithm)
+    begin, env_steps = int(state["iteration"]), float(state["env_steps"])
+    progress = ProgressFile(run.path / "progress.csv", keep=begin)
+    updates = train(
+        algorithm, distribution, iterations=config.iterations, meta_batch=config.meta_batch, seed=config.seed,
+        start=begin,
+    )  # fmt: skip
+    with (
+        Interrupt() as interrupt,
+        SummaryWriter(str(run.path), purge_step=begin + 1) as board,
+        Display(config.iterations, start=begin) as display,
+    ):
+        clock = time.perf_counter()
+        for done, metrics in enumerate(updates, begin + 1):
+            env_steps += metrics.pop("env_steps", 0.0)
+            if done % config.log_every == 0 or done == config.iterations:
+                metrics.update(_validation(learner, config, device) if distribution.metric == "loss" else {})
+                exact = {"iteration": done, "env_steps": int(env_steps), **metrics}
+                for name in CLOCK:
+                    del exact[name]
+                progress.append(exact)
+                now = time.perf_counter()
+                rate = (env_steps - state["env_steps"]) / (now - clock)
+                for name, value in metrics.items():
+                    board.add_scalar(name, value, done)
+                board.add_scalar("env_steps_per_second", rate, done)
+                display.show(done, _describe(metrics, distribution.metric, rate))
+            if done % config.checkpoint_every == 0 or done == config.iterations or interrupt.asked:
+                run.save(done, algorithm, {"env_steps": env_steps})
+            if interrupt.asked and done < config.iterations:
+                print(f"stopped after iteration {done}; go on with: metarl train --resume {run.path}", file=sys.stderr)
+                raise SystemExit(130)
+
+
+def _validation(learner: Learner, config: Config, device: torch.device) -> dict[str, float]:
+    rng = generator(Stream.VALIDATE, config.seed)
+    distribution = config.distribution(device, test=True)
+    scores = evaluate(learner, distribution, steps=learner.steps, tasks=VALIDATION_TASKS, rng=rng, chunk=config.chunk)
+    return {f"{distribution.metric}_{k}": float(scores[k].mean()) for k in (0, learner.steps)}
+
+
+def _describe(metrics: dict[str, float], metric: str, rate: float) -> str:
+    shown = [(name.removeprefix(f"{metric}_"), value) for name, value in metrics.items() if name.startswith(f"{metric}_")]
+    text = f"{metric} after " + ", ".join(f"{k} steps {value:.3g}" for k, value in shown)
+    return f"{text}  {rate:,.0f} environment steps/s" if rate else text
+
+
+class Interrupt:
+    """Turns the first Ctrl-C or SIGTERM into `asked`, so that an iteration is finished and saved; a second one acts at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._old[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, old in self._old.items():
+            signal.signal(number, old)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("stopping after this iteration (once more: at once, losing it)", file=sys.stderr)

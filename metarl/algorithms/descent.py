@@ -1,0 +1,42 @@
+"""Gradient descent on the meta-objective with any torch optimiser: MAML as Finn et al. 2017 train it, with Adam."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+from metarl.algorithms.base import Algorithm
+from metarl.core import Episodes, Learner, Objective, meta_gradient
+
+
+class Descent(Algorithm):
+    """θ ← θ − optimiser(∇ mean_T objective) (MAML, algorithm 1 and 2, line "meta-update").
+
+    `optimizer` makes a torch optimiser from parameters: `lambda p: torch.optim.Adam(p, lr=1e-3)`.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        objective: Objective,
+        *,
+        optimizer: Callable[[Iterable[Parameter]], Optimizer],
+        chunk: int | None = None,
+    ) -> None:
+        super().__init__(learner, chunk=chunk)
+        self.objective, self.optimizer = objective, optimizer(learner.parameters())
+
+    def update(self, episodes: Episodes) -> dict[str, float]:
+        loss, gradients = meta_gradient(self.learner, episodes, self.objective, chunk=self.chunk)
+        norm = self._assign_gradient(gradients)
+        self.optimizer.step()
+        return {"loss": loss, "gradient_norm": norm}
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state)

@@ -1,0 +1,130 @@
+"""Trust-region meta-update: MAML with TRPO as its outer loop (Finn et al. 2017, section 5.3; Schulman et al. 2015)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad, jvp, vjp, vmap
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from metarl.algorithms.base import Algorithm, Divergence, require_finite
+from metarl.core import Episodes, Learner, Loss, Tree, final, meta_gradient, split
+
+
+class TrustRegion(Algorithm):
+    """Minimise the post-adaptation loss subject to a mean divergence ≤ `max_kl` of the adapted learners.
+
+    The natural-gradient direction comes from `cg_steps` of conjugate gradient on (Hessian of the divergence +
+    `damping`); then a line search shrinks the step by `backtrack`, at most `backtracks` times, until the loss falls
+    and the divergence bound holds on all the data. A search that finds nothing leaves the learner as it was.
+
+    For policies `divergence` is the KL from the adapted policies that collected the query; for regression
+    `squared_change`. Both are a loss on outputs, so the Hessian at the current parameters is JᵀHJ (J: outputs by
+    meta-parameters, through the adaptation; H: Hessian by outputs), exactly: one forward- and one reverse-mode pass.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        loss: Loss,
+        divergence: Divergence,
+        *,
+        max_kl: float = 0.01,
+        cg_steps: int = 10,
+        damping: float = 1e-5,
+        backtrack: float = 0.8,
+        backtracks: int = 15,
+        chunk: int | None = None,
+    ) -> None:
+        super().__init__(learner, chunk=chunk)
+        if max_kl <= 0:
+            raise ValueError(f"max_kl is {max_kl}: a trust region has a positive radius")
+        self.loss, self.divergence, self.max_kl = loss, divergence, max_kl
+        self.cg_steps, self.damping, self.backtrack, self.backtracks = cg_steps, damping, backtrack, backtracks
+
+    def update(self, episodes: Episodes) -> dict[str, float]:
+        parameters = list(self.learner.parameters())
+        start = parameters_to_vector(parameters).detach().clone()
+        judged = episodes._replace(query=(episodes.query, self.outputs(episodes)))
+        before, gradients = meta_gradient(self.learner, episodes, final(self.loss), chunk=self.chunk)
+        gradient = torch.cat([g.flatten() for g in gradients])
+        require_finite("the meta-gradient", float(gradient.norm()))
+
+        def product(vector: Tensor) -> Tensor:
+            return self.hessian_product(judged, vector) + self.damping * vector
+
+        direction = conjugate_gradient(product, -gradient, steps=self.cg_steps)
+        curvature = float(direction @ product(direction))
+        metrics = {"loss": before, "gradient_norm": float(gradient.norm()), "kl": 0.0, "improvement": 0.0}
+        if not (curvature > 0 and math.isfinite(curvature)):  # a zero gradient, or a degenerate curvature
+            return {**metrics, "step_size": 0.0}
+        step = direction * math.sqrt(2 * self.max_kl / curvature)
+        for exponent in range(self.backtracks):
+            scale = self.backtrack**exponent
+            vector_to_parameters(start + scale * step, parameters)
+            after, kl = self.evaluate(judged)
+            if after < before and kl <= self.max_kl:
+                return {**metrics, "kl": kl, "improvement": before - after, "step_size": scale}
+        vector_to_parameters(start, parameters)
+        return {**metrics, "step_size": 0.0}
+
+    @torch.no_grad()
+    def outputs(self, episodes: Episodes) -> Tree:
+        """What the adapted learners predict on the query: a tree of [T, …]."""
+        return self.learner(episodes, lambda predicts, ep: predicts[-1](ep.query[0]), chunk=self.chunk)
+
+    @torch.no_grad()
+    def evaluate(self, judged: Episodes) -> tuple[float, float]:
+        """Mean loss and mean divergence at the learner's parameters; `judged.query` is (query, old outputs)."""
+        loss, kl = self.learner(
+            judged,
+            lambda predicts, ep: (
+                self.loss(predicts[-1], ep.query[0]),
+                self.divergence(predicts[-1](ep.query[0][0]), ep.query[1], ep.query[0]),
+            ),
+            chunk=self.chunk,
+        )
+        return float(loss.mean()), float(kl.mean())
+
+    def hessian_product(self, judged: Episodes, vector: Tensor) -> Tensor:
+        """The Hessian of the mean divergence at the current parameters times a flat `vector`, without damping."""
+        named = {name: p.detach() for name, p in self.learner.named_parameters()}
+        pieces = vector.split([p.numel() for p in named.values()])
+        tangent = {name: v.view_as(p) for (name, p), v in zip(named.items(), pieces, strict=True)}
+        total = torch.zeros_like(vector)
+        for part, share in split(judged, self.chunk):
+            query, old = part.query
+
+            def outputs(params: dict[str, Tensor], part: Episodes = part) -> Tree:
+                return functional_call(
+                    self.learner, params, (part, lambda predicts, ep: predicts[-1](ep.query[0][0]))
+                )
+
+            def mean_divergence(new: Tree, query: Tree = query, old: Tree = old) -> Tensor:
+                return vmap(self.divergence)(new, old, query).mean()
+
+            new, change = jvp(outputs, (named,), (tangent,))
+            _, curved = jvp(grad(mean_divergence), (new,), (change,))
+            _, pullback = vjp(outputs, named)
+            total += share * torch.cat([g.flatten() for g in pullback(curved)[0].values()])
+        return total
+
+
+def conjugate_gradient(product: Callable[[Tensor], Tensor], target: Tensor, *, steps: int, tolerance: float = 1e-10) -> Tensor:
+    """Solve product(x) = target, both flat, from x = 0; stops early at a squared residual below `tolerance`."""
+    x = torch.zeros_like(target)
+    residual, direction = target.clone(), target.clone()
+    squared = residual @ residual
+    for _ in range(steps):
+        if squared < tolerance:
+            break
+        curved = product(direction)
+        length = squared / (direction @ curved)
+        x += length * direction
+        residual -= length * curved
+        squared, previous = residual @ residual, squared
+        direction = residual + (squared / previous) * direction
+    return x

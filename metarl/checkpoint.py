@@ -1,0 +1,150 @@
+"""Run folders: settings, progress and checkpoints on disk, written so that a killed process loses nothing whole.
+
+A folder holds config.json, progress.csv, TensorBoard events and checkpoints/NNNNNNNN/, named by the number of finished
+iterations, each with weights.safetensors and state.pt (loadable with `weights_only=True`). A checkpoint is written
+beside its place and renamed into it; the two newest are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors.torch import load_file, save_file
+
+from metarl.algorithms.base import Algorithm
+from metarl.core import Learner
+
+KEPT = 2
+
+
+class RunFolder:
+    """The folder of one training run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path / ".lock")
+
+    @classmethod
+    def create(cls, path: Path, config: dict[str, Any]) -> RunFolder:
+        """Make a new run folder. Raises ValueError where something is already there, OSError where it cannot be made."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise ValueError(
+                f"{path} already holds something and was left as it is: choose another --out, "
+                f"or go on with a run there by `metarl train --resume {path}`"
+            )
+        try:
+            (path / "checkpoints").mkdir(parents=True)
+            run = cls(path)
+            run.lock()
+            write_atomically(path / "config.json", json.dumps(config, indent=2) + "\n")
+        except OSError as error:
+            raise OSError(f"cannot write to {path} ({error.strerror or error}): choose another --out") from error
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open an existing run folder for reading. Raises ValueError when it is not one."""
+        if not (path / "config.json").is_file():
+            raise ValueError(f"{path} is not a run folder (it has no config.json): give one that `metarl train` made")
+        return cls(path)
+
+    def lock(self) -> None:
+        """Claim the folder for writing, until the process ends. Raises ValueError if another process writes to it."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(f"another process is training in {self.path}: stop it first, or use another folder") from None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What `create` was given."""
+        try:
+            config = json.loads((self.path / "config.json").read_text())
+            if not isinstance(config, dict) or "preset" not in config:
+                raise ValueError("no preset in it")
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{self.path / 'config.json'} is damaged ({error}): restore it or train anew") from None
+        return config
+
+    def checkpoints(self) -> list[Path]:
+        """Checkpoint folders, oldest first."""
+        return sorted(p for p in (self.path / "checkpoints").glob("*") if p.name.isdigit())
+
+    def save(self, iteration: int, algorithm: Algorithm, extra: dict[str, Any]) -> Path:
+        """Write the checkpoint after `iteration` finished iterations, then drop older ones than the last two."""
+        final = self.path / "checkpoints" / f"{iteration:08d}"
+        if final.exists():
+            return final
+        draft = final.with_name(f".{final.name}.draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        weights = {name: value.detach().cpu().contiguous() for name, value in algorithm.learner.state_dict().items()}
+        save_file(weights, draft / "weights.safetensors", metadata={"preset": str(self.config["preset"])})
+        torch.save({"iteration": iteration, "algorithm": algorithm.state_dict(), **extra}, draft / "state.pt")
+        for file in draft.iterdir():
+            _sync(file)
+        os.replace(draft, final)
+        for old in self.checkpoints()[:-KEPT]:
+            shutil.rmtree(old)
+        return final
+
+    def load_weights(self, learner: Learner) -> int:
+        """Load the newest weights into `learner`; returns the number of iterations behind them."""
+        newest = self._newest()
+        try:
+            weights = load_file(newest / "weights.safetensors")
+        except Exception as error:  # safetensors raises its own type for a file cut short
+            raise _damaged(newest, error) from None
+        have = {name: tuple(value.shape) for name, value in learner.state_dict().items()}
+        found = {name: tuple(value.shape) for name, value in weights.items()}
+        if have != found:
+            differing = sorted(n for n in have.keys() | found.keys() if have.get(n) != found.get(n))
+            raise ValueError(
+                f"{newest} is not a checkpoint of preset {self.config['preset']} with these settings: {differing[0]} has "
+                f"shape {found.get(differing[0])}, expected {have.get(differing[0])}; use the folder it was trained in"
+            )
+        learner.load_state_dict(weights)
+        return int(newest.name)
+
+    def load(self, algorithm: Algorithm) -> dict[str, Any]:
+        """Load the newest checkpoint into `algorithm` and its learner; returns its iteration and extras."""
+        self.load_weights(algorithm.learner)
+        newest = self._newest()
+        try:
+            state = torch.load(newest / "state.pt", weights_only=True, map_location="cpu")
+            algorithm.load_state_dict(state.pop("algorithm"))
+        except Exception as error:  # torch raises many types for a file cut short
+            raise _damaged(newest, error) from None
+        return state
+
+    def _newest(self) -> Path:
+        found = self.checkpoints()
+        if not found:
+            raise ValueError(f"{self.path} has no checkpoint yet: train for longer, or delete it and start again")
+        return found[-1]
+
+
+def _damaged(checkpoint: Path, error: Exception) -> ValueError:
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    return ValueError(
+        f"checkpoint {checkpoint} is damaged ({reason[0][:120]}): delete that folder to use the one before it, if any"
+    )
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` beside `path` and rename it there."""
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text)
+    _sync(draft)
+    os.replace(draft, path)

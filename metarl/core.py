@@ -1,0 +1,206 @@
+"""The core: a learner adapts to the support of each task and is judged, by an objective, on its query.
+
+Every method of the field answers one equation, y = f(support, x). A *learner* is the inner loop, a *loss* never sees
+parameters, *tasks* hand out support and query, and an *algorithm* (metarl.algorithms) is the outer loop. That a task's
+support may be made with the learner's own predictions is the whole difference between supervised and reinforcement
+learning here: `collect` lets that happen once, without gradients; `Learner.forward` then replays the adaptation as a
+pure, differentiable function of the meta-parameters, as often as an outer loop needs.
+
+Axis 0 of every tensor in an episode is the task, T; in reinforcement learning the order is [T, H, N, feature]: tasks,
+time, environments. A batch is a NamedTuple whose first field is what `predict` takes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import vmap
+from torch.utils._pytree import tree_leaves, tree_map
+
+Tree = Any  # a tensor, or tuples, NamedTuples and dicts of trees
+Predict = Callable[[Any], Tree]
+Loss = Callable[[Predict, Any], Tensor]
+
+
+class Episodes(NamedTuple):
+    """What a meta-batch of T tasks showed a learner; every leaf is [T, …]."""
+
+    support: tuple[Tree, ...]  # one batch for each inner step
+    query: Tree  # the batch that judges the adapted learner; () for outer loops that do not ask for it
+
+
+Objective = Callable[[Sequence[Predict], Episodes], Tensor]
+
+
+def final(loss: Loss) -> Objective:
+    """The query loss after the last inner step: MAML's objective (Finn et al. 2017, eq. 1)."""
+    return lambda predicts, episode: loss(predicts[-1], episode.query)
+
+
+class Predictor:
+    """The predictions of T tasks, each with its own adapted state: x [T, …] to outputs [T, …].
+
+    States are computed when first asked for: supervised tasks, which ignore the predictor, never pay for them.
+    """
+
+    def __init__(self, learner: Learner, make_states: Callable[[], Tree], *, chunk: int | None = None) -> None:
+        self.learner, self._make_states, self.chunk = learner, make_states, chunk
+
+    @cached_property
+    def states(self) -> Tree:
+        """The adapted states, stacked: every leaf is [T, …]."""
+        with torch.no_grad():
+            return self._make_states()
+
+    def __call__(self, x: Tree) -> Tree:
+        return vmap(self.learner.predict, chunk_size=self.chunk)(self.states, x)
+
+    def arrays(self) -> Callable[[np.ndarray], Tree]:
+        """The same function from a float32 NumPy array [T, N, x] to NumPy arrays: what a simulator calls."""
+        return self.learner.arrays(self.states)
+
+    def after(self, batch: Tree, k: int) -> Predictor:
+        """The predictor after inner step `k` on a support batch [T, …]."""
+        step = vmap(partial(self.learner.step, k=k), chunk_size=self.chunk, randomness="different")
+        return Predictor(self.learner, lambda: step(self.states, batch), chunk=self.chunk)
+
+
+class Tasks(ABC):
+    """A sampled meta-batch of `n` tasks. Supervised tasks ignore `predict`; locomotion tasks roll it out."""
+
+    n: int
+
+    @abstractmethod
+    def support(self, predict: Predictor, step: int) -> Tree:
+        """The batch [T, …] for inner step `step` (0, 1, …)."""
+
+    @abstractmethod
+    def query(self, predict: Predictor) -> Tree:
+        """The batch [T, …] that judges the adapted learner."""
+
+    @abstractmethod
+    def score(self, predict: Predictor) -> Tensor:
+        """How good `predict` is on each task, [T], in the distribution's `metric`."""
+
+    def metrics(self, episodes: Episodes) -> dict[str, float]:
+        """What the episodes alone tell about progress, for the log."""
+        return {}
+
+
+class Distribution(ABC):
+    """A distribution over tasks."""
+
+    metric: str  # "return" (more is better) or "loss" (less is better)
+
+    @abstractmethod
+    def sample(self, n: int, rng: np.random.Generator) -> Tasks:
+        """Draw `n` tasks; every random number they will use comes from `rng`."""
+
+
+class Learner(nn.Module, ABC):
+    """The inner loop. Its Parameters are the meta-parameters; a state is a tree of tensors for one task, never mutated."""
+
+    steps: int  # inner steps in training
+
+    @abstractmethod
+    def init(self) -> Tree:
+        """The state before adaptation."""
+
+    @abstractmethod
+    def step(self, state: Tree, batch: Tree, k: int) -> Tree:
+        """The state after inner step `k` (0, 1, …) on one task's support batch."""
+
+    @abstractmethod
+    def predict(self, state: Tree, x: Tree) -> Tree:
+        """Outputs for inputs `x` of one task."""
+
+    def states(self, support: Sequence[Tree]) -> list[Tree]:
+        """The states of one task before and after each inner step."""
+        states = [self.init()]
+        for k, batch in enumerate(support):
+            states.append(self.step(states[-1], batch, k))
+        return states
+
+    def forward(self, episodes: Episodes, objective: Objective, *, chunk: int | None = None) -> Tree:
+        """Replay the adaptation of every task and apply `objective` to its predictors: a tree of [T, …].
+
+        `chunk` bounds how many tasks are computed at a time.
+        """
+
+        def one(episode: Episodes) -> Tree:
+            predicts = [partial(self.predict, state) for state in self.states(episode.support)]
+            return objective(predicts, episode)
+
+        return vmap(one, chunk_size=chunk, randomness="different")(episodes)
+
+    def arrays(self, states: Tree) -> Callable[[np.ndarray], Tree]:
+        """`predict` for T stacked states, as a function of NumPy arrays [T, N, x]; override where NumPy is faster."""
+        device = next(self.parameters()).device
+
+        def predict(x: np.ndarray) -> Tree:
+            with torch.no_grad():
+                outputs = vmap(self.predict)(states, torch.from_numpy(x).to(device))
+            return tree_map(lambda t: t.cpu().numpy(), outputs)
+
+        return predict
+
+
+def adapt(
+    learner: Learner, tasks: Tasks, *, steps: int, chunk: int | None = None
+) -> Iterator[tuple[Predictor, Tree | None]]:
+    """Adapt to every task for `steps` inner steps, without a gradient graph.
+
+    Yields the predictor after k steps with the support batch of step k, for k = 0 … steps − 1; then the last
+    predictor with None.
+    """
+    predict = Predictor(
+        learner, lambda: tree_map(lambda p: p.detach().expand(tasks.n, *p.shape), learner.init()), chunk=chunk
+    )
+    for k in range(steps):
+        with torch.no_grad():
+            batch = tasks.support(predict, k)
+        yield predict, batch
+        predict = predict.after(batch, k)
+    yield predict, None
+
+
+def collect(learner: Learner, tasks: Tasks, *, query: bool = True, chunk: int | None = None) -> Episodes:
+    """Run the learner's inner loop on `tasks` for real and record what it saw."""
+    support = []
+    for predict, batch in adapt(learner, tasks, steps=learner.steps, chunk=chunk):
+        if batch is not None:
+            support.append(batch)
+    with torch.no_grad():
+        return Episodes(tuple(support), tasks.query(predict) if query else ())
+
+
+def split(episodes: Tree, chunk: int | None) -> Iterator[tuple[Tree, float]]:
+    """Cut a tree of [T, …] into parts of at most `chunk` tasks, each with its share of T."""
+    total = len(tree_leaves(episodes)[0])
+    for start in range(0, total, chunk or total):
+        stop = min(start + (chunk or total), total)
+        yield tree_map(lambda leaf: leaf[start:stop], episodes), (stop - start) / total  # noqa: B023
+
+
+def meta_gradient(
+    learner: Learner, episodes: Episodes, objective: Objective, *, chunk: int | None = None
+) -> tuple[float, list[Tensor]]:
+    """The mean of `objective` over the tasks, and its gradient by each of the learner's parameters.
+
+    With `chunk`, the gradients of that many tasks at a time are summed: memory follows `chunk`, not the meta-batch.
+    """
+    parameters = list(learner.parameters())
+    total, gradients = 0.0, [torch.zeros_like(p) for p in parameters]
+    for part, share in split(episodes, chunk):
+        loss = share * learner(part, objective).mean()
+        for sum_, grad in zip(gradients, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
+            if grad is not None:
+                sum_.add_(grad)
+        total += loss.item()
+    return total, gradients

@@ -1,0 +1,84 @@
+"""The gradient learner: MAML, FOMAML, Meta-SGD and ANIL are settings of one inner loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad
+from torch.utils._pytree import tree_map
+
+from metarl.core import Learner, Loss, Tree
+
+
+class GradientLearner(Learner):
+    """θ' = θ − α∇L_support(θ), `steps` times (MAML, Finn et al. 2017, eq. 1). The state is {name: tensor}.
+
+    `rate` is α: a number, or a sequence of one α a step, whose last holds for all further steps (the paper's
+    locomotion runs use 0.1, then 0.05). Settings:
+
+    - `first_order=True`: the inner gradient is taken as a constant (FOMAML, section 5.2).
+    - `learn_rate=True`: every parameter has its own learned α (Meta-SGD, Li et al. 2017, eq. 2), starting at `rate`.
+    - `fast="prefix"`: only parameters whose name starts so are adapted (ANIL, Raghu et al. 2020: the last layer).
+
+    Raises ValueError when `fast` matches no parameter, or for a negative number of steps.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        loss: Loss,
+        *,
+        steps: int = 1,
+        rate: float | Sequence[float] = 0.1,
+        first_order: bool = False,
+        learn_rate: bool = False,
+        fast: str = "",
+    ) -> None:
+        super().__init__()
+        if steps < 0:
+            raise ValueError(f"steps is {steps}: a learner takes 0 or more inner steps")
+        self.net, self.loss, self.steps, self.first_order = net, loss, steps, first_order
+        self.names = [name for name, _ in net.named_parameters() if name.startswith(fast)]
+        if not self.names:
+            known = ", ".join(name for name, _ in net.named_parameters())
+            raise ValueError(f"no parameter's name starts with {fast!r}: the net has {known}")
+        self.rates = (rate,) if isinstance(rate, int | float) else tuple(rate)
+        if learn_rate and len(self.rates) > 1:
+            raise ValueError("learn_rate starts every parameter at one rate: give a number, not a sequence")
+        parameters = dict(net.named_parameters())
+        self.learned = (
+            nn.ParameterDict({n.replace(".", "/"): torch.full_like(parameters[n], self.rates[0]) for n in self.names})
+            if learn_rate
+            else None
+        )
+
+    def init(self) -> dict[str, Tensor]:
+        parameters = dict(self.net.named_parameters())
+        return {name: parameters[name] for name in self.names}
+
+    def step(self, state: dict[str, Tensor], batch: Any, k: int) -> dict[str, Tensor]:
+        gradients = grad(lambda s: self.loss(partial(self.predict, s), batch))(state)
+        if self.first_order:
+            gradients = tree_map(torch.detach, gradients)
+        return {name: value - self.rate(name, k) * gradients[name] for name, value in state.items()}
+
+    def rate(self, name: str, k: int) -> float | Tensor:
+        """α for parameter `name` at inner step `k`."""
+        if self.learned is not None:
+            return self.learned[name.replace(".", "/")]
+        return self.rates[min(k, len(self.rates) - 1)]
+
+    def predict(self, state: dict[str, Tensor], x: Tree) -> Tree:
+        return functional_call(self.net, state, (x,))
+
+    def arrays(self, states: dict[str, Tensor]) -> Callable[[np.ndarray], Tree]:
+        if not hasattr(self.net, "arrays"):
+            return super().arrays(states)
+        count = len(next(iter(states.values())))
+        params = {name: value.detach().expand(count, *value.shape) for name, value in self.net.named_parameters()}
+        return self.net.arrays({name: value.detach().cpu().numpy() for name, value in {**params, **states}.items()})

@@ -1,0 +1,86 @@
+"""Networks: multi-layer perceptrons and Gaussian policies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., np.ndarray]]] = {
+    "relu": (torch.relu, lambda x, out: np.maximum(x, 0, out=out)),
+    "tanh": (torch.tanh, np.tanh),
+}
+
+
+class MLP(nn.Module):
+    """A multi-layer perceptron, [..., inputs] to [..., outputs]; `activation` is "relu" or "tanh"."""
+
+    def __init__(
+        self, inputs: int, outputs: int, *, hidden: Sequence[int] = (40, 40), activation: str = "relu"
+    ) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"unknown activation {activation!r}: choose one of {', '.join(ACTIVATIONS)}")
+        self.activation = activation
+        sizes = [inputs, *hidden, outputs]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        act = ACTIVATIONS[self.activation][0]
+        for layer in self.layers[:-1]:
+            x = act(layer(x))
+        return self.layers[-1](x)
+
+
+class GaussianPolicy(nn.Module):
+    """A Gaussian policy with a state-independent log-std: observations [..., obs] to (mean [..., act], log_std [act]).
+
+    Glorot-uniform weights and zero biases as in rllab, which the MAML paper used. The log-std is a parameter like the
+    others, adapted with them, and is clamped to [log min_std, log max_std].
+    """
+
+    def __init__(
+        self,
+        observations: int,
+        actions: int,
+        *,
+        hidden: Sequence[int] = (100, 100),
+        activation: str = "relu",
+        init_std: float = 1.0,
+        min_std: float = 1e-6,
+        max_std: float = 10.0,
+    ) -> None:
+        super().__init__()
+        self.mean = MLP(observations, actions, hidden=hidden, activation=activation)
+        for layer in self.mean.layers:
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.log_std = nn.Parameter(torch.full((actions,), math.log(init_std)))
+        self.bounds = (math.log(min_std), math.log(max_std))
+
+    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        return self.mean(observations), self.log_std.clamp(*self.bounds)
+
+    def arrays(self, params: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """The policies of T tasks as one batched product in NumPy: [T, N, obs] to ([T, N, act], [T, act]).
+
+        `params` holds this module's parameters, each stacked over tasks, [T, …]. Small products are several times
+        faster so than in torch, and no torch thread disturbs the simulator's.
+        """
+        depth = len(self.mean.layers)
+        weights = [np.ascontiguousarray(params[f"mean.layers.{i}.weight"].swapaxes(1, 2)) for i in range(depth)]
+        biases = [params[f"mean.layers.{i}.bias"][:, None] for i in range(depth)]
+        log_std = np.clip(params["log_std"], *self.bounds)
+        act = ACTIVATIONS[self.mean.activation][1]
+
+        def predict(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+                x = x @ weight
+                x += bias
+                act(x, out=x)
+            return x @ weights[-1] + biases[-1], log_std
+
+        return predict

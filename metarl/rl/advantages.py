@@ -1,0 +1,59 @@
+"""Advantages: a time-aware linear baseline for each task, and generalised advantage estimation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def discounted_sum(values: Tensor, factor: float) -> Tensor:
+    """Σ_l factor^l·values[t + l] along axis 1: [T, H, N] to [T, H, N]."""
+    out = values.clone()
+    for t in range(values.shape[1] - 2, -1, -1):
+        out[:, t] += factor * out[:, t + 1]
+    return out
+
+
+def features(observations: Tensor) -> Tensor:
+    """[o, o², t/100, (t/100)², (t/100)³, 1] with o clipped to ±10: [T, H, N, obs] to [T, H, N, 2·obs + 4].
+
+    rllab's LinearFeatureBaseline (Duan et al. 2016, appendix), which the MAML paper used.
+    """
+    clipped = observations.clamp(-10, 10)
+    time = torch.arange(observations.shape[1], device=observations.device, dtype=observations.dtype) / 100
+    powers = torch.stack([time, time**2, time**3, torch.ones_like(time)], -1)
+    return torch.cat([clipped, clipped.square(), powers[:, None].expand(*observations.shape[:-1], 4)], -1)
+
+
+def linear_baseline(observations: Tensor, returns: Tensor, mask: Tensor, *, ridge: float = 1e-5) -> Tensor:
+    """Values [T, H, N] of a linear regression fitted, in float64 and for each task alone, to its own `returns`."""
+    inputs = features(observations).flatten(1, 2).double()  # [T, H·N, F]
+    weighted = inputs * mask.flatten(1).unsqueeze(-1)
+    gram = weighted.mT @ inputs + ridge * torch.eye(inputs.shape[-1], dtype=inputs.dtype, device=inputs.device)
+    moment = weighted.mT @ returns.flatten(1).unsqueeze(-1).double()
+    weights = torch.linalg.solve(gram, moment)
+    return (inputs @ weights).squeeze(-1).view_as(returns).to(returns.dtype)
+
+
+def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, discount: float, gae_lambda: float) -> Tensor:
+    """Generalised advantages [T, H, N] (Schulman et al. 2016, eq. 16).
+
+    Nothing is added at the horizon: episodes are H steps long by definition and the baseline knows the time, so the
+    value after the last step is 0, as after a termination.
+    """
+    following = torch.zeros_like(values)
+    following[:, :-1] = values[:, 1:] * mask[:, 1:]
+    return discounted_sum((rewards + discount * following - values) * mask, discount * gae_lambda)
+
+
+def advantages(
+    observations: Tensor, rewards: Tensor, mask: Tensor, *, discount: float = 0.99, gae_lambda: float = 1.0
+) -> Tensor:
+    """Advantages [T, H, N] with zero mean and unit variance over each task's valid steps, as rllab "centres" them."""
+    returns = discounted_sum(rewards * mask, discount)
+    values = linear_baseline(observations, returns, mask)
+    raw = gae(rewards, values, mask, discount=discount, gae_lambda=gae_lambda)
+    count = mask.sum((1, 2), keepdim=True)
+    centred = (raw - (raw * mask).sum((1, 2), keepdim=True) / count) * mask
+    spread = (centred.square().sum((1, 2), keepdim=True) / count).sqrt()
+    return centred / (spread + 1e-8)

@@ -1,0 +1,149 @@
+"""Rollouts of all tasks and trajectories at once: locomotion as tasks of the core."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarl.core import Distribution, Episodes, Predictor, Tasks
+from metarl.envs import World, make_world
+from metarl.rl.advantages import advantages
+from metarl.rl.losses import Rollout
+
+log = logging.getLogger(__name__)
+
+
+class WorldDistribution(Distribution):
+    """Tasks of an environment of `metarl.envs`, each met through `trajectories` episodes of `horizon` steps a batch.
+
+    `env` is an id such as "metarl/HalfCheetahVel-v0", or a function (num_envs, *, threads) -> World of your own.
+    The environment receives `action_scale` times what the policy draws: 1 makes a policy std of 1 the whole action
+    range, as in the MAML paper; 0.1 a tenth of it, as in ProMP and garage.
+    The simulator runs on CPU threads (`threads`, 0: all cores); batches lie on `device`.
+    """
+
+    metric = "return"
+
+    def __init__(
+        self,
+        env: str | type[World],
+        *,
+        trajectories: int = 20,
+        horizon: int | None = None,
+        discount: float = 0.99,
+        gae_lambda: float = 1.0,
+        action_scale: float = 1.0,
+        threads: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if trajectories < 1:
+            raise ValueError(f"trajectories is {trajectories}: a task is met through at least one")
+        if horizon is not None and horizon < 1:
+            raise ValueError(f"horizon is {horizon}: an episode has at least one step")
+        self.env, self.trajectories, self.threads, self.device = env, trajectories, threads, torch.device(device)
+        self.discount, self.gae_lambda, self.action_scale = discount, gae_lambda, action_scale
+        self.template = self.world(1)
+        self.horizon = horizon or self.template.default_horizon
+        self._worlds: dict[int, World] = {}
+
+    def world(self, num_envs: int) -> World:
+        """A new batch of `num_envs` sub-environments."""
+        if isinstance(self.env, str):
+            return make_world(self.env, num_envs, threads=self.threads)
+        return self.env(num_envs, threads=self.threads)
+
+    def sample(self, n: int, rng: np.random.Generator) -> WorldTasks:
+        return self.tasks(self.template.sample_tasks(n, rng), rng)
+
+    def tasks(self, goals: np.ndarray, rng: np.random.Generator) -> WorldTasks:
+        """The given tasks [T, task] as a meta-batch."""
+        count = len(goals) * self.trajectories
+        if count not in self._worlds:
+            self._worlds = {count: self.world(count)}  # one at a time: a simulator's memory grows with its size
+        return WorldTasks(self, self._worlds[count], np.asarray(goals, dtype=float), rng)
+
+
+class WorldTasks(Tasks):
+    """T tasks (`goals` [T, task]) on one world of T × N sub-environments; `env_steps` counts what they simulated."""
+
+    def __init__(
+        self, distribution: WorldDistribution, world: World, goals: np.ndarray, rng: np.random.Generator
+    ) -> None:
+        self.n, self.goals, self.world, self.distribution, self.rng = len(goals), goals, world, distribution, rng
+        self.env_steps = 0
+
+    def support(self, predict: Predictor, step: int) -> Rollout:
+        """Fresh trajectories of the policies as they are after `step` inner steps."""
+        return self.rollout(predict)
+
+    def query(self, predict: Predictor) -> Rollout:
+        return self.rollout(predict)
+
+    def score(self, predict: Predictor) -> Tensor:
+        """Mean undiscounted return [T] of fresh trajectories."""
+        return episode_returns(self.rollout(predict)).mean(-1)
+
+    def metrics(self, episodes: Episodes) -> dict[str, float]:
+        """Mean return after k inner steps, `return_k`, and the environment steps taken, `env_steps`."""
+        batches = [*episodes.support, *([episodes.query] if episodes.query else [])]
+        returns = {f"return_{k}": float(episode_returns(batch).mean()) for k, batch in enumerate(batches)}
+        return {**returns, "env_steps": float(self.env_steps)}
+
+    def rollout(self, predict: Predictor) -> Rollout:
+        """One episode in every sub-environment, with the actions of each task's own policy: leaves [T, H, N, …]."""
+        options, world = self.distribution, self.world
+        act = predict.arrays()
+        tasks, envs, horizon = self.n, options.trajectories, options.horizon
+        obs_size, act_size = world.observation_space.shape[0], world.action_space.shape[0]
+        observations = np.empty((tasks, horizon, envs, obs_size), np.float32)
+        actions = np.empty((tasks, horizon, envs, act_size), np.float32)
+        log_probs = np.empty((tasks, horizon, envs), np.float32)
+        rewards = np.zeros((tasks, horizon, envs), np.float32)
+        mask = np.zeros((tasks, horizon, envs), np.float32)
+        noise = self.rng.standard_normal((horizon, tasks, envs, act_size), dtype=np.float32)
+
+        world.set_tasks(np.repeat(self.goals, envs, axis=0))
+        world.reset(self.rng)
+        alive = np.ones(tasks * envs, bool)
+        diverged = np.zeros(tasks * envs, bool)
+        current = np.empty((tasks * envs, obs_size), np.float32)
+        for t in range(horizon):
+            world.observe(out=current)
+            observations[:, t] = current.reshape(tasks, envs, -1)
+            mean, log_std = act(current.reshape(tasks, envs, -1))
+            log_std = log_std[:, None] if log_std.ndim < mean.ndim else log_std
+            action = mean + np.exp(log_std) * noise[t]
+            actions[:, t] = action
+            log_probs[:, t] = -(log_std + 0.5 * math.log(2 * math.pi)).sum(-1) - 0.5 * np.square(noise[t]).sum(-1)
+            step = world.step(options.action_scale * action.reshape(tasks * envs, -1), alive)
+            diverged |= step.diverged & alive
+            counted = alive & ~step.diverged
+            mask[:, t] = counted.reshape(tasks, envs)
+            rewards[:, t] = np.where(counted, step.reward, 0).reshape(tasks, envs)
+            alive &= ~step.terminated
+        self.env_steps += int(mask.sum())
+        if diverged.any():
+            self._report(diverged)
+        on_device = [torch.from_numpy(a).to(options.device) for a in (observations, actions, log_probs, rewards, mask)]
+        observations_, actions_, log_probs_, rewards_, mask_ = on_device
+        advantages_ = advantages(
+            observations_, rewards_, mask_, discount=options.discount, gae_lambda=options.gae_lambda
+        )
+        return Rollout(observations_, actions_, log_probs_, advantages_, rewards_, mask_)
+
+    def _report(self, diverged: np.ndarray) -> None:
+        first = int(diverged.argmax())
+        log.warning(
+            "physics diverged in %d of %d trajectories of %s (first: number %d, task %s); each was cut there",
+            diverged.sum(), len(diverged), type(self.world).__name__, first, self.world.tasks[first],
+        )  # fmt: skip
+
+
+def episode_returns(batch: Rollout) -> Tensor:
+    """Undiscounted returns [T, N]."""
+    return (batch.rewards * batch.mask).sum(1)
+

@@ -1,0 +1,56 @@
+"""Sinusoid regression as in the MAML paper (Finn et al. 2017, section 5.1)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarl.core import Distribution, Predictor, Tasks
+from metarl.losses import Samples
+
+
+class SinusoidTasks(Tasks):
+    """T waves y = A·sin(x − φ), with A, φ [T, 1, 1]. All points of the meta-batch are made at once, K of them support."""
+
+    def __init__(self, samples: Samples, shots: int, queries: int) -> None:
+        self.n = len(samples.x)
+        self._support = Samples(*(part[:, :shots] for part in samples))
+        self._query = Samples(*(part[:, shots : shots + queries] for part in samples))
+        self._test = Samples(*(part[:, shots + queries :] for part in samples))
+
+    def support(self, predict: Predictor, step: int) -> Samples:
+        return self._support
+
+    def query(self, predict: Predictor) -> Samples:
+        return self._query
+
+    def score(self, predict: Predictor) -> Tensor:
+        """Mean squared error [T] over the wave's test points."""
+        return (predict(self._test.x) - self._test.y).square().mean((1, 2))
+
+
+class Sinusoid(Distribution):
+    """Amplitude U[0.1, 5], phase U[0, π], inputs U[−5, 5]; K = `shots` support and `queries` query points a task.
+
+    `tests` further points judge a task in evaluation.
+    """
+
+    metric = "loss"
+
+    def __init__(
+        self, *, shots: int = 10, queries: int = 10, tests: int = 100, device: torch.device | str = "cpu"
+    ) -> None:
+        for name, value in (("shots", shots), ("queries", queries), ("tests", tests)):
+            if value < 1:
+                raise ValueError(f"{name} is {value}: a sinusoid task needs at least one point of each kind")
+        self.shots, self.queries, self.tests, self.device = shots, queries, tests, torch.device(device)
+
+    def sample(self, n: int, rng: np.random.Generator) -> SinusoidTasks:
+        amplitude = rng.uniform(0.1, 5.0, (n, 1, 1))
+        phase = rng.uniform(0.0, math.pi, (n, 1, 1))
+        x = rng.uniform(-5.0, 5.0, (n, self.shots + self.queries + self.tests, 1))
+        points = np.stack([x, amplitude * np.sin(x - phase)]).astype(np.float32)
+        return SinusoidTasks(Samples(*torch.from_numpy(points).to(self.device)), self.shots, self.queries)

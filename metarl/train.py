@@ -1,0 +1,64 @@
+"""Training: sample tasks, collect episodes, update; every iteration's random numbers follow from (seed, iteration)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from enum import IntEnum
+
+import numpy as np
+import torch
+
+from metarl.algorithms.base import Algorithm
+from metarl.core import Distribution, collect
+
+
+class Stream(IntEnum):
+    """What random numbers are for; streams of one seed never overlap."""
+
+    INIT = 0
+    TRAIN = 1
+    VALIDATE = 2
+    TEST = 3
+
+
+def generator(stream: Stream, seed: int, iteration: int = 0) -> np.random.Generator:
+    """The random numbers of one iteration. Nothing else needs saving for a resumed run to equal one never stopped."""
+    if seed < 0:
+        raise ValueError(f"seed is {seed}: give 0 or a positive number")
+    return np.random.default_rng((stream, seed, iteration))
+
+
+def seed_torch(rng: np.random.Generator) -> None:
+    """Seed torch's own generators (weight initialisation, dropout) from `rng`."""
+    torch.manual_seed(int(rng.integers(2**63)))
+
+
+def train(
+    algorithm: Algorithm,
+    distribution: Distribution,
+    *,
+    iterations: int,
+    meta_batch: int,
+    seed: int = 0,
+    start: int = 0,
+) -> Iterator[dict[str, float]]:
+    """Yield the metrics of iterations `start` … `iterations` − 1, each after its update.
+
+    `meta_batch` tasks are sampled an iteration. Metrics are the tasks' own (returns), the algorithm's, and the seconds
+    spent sampling and updating.
+    """
+    for name, value in (("iterations", iterations), ("meta_batch", meta_batch)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}: training needs at least 1")
+    for iteration in range(start, iterations):
+        rng = generator(Stream.TRAIN, seed, iteration)
+        seed_torch(rng)
+        begin = time.perf_counter()
+        tasks = distribution.sample(meta_batch, rng)
+        episodes = collect(algorithm.learner, tasks, query=algorithm.uses_query, chunk=algorithm.chunk)
+        metrics = tasks.metrics(episodes)
+        sampled = time.perf_counter()
+        metrics.update(algorithm.update(episodes))
+        metrics.update(seconds_sampling=sampled - begin, seconds_update=time.perf_counter() - sampled)
+        yield metrics
