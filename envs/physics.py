@@ -91,15 +91,20 @@ class MujocoWorld(World):
         """Draw sub-environment index with Gymnasium's renderer; needs OpenGL (MUJOCO_GL=egl, osmesa or glfw)."""
         from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer  # needs a display library only when used
 
+        if self._renderer is not None and (self._renderer.width, self._renderer.height) != (width, height):
+            self.close()
         if self._renderer is None:
             model = self.batch.get_model(index)
             model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
             model.vis.global_.offheight = max(model.vis.global_.offheight, height)
-            data = mujoco.MjData(model)
-            self._renderer = MujocoRenderer(model, data, None, width, height, camera_name="track")
+            self._renderer = MujocoRenderer(model, mujoco.MjData(model), None, width, height, camera_name="track")
         self.batch.get_data(index, self._renderer.data)
         mujoco.mj_forward(self._renderer.model, self._renderer.data)
-        return self._renderer.render(mode)
+        try:
+            return self._renderer.render(mode)
+        except Exception as error:  # a missing OpenGL shows as a different error with every backend
+            remedy = "set MUJOCO_GL=egl or MUJOCO_GL=osmesa before Python starts, or give it a display"
+            raise RuntimeError(f"{self.name}: OpenGL cannot draw here; {remedy}") from error
 
     def close(self) -> None:
         if self._renderer is not None:

@@ -1,8 +1,9 @@
 """World: many copies of one environment, each with its own task, stepped together.
 
-To add an environment, subclass `World` and write the five methods marked abstract, then one line gives it a single
-and a vector form and a place in every table of this library: `metarl.envs.register("me/MyTask-v0", MyWorld)`.
-Without registering, `TaskEnv(MyWorld)` and `TaskVectorEnv(MyWorld, 16)` do.
+To add an environment, subclass `World`: set goals, observation_space, action_space and dt, and write the four abstract
+methods (a MuJoCo model needs less: subclass `metarl.envs.physics.MujocoWorld`). One line then gives it a single and a
+vector form and a name for `make_world`: `metarl.envs.register("me/MyTask-v0", MyWorld)`. Without a name,
+`TaskEnv(MyWorld)` and `TaskVectorEnv(MyWorld, 16)` do.
 """
 
 import os
@@ -97,8 +98,7 @@ class World(ABC):
         if actions.shape != (self.num_envs, *self.action_space.shape):
             wanted = (self.num_envs, *self.action_space.shape)
             raise ValueError(f"{self.name}: actions have shape {actions.shape}; give {wanted}")
-        self._refuse_bad(actions, alive)
-        step = self.advance(actions, alive)
+        step = self.advance(self._checked(actions, alive), alive)
         np.logical_or(step.terminated, step.diverged, out=step.terminated)
         silent = step.diverged if alive is None else step.diverged | ~alive
         if silent.any():
@@ -138,12 +138,13 @@ class World(ABC):
     def close(self) -> None:  # noqa: B027  (most worlds hold nothing that needs closing)
         """Close what `render` opened."""
 
-    def _refuse_bad(self, actions: np.ndarray, alive: np.ndarray | None) -> None:
+    def _checked(self, actions: np.ndarray, alive: np.ndarray | None) -> np.ndarray:
+        """The actions; where not alive and not finite 0, so that nothing spreads."""
+        if np.isnan(self.tasks).any():
+            raise RuntimeError(f"{self.name}: no task has been set; call set_tasks first")
         finite = np.isfinite(actions)
         if finite.all():
-            if np.isnan(self.tasks).any():
-                raise RuntimeError(f"{self.name}: no task has been set; call set_tasks first")
-            return
+            return actions
         wrong = ~finite.all(axis=1) if alive is None else ~finite.all(axis=1) & alive
         if wrong.any():
             i = int(np.flatnonzero(wrong)[0])
@@ -151,6 +152,7 @@ class World(ABC):
                 f"{self.name}: action {actions[i].tolist()} of sub-environment {i} (task {self.tasks[i].tolist()}) is "
                 "not finite; look for NaN in the policy that chose it"
             )
+        return np.where(finite, actions, 0.0)
 
 
 def _cores() -> int:
