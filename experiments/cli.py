@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
+from metarl.experiments.config import Config
+from metarl.experiments.presets import PRESETS, preset, quick
 from rich.console import Console
 from rich.table import Table
 
 from metarl.checkpoint import write_atomically
-from metarl.experiments.config import Config
-from metarl.experiments.presets import PRESETS, preset, quick
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -186,9 +186,8 @@ def _parse_train(args: list[str]) -> Train:
     class Options(_TrainOptions):
         config: Annotated[Config, tyro.conf.arg(name="")] = default
 
-    options = tyro.cli(
-        Options, args=settings, prog=f"metarl train {named}", config=(tyro.conf.AvoidSubcommands,), description=default.task.__doc__
-    )
+    prog, about = f"metarl train {named}", default.task.__doc__
+    options = tyro.cli(Options, args=settings, prog=prog, description=about, config=(tyro.conf.AvoidSubcommands,))
     if options.resume is not None:
         raise ValueError("--resume goes on with a run and its preset: give one of the two")
     return Train(preset=named, **{f.name: getattr(options, f.name) for f in fields(options)})

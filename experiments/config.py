@@ -37,7 +37,7 @@ class SinusoidConfig:
         shots = self.shots if test or self.train_shots is None else self.train_shots
         return Sinusoid(shots=shots, queries=self.queries, device=device)
 
-    def net(self, distribution: Distribution) -> MLP:
+    def net(self, distribution: Any) -> MLP:
         return MLP(1, 1, hidden=self.hidden)
 
     loss = staticmethod(mse)
@@ -72,7 +72,7 @@ class LocomotionConfig:
             gae_lambda=self.gae_lambda, action_scale=self.action_scale, threads=threads, device=device,
         )  # fmt: skip
 
-    def net(self, distribution: WorldDistribution) -> GaussianPolicy:
+    def net(self, distribution: Any) -> GaussianPolicy:
         world = distribution.template
         return GaussianPolicy(
             world.observation_space.shape[0], world.action_space.shape[0], hidden=self.hidden,
@@ -141,11 +141,14 @@ class TrustRegionConfig:
     damping: float = 1e-5
     backtrack: float = 0.8
     backtracks: int = 15
+    curvature_every: int = 5
+    """Hessian products use every n-th time step; 1: all"""
 
     def build(self, learner: Learner, task: TaskConfig, iterations: int, chunk: int | None) -> Algorithm:
         return TrustRegion(
             learner, task.loss, task.divergence, max_kl=self.max_kl, cg_steps=self.cg_steps, damping=self.damping,
-            backtrack=self.backtrack, backtracks=self.backtracks, chunk=chunk,
+            backtrack=self.backtrack, backtracks=self.backtracks,
+            curvature_every=self.curvature_every, chunk=chunk,
         )  # fmt: skip
 
 
@@ -214,7 +217,7 @@ class Config:
 
 
 def restore(default: Any, values: dict[str, Any], *, where: str = "settings") -> Any:
-    """`default`, a dataclass, with `values` from JSON put in, tuples made from lists. ValueError for an unknown name."""
+    """`default`, a dataclass, with `values` from JSON put in, lists as tuples. ValueError for an unknown name."""
     known = {f.name for f in fields(default)}
     unknown = sorted(values.keys() - known)
     if unknown:

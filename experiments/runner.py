@@ -12,13 +12,13 @@ from types import FrameType, TracebackType
 from typing import Any
 
 import torch
+from metarl.experiments.config import Config, restore
+from metarl.experiments.presets import preset
 from torch.utils.tensorboard import SummaryWriter
 
 from metarl.checkpoint import RunFolder
 from metarl.core import Distribution, Learner
 from metarl.evaluate import evaluate
-from metarl.experiments.config import Config, restore
-from metarl.experiments.presets import preset
 from metarl.progress import Display, ProgressFile
 from metarl.train import Stream, generator, seed_torch, train
 
@@ -35,7 +35,9 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def new_learner(config: Config, distribution: Distribution, device: torch.device, *, seed: int | None = None) -> Learner:
+def new_learner(
+    config: Config, distribution: Distribution, device: torch.device, *, seed: int | None = None
+) -> Learner:
     """A learner at the random initialisation of `seed` (default: the run's own)."""
     seed_torch(generator(Stream.INIT, config.seed if seed is None else seed))
     return config.build_learner(distribution, device)
@@ -121,13 +123,13 @@ def _validation(learner: Learner, config: Config, device: torch.device) -> dict[
 
 
 def _describe(metrics: dict[str, float], metric: str, rate: float) -> str:
-    shown = [(name.removeprefix(f"{metric}_"), value) for name, value in metrics.items() if name.startswith(f"{metric}_")]
-    text = f"{metric} after " + ", ".join(f"{k} steps {value:.3g}" for k, value in shown)
+    scores = {name.removeprefix(f"{metric}_"): value for name, value in metrics.items() if name.startswith(metric + "_")}
+    text = f"{metric} after {'/'.join(scores)} steps: {' / '.join(f'{score:.4g}' for score in scores.values())}"
     return f"{text}  {rate:,.0f} environment steps/s" if rate else text
 
 
 class Interrupt:
-    """Turns the first Ctrl-C or SIGTERM into `asked`, so that an iteration is finished and saved; a second one acts at once."""
+    """Turns the first Ctrl-C or SIGTERM into `asked`: the iteration is finished and saved. A second one acts at once."""
 
     def __init__(self) -> None:
         self.asked = False

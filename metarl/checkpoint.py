@@ -32,7 +32,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any]) -> RunFolder:
-        """Make a new run folder. Raises ValueError where something is already there, OSError where it cannot be made."""
+        """Make a new run folder. Raises ValueError where something is there already, OSError where none can be made."""
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ValueError(
                 f"{path} already holds something and was left as it is: choose another --out, "
@@ -59,7 +59,8 @@ class RunFolder:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise ValueError(f"another process is training in {self.path}: stop it first, or use another folder") from None
+            message = f"another process is training in {self.path}: stop it first, or use another folder"
+            raise ValueError(message) from None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -106,8 +107,8 @@ class RunFolder:
         if have != found:
             differing = sorted(n for n in have.keys() | found.keys() if have.get(n) != found.get(n))
             raise ValueError(
-                f"{newest} is not a checkpoint of preset {self.config['preset']} with these settings: {differing[0]} has "
-                f"shape {found.get(differing[0])}, expected {have.get(differing[0])}; use the folder it was trained in"
+                f"{newest} is not a checkpoint of preset {self.config['preset']} as set in config.json: {differing[0]} "
+                f"has shape {found.get(differing[0])}, expected {have.get(differing[0])}; use the folder it was trained in"
             )
         learner.load_state_dict(weights)
         return int(newest.name)

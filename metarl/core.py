@@ -104,7 +104,7 @@ class Distribution(ABC):
 
 
 class Learner(nn.Module, ABC):
-    """The inner loop. Its Parameters are the meta-parameters; a state is a tree of tensors for one task, never mutated."""
+    """The inner loop. Its Parameters are the meta-parameters; a state is one task's tree of tensors, never mutated."""
 
     steps: int  # inner steps in training
 
@@ -172,12 +172,9 @@ def adapt(
 
 def collect(learner: Learner, tasks: Tasks, *, query: bool = True, chunk: int | None = None) -> Episodes:
     """Run the learner's inner loop on `tasks` for real and record what it saw."""
-    support = []
-    for predict, batch in adapt(learner, tasks, steps=learner.steps, chunk=chunk):
-        if batch is not None:
-            support.append(batch)
+    *steps, (last, _) = adapt(learner, tasks, steps=learner.steps, chunk=chunk)
     with torch.no_grad():
-        return Episodes(tuple(support), tasks.query(predict) if query else ())
+        return Episodes(tuple(batch for _, batch in steps), tasks.query(last) if query else ())
 
 
 def split(episodes: Tree, chunk: int | None) -> Iterator[tuple[Tree, float]]:

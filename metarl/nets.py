@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ class MLP(nn.Module):
             raise ValueError(f"unknown activation {activation!r}: choose one of {', '.join(ACTIVATIONS)}")
         self.activation = activation
         sizes = [inputs, *hidden, outputs]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         act = ACTIVATIONS[self.activation][0]
@@ -55,9 +56,11 @@ class GaussianPolicy(nn.Module):
     ) -> None:
         super().__init__()
         self.mean = MLP(observations, actions, hidden=hidden, activation=activation)
-        for layer in self.mean.layers:
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for name, parameter in self.mean.named_parameters():
+            if name.endswith("weight"):
+                nn.init.xavier_uniform_(parameter)
+            else:
+                nn.init.zeros_(parameter)
         self.log_std = nn.Parameter(torch.full((actions,), math.log(init_std)))
         self.bounds = (math.log(min_std), math.log(max_std))
 

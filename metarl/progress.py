@@ -14,10 +14,10 @@ from metarl.checkpoint import write_atomically
 
 
 class ProgressFile:
-    """progress.csv: a row an iteration that was logged, exact numbers only (no clock), so that equal runs are equal files."""
+    """progress.csv: a row a logged iteration, exact numbers only (no clock), so that equal runs are equal files."""
 
     def __init__(self, path: Path, *, keep: int) -> None:
-        """Open for appending, dropping rows past iteration `keep`: those a killed process wrote after its checkpoint."""
+        """Open for appending, dropping rows past iteration `keep` that a killed process wrote after its checkpoint."""
         self.path = path
         rows = [row for row in read_progress(path) if int(row["iteration"]) <= keep] if path.exists() else []
         self.columns = list(rows[0]) if rows else []
@@ -36,7 +36,7 @@ class ProgressFile:
 
 
 def read_progress(path: Path) -> list[dict[str, str]]:
-    """The rows of a progress.csv; a last row cut short by a crash is left out. Raises ValueError where there is none."""
+    """The rows of a progress.csv, less a last one cut short by a crash. Raises ValueError where there is no file."""
     try:
         with path.open(newline="") as handle:
             rows = list(csv.DictReader(handle))

@@ -37,7 +37,7 @@ class Algorithm(ABC):
         """What the outer loop remembers between updates."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027  (most remember nothing)
         """Restore `state_dict`."""
 
     def _assign_gradient(self, gradients: Iterable[Tensor]) -> float:

@@ -51,8 +51,8 @@ class Reptile(Algorithm):
                     total.add_(grad, alpha=share)
         norm = self._assign_gradient(gradients)
         with torch.no_grad():
-            for parameter in learner.parameters():
-                parameter.sub_(parameter.grad, alpha=rate)
+            for parameter, gradient in zip(learner.parameters(), gradients, strict=True):
+                parameter.sub_(gradient, alpha=rate)
         self.count += 1
         return {"distance": norm, "outer_rate": rate}
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, jvp, vjp, vmap
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.utils._pytree import tree_map
 
 from metarl.algorithms.base import Algorithm, Divergence, require_finite
 from metarl.core import Episodes, Learner, Loss, Tree, final, meta_gradient, split
@@ -24,6 +25,8 @@ class TrustRegion(Algorithm):
     For policies `divergence` is the KL from the adapted policies that collected the query; for regression
     `squared_change`. Both are a loss on outputs, so the Hessian at the current parameters is JᵀHJ (J: outputs by
     meta-parameters, through the adaptation; H: Hessian by outputs), exactly: one forward- and one reverse-mode pass.
+    `curvature_every=n` computes these products on every n-th sample (time step) of each batch, n times cheaper; the
+    curvature is then an estimate, but the gradient, the line search and the bound still use all the data.
     """
 
     def __init__(
@@ -37,24 +40,31 @@ class TrustRegion(Algorithm):
         damping: float = 1e-5,
         backtrack: float = 0.8,
         backtracks: int = 15,
+        curvature_every: int = 1,
         chunk: int | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
         if max_kl <= 0:
             raise ValueError(f"max_kl is {max_kl}: a trust region has a positive radius")
+        if curvature_every < 1:
+            raise ValueError(f"curvature_every is {curvature_every}: give 1 (all samples) or more")
         self.loss, self.divergence, self.max_kl = loss, divergence, max_kl
         self.cg_steps, self.damping, self.backtrack, self.backtracks = cg_steps, damping, backtrack, backtracks
+        self.curvature_every = curvature_every
 
     def update(self, episodes: Episodes) -> dict[str, float]:
         parameters = list(self.learner.parameters())
         start = parameters_to_vector(parameters).detach().clone()
-        judged = episodes._replace(query=(episodes.query, self.outputs(episodes)))
+        judged = self.judged(episodes)
         before, gradients = meta_gradient(self.learner, episodes, final(self.loss), chunk=self.chunk)
         gradient = torch.cat([g.flatten() for g in gradients])
         require_finite("the meta-gradient", float(gradient.norm()))
 
+        every = self.curvature_every
+        thinned = judged if every == 1 else self.judged(tree_map(lambda leaf: leaf[:, ::every], episodes))
+
         def product(vector: Tensor) -> Tensor:
-            return self.hessian_product(judged, vector) + self.damping * vector
+            return self.hessian_product(thinned, vector) + self.damping * vector
 
         direction = conjugate_gradient(product, -gradient, steps=self.cg_steps)
         curvature = float(direction @ product(direction))
@@ -72,13 +82,14 @@ class TrustRegion(Algorithm):
         return {**metrics, "step_size": 0.0}
 
     @torch.no_grad()
-    def outputs(self, episodes: Episodes) -> Tree:
-        """What the adapted learners predict on the query: a tree of [T, …]."""
-        return self.learner(episodes, lambda predicts, ep: predicts[-1](ep.query[0]), chunk=self.chunk)
+    def judged(self, episodes: Episodes) -> Episodes:
+        """The episodes with (query, what the adapted learners now predict on it) for query."""
+        old = self.learner(episodes, lambda predicts, ep: predicts[-1](ep.query[0]), chunk=self.chunk)
+        return episodes._replace(query=(episodes.query, old))
 
     @torch.no_grad()
     def evaluate(self, judged: Episodes) -> tuple[float, float]:
-        """Mean loss and mean divergence at the learner's parameters; `judged.query` is (query, old outputs)."""
+        """Mean loss and mean divergence, at the learner's parameters, of `judged` episodes."""
         loss, kl = self.learner(
             judged,
             lambda predicts, ep: (
@@ -106,14 +117,16 @@ class TrustRegion(Algorithm):
             def mean_divergence(new: Tree, query: Tree = query, old: Tree = old) -> Tensor:
                 return vmap(self.divergence)(new, old, query).mean()
 
-            new, change = jvp(outputs, (named,), (tangent,))
-            _, curved = jvp(grad(mean_divergence), (new,), (change,))
-            _, pullback = vjp(outputs, named)
+            new, change = jvp(outputs, (named,), (tangent,))  # type: ignore[misc]
+            _, curved = jvp(grad(mean_divergence), (new,), (change,))  # type: ignore[misc]
+            _, pullback = vjp(outputs, named)  # type: ignore[misc]
             total += share * torch.cat([g.flatten() for g in pullback(curved)[0].values()])
         return total
 
 
-def conjugate_gradient(product: Callable[[Tensor], Tensor], target: Tensor, *, steps: int, tolerance: float = 1e-10) -> Tensor:
+def conjugate_gradient(
+    product: Callable[[Tensor], Tensor], target: Tensor, *, steps: int, tolerance: float = 1e-10
+) -> Tensor:
     """Solve product(x) = target, both flat, from x = 0; stops early at a squared residual below `tolerance`."""
     x = torch.zeros_like(target)
     residual, direction = target.clone(), target.clone()

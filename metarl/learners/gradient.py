@@ -77,8 +77,9 @@ class GradientLearner(Learner):
         return functional_call(self.net, state, (x,))
 
     def arrays(self, states: dict[str, Tensor]) -> Callable[[np.ndarray], Tree]:
-        if not hasattr(self.net, "arrays"):
+        fast = getattr(self.net, "arrays", None)
+        if fast is None:
             return super().arrays(states)
         count = len(next(iter(states.values())))
         params = {name: value.detach().expand(count, *value.shape) for name, value in self.net.named_parameters()}
-        return self.net.arrays({name: value.detach().cpu().numpy() for name, value in {**params, **states}.items()})
+        return fast({name: value.detach().cpu().numpy() for name, value in {**params, **states}.items()})

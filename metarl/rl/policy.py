@@ -27,7 +27,7 @@ class AdaptedPolicy:
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
     ) -> tuple[np.ndarray, Any]:
-        """Actions [act] or [n, act] for observations [obs] or [n, obs], and `state` as it came (the policy has none)."""
+        """Actions [act] or [n, act] for observations [obs] or [n, obs]; `state` comes back as it was."""
         flat = np.atleast_2d(np.asarray(observation, np.float32))
         mean, log_std = self.act(np.broadcast_to(flat, (self.count, *flat.shape)))
         action, spread = mean[self.task], np.exp(log_std[self.task])
@@ -39,7 +39,7 @@ class AdaptedPolicy:
 def adapt_policy(
     learner: Learner, distribution: WorldDistribution, task: Any, *, steps: int | None = None, seed: int = 0
 ) -> AdaptedPolicy:
-    """Adapt `learner` to one task (a goal, as the environment's `task`) for `steps` inner steps (default: as trained)."""
+    """Adapt `learner` to one task (the environment's `task`) for `steps` inner steps (default: as trained)."""
     tasks = distribution.tasks(np.reshape(task, (1, -1)), np.random.default_rng(seed))
     *_, (predictor, _) = adapt(learner, tasks, steps=learner.steps if steps is None else steps)
     return AdaptedPolicy(predictor, action_scale=distribution.action_scale, seed=seed)

@@ -13,7 +13,7 @@ from metarl.losses import Samples
 
 
 class SinusoidTasks(Tasks):
-    """T waves y = A·sin(x − φ), with A, φ [T, 1, 1]. All points of the meta-batch are made at once, K of them support."""
+    """T waves y = A·sin(x − φ), with A, φ [T, 1, 1]; all their points were made at once."""
 
     def __init__(self, samples: Samples, shots: int, queries: int) -> None:
         self.n = len(samples.x)
