@@ -97,7 +97,12 @@ class MujocoWorld(World):
             model = self.batch.get_model(index)
             model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
             model.vis.global_.offheight = max(model.vis.global_.offheight, height)
-            self._renderer = MujocoRenderer(model, mujoco.MjData(model), None, width, height, camera_name="track")
+            window = {
+                "type": mujoco.mjtCamera.mjCAMERA_TRACKING,
+                "trackbodyid": 1,
+                "distance": 4.0,
+            }  # frames use "track"
+            self._renderer = MujocoRenderer(model, mujoco.MjData(model), window, width, height, camera_name="track")
         self.batch.get_data(index, self._renderer.data)
         mujoco.mj_forward(self._renderer.model, self._renderer.data)
         try:

@@ -14,9 +14,9 @@ def at(name: str, positions: list[list[float]], tasks: list[list[float]]) -> Wor
 
 def test_corners_pay_progress_only_near_the_right_corner() -> None:
     goal = [2.0, 2.0]
-    world = at("PointNav-v0", [[0.1, 0.1], [1.0, 1.0], [1.0, 1.0], [-1.0, 1.0], [1.0, 1.0]], [goal] * 5)
-    step = world.step(np.array([[1.0, 0.0], [1.0, 1.0], [-1.0, -1.0], [1.0, 0.0], [5.0, 5.0]]))
-    expected = [0.0, 0.2 * np.sqrt(2), -0.2 * np.sqrt(2), 0.0, 0.2 * np.sqrt(2)]
+    world = at("PointNav-v0", [[0.1, 0.1], [1.0, 1.0], [1.0, 1.0], [-1.0, 1.0], [1.0, 1.0], [0.1, 0.1]], [goal] * 6)
+    step = world.step(np.array([[1.0, 0.0], [1.0, 1.0], [-1.0, -1.0], [1.0, 0.0], [5.0, 5.0], [1.0, 1.0]]))
+    expected = np.sqrt(2) * np.array([0.0, 0.2, -0.2, 0.0, 0.2, 0.2])  # the first is within 0.5 of the centre
     np.testing.assert_allclose(step.reward, expected, atol=1e-12)
     np.testing.assert_allclose(world.observe()[4], [1.2, 1.2])  # the action is clipped
     assert not step.terminated.any()

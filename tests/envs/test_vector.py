@@ -78,6 +78,15 @@ def test_point_terminates_and_starts_again() -> None:
     assert infos["task"][1].tolist() == [0.5, 0.5]
 
 
+def test_reset_after_the_end_starts_only_one_episode() -> None:
+    env = gymnasium.make_vec("metarl/PointNav-v0", num_envs=2, max_episode_steps=1)
+    env.reset(seed=0)
+    assert env.step(np.ones((2, 2), np.float32))[3].all()
+    before = env.reset(seed=1)[0]
+    after = env.step(np.ones((2, 2), np.float32))[0]
+    np.testing.assert_allclose(after, before + 0.2)  # it moved, it was not reset again
+
+
 def test_fixed_tasks_outlast_episodes() -> None:
     env = TaskVectorEnv(type(gymnasium.make("metarl/HalfCheetahVel-v0").unwrapped.world), 3, max_episode_steps=2)
     env.set_tasks([0.5, 1.0, 1.5])
