@@ -123,13 +123,13 @@ def _validation(learner: Learner, config: Config, device: torch.device) -> dict[
 
 
 def _describe(metrics: dict[str, float], metric: str, rate: float) -> str:
-    scores = {name.removeprefix(f"{metric}_"): value for name, value in metrics.items() if name.startswith(metric + "_")}
+    scores = {name.split("_")[1]: value for name, value in metrics.items() if name.startswith(metric + "_")}
     text = f"{metric} after {'/'.join(scores)} steps: {' / '.join(f'{score:.4g}' for score in scores.values())}"
     return f"{text}  {rate:,.0f} environment steps/s" if rate else text
 
 
 class Interrupt:
-    """Turns the first Ctrl-C or SIGTERM into `asked`: the iteration is finished and saved. A second one acts at once."""
+    """Turns a first Ctrl-C or SIGTERM into `asked`: the iteration is finished and saved. A second acts at once."""
 
     def __init__(self) -> None:
         self.asked = False

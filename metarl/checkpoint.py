@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from metarl.algorithms.base import Algorithm
 from metarl.core import Learner
@@ -59,8 +60,7 @@ class RunFolder:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            message = f"another process is training in {self.path}: stop it first, or use another folder"
-            raise ValueError(message) from None
+            raise ValueError(f"another process trains in {self.path}: stop it, or use another folder") from None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -99,17 +99,21 @@ class RunFolder:
         """Load the newest weights into `learner`; returns the number of iterations behind them."""
         newest = self._newest()
         try:
-            weights = load_file(newest / "weights.safetensors")
+            with safe_open(newest / "weights.safetensors", "pt") as file:
+                trained = (file.metadata() or {}).get("preset")
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
         except Exception as error:  # safetensors raises its own type for a file cut short
             raise _damaged(newest, error) from None
+        if trained != self.config["preset"]:
+            raise ValueError(f"{newest} is of preset {trained}, this run of {self.config['preset']}: put its own back")
         have = {name: tuple(value.shape) for name, value in learner.state_dict().items()}
         found = {name: tuple(value.shape) for name, value in weights.items()}
-        if have != found:
-            differing = sorted(n for n in have.keys() | found.keys() if have.get(n) != found.get(n))
-            raise ValueError(
-                f"{newest} is not a checkpoint of preset {self.config['preset']} as set in config.json: {differing[0]} "
-                f"has shape {found.get(differing[0])}, expected {have.get(differing[0])}; use the folder it was trained in"
-            )
+        for name in sorted(have.keys() | found.keys()):
+            if have.get(name) != found.get(name):
+                raise ValueError(
+                    f"{newest} does not fit the settings in config.json: {name} has shape {found.get(name)}, not "
+                    f"{have.get(name)}; put the run's own checkpoint or settings back"
+                )
         learner.load_state_dict(weights)
         return int(newest.name)
 
