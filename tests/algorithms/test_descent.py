@@ -1,0 +1,94 @@
+"""Descent: one optimiser step along the meta-gradient, and the refusals all outer loops share."""
+
+from collections.abc import Callable
+from functools import partial
+
+import byhand
+import pytest
+import torch
+from byhand import flat
+from toys import regressor, sample_episodes
+
+from metarl.algorithms.base import Algorithm
+from metarl.algorithms.descent import Descent
+from metarl.algorithms.proximal import Proximal
+from metarl.algorithms.reptile import Reptile
+from metarl.algorithms.trust_region import TrustRegion
+from metarl.core import Learner, final
+from metarl.losses import mse, squared_change
+
+ADAM = partial(torch.optim.Adam, lr=0.01)
+EVERY: dict[str, Callable[..., Algorithm]] = {
+    "descent": lambda learner, **k: Descent(learner, final(mse), optimizer=ADAM, **k),
+    "reptile": lambda learner, **k: Reptile(learner, iterations=10, **k),
+    "trust region": lambda learner, **k: TrustRegion(learner, mse, squared_change, damping=0.1, **k),
+    "proximal": lambda learner, **k: Proximal(learner, mse, squared_change, optimizer=ADAM, **k),
+}
+
+
+def weights(learner: Learner) -> torch.Tensor:
+    return flat(list(learner.parameters()))
+
+
+def test_update_is_the_optimisers_on_the_unrolled_gradient() -> None:
+    learner, twin, episodes = regressor(steps=2, rate=0.2), regressor(steps=2, rate=0.2), sample_episodes(steps=2)
+    algorithm = Descent(learner, final(mse), optimizer=ADAM)
+    params = dict(twin.net.named_parameters())
+    optimizer = torch.optim.Adam(twin.parameters(), lr=0.01)
+    for _ in range(3):
+        metrics = algorithm.update(episodes)
+        optimizer.zero_grad()
+        terms = []
+        for t in range(4):
+            episode = byhand.task(episodes, t)
+            last = byhand.adapted(params, episode.support, byhand.squared_error, rate=0.2)[-1]
+            terms.append(byhand.squared_error(last, episode.query))
+        loss = torch.stack(terms).mean()
+        loss.backward()
+        assert metrics["loss"] == pytest.approx(float(loss.detach()), rel=1e-12)
+        norm = torch.cat([p.grad.flatten() for p in twin.parameters() if p.grad is not None]).norm()
+        assert metrics["gradient_norm"] == pytest.approx(float(norm), rel=1e-12)
+        optimizer.step()
+        torch.testing.assert_close(weights(learner), weights(twin), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_algorithms_update_is_the_same_for_every_chunk(name: str) -> None:
+    results = []
+    for chunk in (None, 1, 3):
+        learner = regressor(steps=2, rate=0.2)
+        before = weights(learner)
+        EVERY[name](learner, chunk=chunk).update(sample_episodes(steps=2))
+        results.append(weights(learner) - before)
+    assert results[0].norm() > 1e-3
+    for result in results[1:]:
+        torch.testing.assert_close(result, results[0], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_algorithm_refuses_a_bad_chunk_and_a_nan(name: str) -> None:
+    with pytest.raises(ValueError, match="chunk is 0"):
+        EVERY[name](regressor(), chunk=0)
+    learner, episodes = regressor(rate=0.2), sample_episodes()
+    before = weights(learner)
+    for batch in (*episodes.support, episodes.query):
+        batch.y[1, 2] = torch.nan
+    with pytest.raises(FloatingPointError, match="the update was not made"):
+        EVERY[name](learner).update(episodes)
+    assert torch.equal(weights(learner), before)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_algorithms_state_survives_a_round_trip(name: str) -> None:
+    """Two updates in one go, or one, a copy of all state into new objects, and another: the same bits."""
+    whole, first, second = (regressor(steps=2, rate=0.2, seed=s) for s in (0, 0, 1))
+    algorithm = EVERY[name](whole)
+    for seed in (0, 1):
+        algorithm.update(sample_episodes(steps=2, seed=seed))
+    half, other = EVERY[name](first), EVERY[name](second)
+    half.update(sample_episodes(steps=2, seed=0))
+    second.load_state_dict(first.state_dict())
+    other.load_state_dict(half.state_dict())
+    other.update(sample_episodes(steps=2, seed=1))
+    assert torch.equal(weights(second), weights(whole))
+    assert not torch.equal(weights(second), weights(first))

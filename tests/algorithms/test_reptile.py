@@ -1,0 +1,51 @@
+"""Reptile: θ + ε·mean(θ' − θ), with ε falling linearly, for regression and for policies."""
+
+import byhand
+import pytest
+import torch
+from byhand import flat
+from toys import policy_learner, regressor, rollout_episodes, sample_episodes
+
+from metarl.algorithms.reptile import Reptile
+
+KINDS = {
+    "regression": (regressor, sample_episodes, byhand.squared_error),
+    "policy": (policy_learner, rollout_episodes, byhand.ratio_loss),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("chunk", [None, 1, 2])
+def test_moves_towards_the_mean_adapted_parameters(kind: str, chunk: int | None) -> None:
+    make, episodes_of, loss = KINDS[kind]
+    learner = make(steps=3, rate=0.2)
+    algorithm = Reptile(learner, rate=0.8, rate_end=0.2, iterations=3, chunk=chunk)
+    for epsilon in (0.8, 0.6, 0.4, 0.2, 0.2):  # (0.8 − 0.2)/3 less an update, then it stays
+        episodes = episodes_of(steps=3)._replace(query=())  # it asks for no query
+        params = {name: value.detach().clone().requires_grad_() for name, value in learner.net.named_parameters()}
+        ends = [
+            flat(list(byhand.adapted(params, byhand.task(episodes.support, t), loss, rate=0.2)[-1].values()))
+            for t in range(len(episodes.support[0][0]))
+        ]
+        start = flat(list(params.values()))
+        change = torch.stack(ends).mean(0) - start
+        metrics = algorithm.update(episodes)
+        after = flat(list(learner.parameters()))
+        torch.testing.assert_close(after, start + epsilon * change, rtol=1e-12, atol=1e-14)
+        assert metrics["outer_rate"] == pytest.approx(epsilon)
+        assert metrics["distance"] == pytest.approx(float(change.norm()), rel=1e-12)
+        assert change.norm() > 1e-3
+    assert not algorithm.uses_query
+
+
+def test_what_is_not_adapted_stays() -> None:
+    learner = regressor(steps=2, rate=0.2, fast="layers.1", learn_rate=True)
+    before = {name: value.detach().clone() for name, value in learner.named_parameters()}
+    Reptile(learner).update(sample_episodes(steps=2))
+    moved = {name for name, value in learner.named_parameters() if not torch.equal(value, before[name])}
+    assert moved == {"net.layers.1.weight", "net.layers.1.bias"}
+
+
+def test_no_iterations_are_refused() -> None:
+    with pytest.raises(ValueError, match="iterations is 0"):
+        Reptile(regressor(), iterations=0)

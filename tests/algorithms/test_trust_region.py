@@ -1,0 +1,211 @@
+"""The trust region: exact Hessian products, conjugate gradient, a bound that holds, a search that fails safely."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import byhand
+import numpy as np
+import pytest
+import torch
+from byhand import Params, flat, relative_error
+from torch import Tensor
+from torch.utils._pytree import tree_map
+from toys import policy_learner, regressor, rollout_episodes, sample_episodes
+
+from metarl.algorithms.trust_region import TrustRegion, conjugate_gradient
+from metarl.core import Episodes
+from metarl.learners.gradient import GradientLearner
+from metarl.losses import mse, squared_change
+from metarl.rl.losses import gaussian_kl, surrogate
+
+
+def change_by_hand(new: Params, old: Params, batch: Any) -> Tensor:
+    return 0.5 * ((byhand.mlp(new, batch.x) - byhand.mlp(old, batch.x).detach()) ** 2).mean()
+
+
+Kind = tuple[Callable[..., GradientLearner], Callable[..., Episodes], Callable[..., TrustRegion], Any, Any]
+KINDS: dict[str, Kind] = {
+    "regression": (
+        regressor, sample_episodes,
+        lambda learner, damping=0.1, **k: TrustRegion(learner, mse, squared_change, damping=damping, **k),
+        byhand.squared_error, change_by_hand,
+    ),
+    "policy": (
+        policy_learner, rollout_episodes, lambda learner, **k: TrustRegion(learner, surrogate, gaussian_kl, **k),
+        byhand.ratio_loss, byhand.mean_kl,
+    ),
+}  # fmt: skip
+KIND = pytest.mark.parametrize("kind", KINDS)
+
+
+class ByHand:
+    """The mean divergence of adapted parameters from those the learner has now, as a function of its own parameters."""
+
+    def __init__(self, kind: str, learner: GradientLearner, episodes: Episodes) -> None:
+        *_, self.loss, self.divergence = KINDS[kind]
+        self.learner, self.episodes = learner, episodes
+        self.leaves = list(learner.parameters())
+        self.old = [{n: v.detach().clone() for n, v in state.items()} for state in self.adapted()]
+
+    def adapted(self) -> list[Params]:
+        learner = self.learner
+        rate = learner.rates[0] if learner.learned is None else {
+            name.replace("/", "."): value for name, value in learner.learned.items()
+        }  # fmt: skip
+        adapt = partial(byhand.adapted, loss=self.loss, rate=rate, first_order=learner.first_order)
+        params = dict(learner.net.named_parameters())
+        supports = [byhand.task(self.episodes.support, t) for t in range(len(self.episodes.query[0]))]
+        return [adapt(params, support)[-1] for support in supports]
+
+    def query(self, t: int) -> Any:
+        return byhand.task(self.episodes.query, t)
+
+    def mean_loss(self) -> Tensor:
+        return torch.stack([self.loss(new, self.query(t)) for t, new in enumerate(self.adapted())]).mean()
+
+    def mean_divergence(self) -> Tensor:
+        pairs = enumerate(zip(self.adapted(), self.old, strict=True))
+        return torch.stack([self.divergence(new, old, self.query(t)) for t, (new, old) in pairs]).mean()
+
+    def gradient(self, *, create_graph: bool = False) -> Tensor:
+        parts = torch.autograd.grad(self.mean_divergence(), self.leaves, create_graph=create_graph)
+        return torch.cat([part.flatten() for part in parts])
+
+    def hessian_product(self, vector: Tensor) -> Tensor:
+        """By differentiating the gradient once more."""
+        return flat(torch.autograd.grad(self.gradient(create_graph=True) @ vector, self.leaves))
+
+    def difference_product(self, vector: Tensor, *, h: float = 1e-5) -> Tensor:
+        """By central differences of the gradient along `vector`."""
+        start = flat(self.leaves)
+        ends = []
+        for sign in (1, -1):
+            torch.nn.utils.vector_to_parameters(start + sign * h * vector, self.leaves)
+            ends.append(self.gradient())
+        torch.nn.utils.vector_to_parameters(start, self.leaves)
+        return (ends[0] - ends[1]) / (2 * h)
+
+
+@KIND
+@pytest.mark.parametrize("settings", [{"steps": 1}, {"steps": 2}, {"learn_rate": True}, {"first_order": True}], ids=str)
+def test_hessian_product(kind: str, settings: dict[str, Any]) -> None:
+    make, episodes_of, algorithm_of, *_ = KINDS[kind]
+    learner, episodes = make(rate=0.2, **settings), episodes_of(steps=settings.get("steps", 1))
+    reference = ByHand(kind, learner, episodes)
+    vector = torch.from_numpy(np.random.default_rng(0).normal(size=len(flat(reference.leaves))))
+    for chunk in (None, 2):
+        algorithm = algorithm_of(learner, chunk=chunk)
+        found = algorithm.hessian_product(algorithm.judged(episodes), vector)
+        assert relative_error(found, reference.hessian_product(vector)) < 1e-10
+        if not learner.first_order:  # whose differences would see the true derivative of θ'
+            assert relative_error(found, reference.difference_product(vector)) < 1e-6
+
+
+def test_conjugate_gradient_solves_a_positive_definite_system() -> None:
+    rng = np.random.default_rng(0)
+    root = torch.from_numpy(rng.normal(size=(12, 12)))
+    matrix, target = root @ root.T + torch.eye(12), torch.from_numpy(rng.normal(size=12))
+    kept = target.clone()
+    solution = torch.linalg.solve(matrix, target)
+    found = conjugate_gradient(lambda v: matrix @ v, target, steps=30, tolerance=1e-24)
+    assert relative_error(found, solution) < 1e-10
+    assert torch.equal(target, kept)
+    calls: list[Tensor] = []
+    rough = conjugate_gradient(lambda v: calls.append(v) or matrix @ v, target, steps=4)  # type: ignore[func-returns-value]
+    assert len(calls) == 4
+    errors = [float((x - solution) @ matrix @ (x - solution)) for x in (torch.zeros(12), rough, found)]
+    assert errors[0] > errors[1] > errors[2]  # each step lowers the error in the matrix's norm
+    assert not conjugate_gradient(lambda v: matrix @ v, torch.zeros(12), steps=5).any()
+
+
+@KIND
+@pytest.mark.parametrize("max_kl", [1e-3, 1e-1])
+def test_an_accepted_step_lowers_the_loss_within_the_bound(kind: str, max_kl: float) -> None:
+    make, episodes_of, algorithm_of, *_ = KINDS[kind]
+    learner, episodes = make(rate=0.2, steps=2), episodes_of(steps=2)
+    reference = ByHand(kind, learner, episodes)
+    before = float(reference.mean_loss().detach())
+    metrics = algorithm_of(learner, max_kl=max_kl).update(episodes)
+    after, kl = float(reference.mean_loss().detach()), float(reference.mean_divergence().detach())
+    assert metrics["loss"] == pytest.approx(before, rel=1e-12)
+    assert metrics["improvement"] == pytest.approx(before - after, rel=1e-9)
+    assert metrics["kl"] == pytest.approx(kl, rel=1e-9)
+    assert before - after > 0
+    assert 0.1 * max_kl < kl <= max_kl
+    assert 0 < metrics["step_size"] <= 1
+
+
+@KIND
+def test_the_first_step_tried_is_the_natural_gradient_at_the_bound(kind: str) -> None:
+    """√(2·max_kl / sᵀHs)·s with s = −(H + damping)⁻¹g, from the dense Hessian."""
+    make, episodes_of, algorithm_of, *_ = KINDS[kind]
+    learner, episodes = make(rate=0.2), episodes_of()
+    reference = ByHand(kind, learner, episodes)
+    start = flat(reference.leaves)
+    matrix = torch.stack([reference.hessian_product(v) for v in torch.eye(len(start), dtype=torch.float64)])
+    matrix += 0.1 * torch.eye(len(start))
+    direction = -torch.linalg.solve(matrix, flat(torch.autograd.grad(reference.mean_loss(), reference.leaves)))
+    step = direction * (2 * 1e-6 / (direction @ matrix @ direction)).sqrt()
+    metrics = algorithm_of(learner, max_kl=1e-6, damping=0.1, cg_steps=40).update(episodes)
+    assert metrics["step_size"] in (1.0, 0.8)
+    assert relative_error(1e3 * (flat(reference.leaves) - start), 1e3 * metrics["step_size"] * step) < 1e-4
+
+
+@pytest.mark.parametrize("obstacle", ["divergence", "loss"])
+def test_a_search_that_finds_nothing_leaves_the_same_bits(obstacle: str) -> None:
+    def far(new: Tensor, old: Tensor, batch: Any) -> Tensor:
+        return squared_change(new, old, batch) + 1  # the right curvature, but never within the bound
+
+    calls = []
+
+    def worse(predict: Any, batch: Any) -> Tensor:
+        calls.append(batch)
+        return mse(predict, batch) + (len(calls) > 1)  # the first is the meta-gradient's, then come the trials
+
+    learner, episodes = regressor(rate=0.2), sample_episodes()
+    algorithm = TrustRegion(
+        learner, worse if obstacle == "loss" else mse, far if obstacle == "divergence" else squared_change
+    )
+    before = flat(list(learner.parameters()))
+    metrics = algorithm.update(episodes)
+    assert torch.equal(flat(list(learner.parameters())), before)
+    assert (metrics["kl"], metrics["improvement"], metrics["step_size"]) == (0.0, 0.0, 0.0)
+    assert metrics["gradient_norm"] > 0
+    if obstacle == "loss":
+        assert len(calls) == 1 + algorithm.backtracks
+
+
+def test_no_gradient_no_step() -> None:
+    learner, episodes = regressor(rate=0.2), sample_episodes()
+    before = flat(list(learner.parameters()))
+    metrics = TrustRegion(learner, lambda predict, batch: 0 * mse(predict, batch), squared_change).update(episodes)
+    assert metrics["step_size"] == 0
+    assert torch.equal(flat(list(learner.parameters())), before)
+
+
+@KIND
+def test_curvature_on_every_nth_sample(kind: str) -> None:
+    """Where every sample stands thrice in a row, a third of them has the same curvature; else it is an estimate."""
+    make, episodes_of, algorithm_of, *_ = KINDS[kind]
+
+    def updated(episodes: Episodes, every: int) -> tuple[Tensor, dict[str, float]]:
+        learner = make(rate=0.2)
+        before = flat(list(learner.parameters()))
+        metrics = algorithm_of(learner, curvature_every=every).update(episodes)
+        return flat(list(learner.parameters())) - before, metrics
+
+    thrice = tree_map(lambda leaf: leaf.repeat_interleave(3, 1), episodes_of())
+    (whole, _), (third, _) = updated(thrice, 1), updated(thrice, 3)
+    assert relative_error(third, whole) < 1e-6
+    (whole, _), (third, metrics) = updated(episodes_of(), 1), updated(episodes_of(), 3)
+    assert relative_error(third, whole) > 1e-3
+    assert metrics["improvement"] > 0
+    assert 0 < metrics["kl"] <= 0.01
+
+
+def test_settings_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="max_kl is 0"):
+        TrustRegion(regressor(), mse, squared_change, max_kl=0)
+    with pytest.raises(ValueError, match="curvature_every is 0"):
+        TrustRegion(regressor(), mse, squared_change, curvature_every=0)
