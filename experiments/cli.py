@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from metarl.experiments.config import Config
-from metarl.experiments.presets import PRESETS, preset, quick
 from rich.console import Console
 from rich.table import Table
 
 from metarl.checkpoint import write_atomically
+from metarl.experiments.config import Config
+from metarl.experiments.presets import PRESETS, preset, quick
 
 Device = Literal["auto", "cpu", "cuda"]
 

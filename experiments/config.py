@@ -186,7 +186,9 @@ class Config:
     chunk: int | None = None
     """tasks differentiated at a time; None: all (most memory)"""
     threads: int = 0
-    """simulator threads; 0: all cores"""
+    """simulator threads; 0: all cores; results do not depend on it"""
+    torch_threads: int = 0
+    """torch's threads on the CPU; 0: as torch finds it, and recorded: sums in float32 differ in the last bit by it"""
     log_every: int = 1
     """iterations a row of progress.csv"""
     checkpoint_every: int = 10
@@ -200,7 +202,7 @@ class Config:
         for name in ("meta_batch", "iterations", "log_every", "checkpoint_every", "test_tasks"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a positive number")
-        for name in ("seed", "threads", "test_steps"):
+        for name in ("seed", "threads", "torch_threads", "test_steps"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: give 0 or a positive number")
 

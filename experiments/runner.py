@@ -5,20 +5,21 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 import torch
-from metarl.experiments.config import Config, restore
-from metarl.experiments.presets import preset
 from torch.utils.tensorboard import SummaryWriter
 
+from metarl.algorithms.base import Algorithm
 from metarl.checkpoint import RunFolder
 from metarl.core import Distribution, Learner
 from metarl.evaluate import evaluate
+from metarl.experiments.config import Config, restore
+from metarl.experiments.presets import preset
 from metarl.progress import Display, ProgressFile
 from metarl.train import Stream, generator, seed_torch, train
 
@@ -45,20 +46,23 @@ def new_learner(
 
 def start(name: str, config: Config, path: Path, *, device: torch.device) -> None:
     """Train preset `name` with settings `config` from the beginning, in the new folder `path`."""
+    config = replace(config, torch_threads=config.torch_threads or torch.get_num_threads())
     distribution = config.distribution(device)
-    learner = new_learner(config, distribution, device)
+    algorithm = config.build_algorithm(new_learner(config, distribution, device))
     versions = {package: version(package) for package in ("metarl", "torch", "mujoco", "gymnasium", "numpy")}
     run = RunFolder.create(path, {"preset": name, "settings": asdict(config), "versions": versions})
-    _run(run, config, distribution, learner, device)
+    with run.locked():
+        _run(run, config, distribution, algorithm, device)
 
 
 def resume(path: Path, *, device: torch.device) -> None:
     """Go on with the run in `path` from its newest checkpoint."""
     run = RunFolder.open(path)
-    run.lock()
     config = settings(run)
     distribution = config.distribution(device)
-    _run(run, config, distribution, new_learner(config, distribution, device), device)
+    algorithm = config.build_algorithm(new_learner(config, distribution, device))
+    with run.locked():
+        _run(run, config, distribution, algorithm, device)
 
 
 def settings(run: RunFolder) -> Config:
@@ -77,8 +81,10 @@ def load(path: Path, *, device: torch.device) -> tuple[RunFolder, Config, Distri
     return run, config, distribution, learner
 
 
-def _run(run: RunFolder, config: Config, distribution: Distribution, learner: Learner, device: torch.device) -> None:
-    algorithm = config.build_algorithm(learner)
+def _run(
+    run: RunFolder, config: Config, distribution: Distribution, algorithm: Algorithm, device: torch.device
+) -> None:
+    torch.set_num_threads(config.torch_threads)
     state: dict[str, Any] = {"iteration": 0, "env_steps": 0.0}
     if run.checkpoints():
         state = run.load(algorithm)
@@ -97,7 +103,7 @@ def _run(run: RunFolder, config: Config, distribution: Distribution, learner: Le
         for done, metrics in enumerate(updates, begin + 1):
             env_steps += metrics.pop("env_steps", 0.0)
             if done % config.log_every == 0 or done == config.iterations:
-                metrics.update(_validation(learner, config, device) if distribution.metric == "loss" else {})
+                metrics.update(_validation(algorithm.learner, config, device) if distribution.metric == "loss" else {})
                 exact = {"iteration": done, "env_steps": int(env_steps), **metrics}
                 for name in CLOCK:
                     del exact[name]

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +43,10 @@ class RunFolder:
             )
         try:
             (path / "checkpoints").mkdir(parents=True)
-            run = cls(path)
-            run.lock()
             write_atomically(path / "config.json", json.dumps(config, indent=2) + "\n")
         except OSError as error:
             raise OSError(f"cannot write to {path} ({error.strerror or error}): choose another --out") from error
-        return run
+        return cls(path)
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -55,12 +55,17 @@ class RunFolder:
             raise ValueError(f"{path} is not a run folder (it has no config.json): give one that `metarl train` made")
         return cls(path)
 
-    def lock(self) -> None:
-        """Claim the folder for writing, until the process ends. Raises ValueError if another process writes to it."""
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Claim the folder for writing. Raises ValueError while another process writes to it."""
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise ValueError(f"another process trains in {self.path}: stop it, or use another folder") from None
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @property
     def config(self) -> dict[str, Any]:
