@@ -8,6 +8,7 @@ Plain names have Gymnasium's v5 physics; "-MAML2017" names are the MAML paper's 
 import difflib
 
 import gymnasium
+
 from metarl.envs import ant, half_cheetah, point
 from metarl.envs.single import TaskEnv
 from metarl.envs.vector import TaskVectorEnv

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import mujoco
 import numpy as np
+
 from metarl.envs.goals import Direction, Disc, Heading, MotionGoals, Square, TargetVelocity
 from metarl.envs.physics import CentreOfMass, MujocoWorld
 from metarl.envs.world import Step

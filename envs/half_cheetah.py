@@ -9,6 +9,7 @@ half_cheetah_env_rand_direc.py). Returns of the two never compare.
 from typing import ClassVar
 
 import numpy as np
+
 from metarl.envs.goals import Direction, MotionGoals, TargetVelocity
 from metarl.envs.physics import CentreOfMass, MujocoWorld
 from metarl.envs.world import Step

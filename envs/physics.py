@@ -14,8 +14,9 @@ import gymnasium
 import mujoco
 import numpy as np
 from gymnasium.spaces import Box
-from metarl.envs.world import World
 from mujoco.batch import Batch
+
+from metarl.envs.world import World
 
 ASSETS = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
 DIVERGED = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADCTRL) + 1)

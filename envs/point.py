@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium.spaces import Box
+
 from metarl.envs.goals import Corners, Goals, Square
 from metarl.envs.world import Step, World
 

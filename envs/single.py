@@ -5,8 +5,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.utils import EzPickle
-from metarl.envs.world import World
 from numpy.typing import ArrayLike
+
+from metarl.envs.world import World
 
 
 class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):

@@ -8,9 +8,10 @@ import numpy as np
 from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike
+
 from metarl.envs.single import check_render_mode, task_option
 from metarl.envs.world import World
-from numpy.typing import ArrayLike
 
 
 class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):

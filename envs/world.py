@@ -12,8 +12,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box
-from metarl.envs.goals import Goals
 from numpy.typing import ArrayLike
+
+from metarl.envs.goals import Goals
 
 
 class Step(NamedTuple):

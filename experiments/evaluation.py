@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from metarl.experiments import runner
 
 from metarl.evaluate import evaluate
+from metarl.experiments import runner
 from metarl.statistics import mean_ci95
 from metarl.train import Stream, generator
 

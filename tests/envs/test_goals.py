@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from metarl.envs import WORLDS, ids
 
 RANGES = {

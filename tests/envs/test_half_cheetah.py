@@ -4,6 +4,7 @@ import gymnasium
 import mujoco
 import numpy as np
 import pytest
+
 from metarl.envs import half_cheetah, make_world
 from metarl.envs.physics import ASSETS
 

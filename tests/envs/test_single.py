@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
-from metarl.envs import WORLDS, Step, TaskEnv, TaskVectorEnv, World, ids, make_world, register
-from metarl.envs.goals import TargetVelocity
 from stable_baselines3 import PPO
 from stable_baselines3.common import env_checker
+
+from metarl.envs import WORLDS, Step, TaskEnv, TaskVectorEnv, World, ids, make_world, register
+from metarl.envs.goals import TargetVelocity
 
 EVERY = pytest.mark.parametrize("id", ids())
 

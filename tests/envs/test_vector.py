@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
+
 from metarl.envs import TaskVectorEnv, ids
 
 N = 4

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from metarl.envs import World, ids, make_world
 
 EVERY = pytest.mark.parametrize("id", ids())
