@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad, jvp, vjp, vmap
+from torch.func import vmap
+from torch.nn import Parameter
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from metarl.algorithms.base import Algorithm, Divergence, require_finite
 from metarl.core import Episodes, Learner, Loss, Tree, final, meta_gradient, split
@@ -24,7 +25,7 @@ class TrustRegion(Algorithm):
 
     For policies `divergence` is the KL from the adapted policies that collected the query; for regression
     `squared_change`. Both are a loss on outputs, so the Hessian at the current parameters is JᵀHJ (J: outputs by
-    meta-parameters, through the adaptation; H: Hessian by outputs), exactly: one forward- and one reverse-mode pass.
+    meta-parameters, through the adaptation; H: Hessian by outputs), exactly.
     `curvature_every=n` computes these products on every n-th sample (time step) of each batch, n times cheaper; the
     curvature is then an estimate, but the gradient, the line search and the bound still use all the data.
     """
@@ -63,8 +64,10 @@ class TrustRegion(Algorithm):
         every = self.curvature_every
         thinned = judged if every == 1 else self.judged(tree_map(lambda leaf: leaf[:, ::every], episodes))
 
+        undamped = self.hessian_product(thinned)
+
         def product(vector: Tensor) -> Tensor:
-            return self.hessian_product(thinned, vector) + self.damping * vector
+            return undamped(vector) + self.damping * vector
 
         direction = conjugate_gradient(product, -gradient, steps=self.cg_steps)
         curvature = float(direction @ product(direction))
@@ -100,28 +103,54 @@ class TrustRegion(Algorithm):
         )
         return float(loss.mean()), float(kl.mean())
 
-    def hessian_product(self, judged: Episodes, vector: Tensor) -> Tensor:
-        """The Hessian of the mean divergence at the current parameters times a flat `vector`, without damping."""
-        named = {name: p.detach() for name, p in self.learner.named_parameters()}
-        pieces = vector.split([p.numel() for p in named.values()])
-        tangent = {name: v.view_as(p) for (name, p), v in zip(named.items(), pieces, strict=True)}
-        total = torch.zeros_like(vector)
-        for part, share in split(judged, self.chunk):
-            query, old = part.query
+    def hessian_product(self, judged: Episodes) -> Callable[[Tensor], Tensor]:
+        """The Hessian of the mean divergence at the current parameters, as a function of a flat vector, undamped.
 
-            def outputs(params: dict[str, Tensor], part: Episodes = part) -> Tree:
-                return functional_call(
-                    self.learner, params, (part, lambda predicts, ep: predicts[-1](ep.query[0][0]))
-                )
+        The graphs of the outputs and of Jᵀu are built once and kept, so a product is three backward passes: J times
+        the vector (Jᵀu by u, its adjoint), then H, then Jᵀ.
+        """
+        parameters = list(self.learner.parameters())
+        sizes = [p.numel() for p in parameters]
+        products = [(self._product(part, parameters), share) for part, share in split(judged, self.chunk)]
 
-            def mean_divergence(new: Tree, query: Tree = query, old: Tree = old) -> Tensor:
-                return vmap(self.divergence)(new, old, query).mean()
+        def product(vector: Tensor) -> Tensor:
+            pieces = [v.view_as(p) for v, p in zip(vector.split(sizes), parameters, strict=True)]
+            return torch.stack([share * one(pieces) for one, share in products]).sum(0)
 
-            new, change = jvp(outputs, (named,), (tangent,))  # type: ignore[misc]
-            _, curved = jvp(grad(mean_divergence), (new,), (change,))  # type: ignore[misc]
-            _, pullback = vjp(outputs, named)  # type: ignore[misc]
-            total += share * torch.cat([g.flatten() for g in pullback(curved)[0].values()])
-        return total
+        return product
+
+    def _product(self, judged: Episodes, parameters: list[Parameter]) -> Callable[[list[Tensor]], Tensor]:
+        query, old = judged.query
+        outputs, spec = tree_flatten(self.learner(judged, lambda predicts, ep: predicts[-1](ep.query[0][0])))
+        cotangent = [torch.zeros_like(leaf, requires_grad=True) for leaf in outputs]
+        pulled = _grad(outputs, parameters, cotangent, create_graph=True)
+        free = [leaf.detach().requires_grad_() for leaf in outputs]
+        divergence = vmap(self.divergence)(tree_unflatten(free, spec), old, query).mean()
+        slope = _grad([divergence], free, create_graph=True)
+
+        def product(pieces: list[Tensor]) -> Tensor:
+            change = _grad(pulled, cotangent, pieces)
+            curved = _grad(slope, free, change)
+            return torch.cat([g.flatten() for g in _grad(outputs, parameters, curved)])
+
+        return product
+
+
+def _grad(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    weights: Sequence[Tensor] | None = None,
+    *,
+    create_graph: bool = False,
+) -> list[Tensor]:
+    """∂⟨weights, outputs⟩/∂inputs with the graph kept; zeros for what the outputs do not depend on."""
+    used = [k for k, out in enumerate(outputs) if out.requires_grad]
+    return list(
+        torch.autograd.grad(
+            [outputs[k] for k in used], inputs, None if weights is None else [weights[k] for k in used],
+            create_graph=create_graph, retain_graph=True, materialize_grads=True,
+        )
+    )  # fmt: skip
 
 
 def conjugate_gradient(
