@@ -1,0 +1,213 @@
+"""Plots of runs: learning curves beside the score after 0 … K gradient steps, as .png, .pdf or .svg."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from metarl.checkpoint import RunFolder
+from metarl.experiments.output import check_output, draft
+from metarl.progress import read_progress
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".pdf", ".svg")
+# Okabe and Ito's colours, told apart by the colour-blind, without the yellow that white paper swallows.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+BEFORE, RANDOM = (0, (4, 1.5)), ":"  # line styles
+DPI = 150
+GAP = 0.055  # between two labels, at least, in heights of the axes
+SCORE = re.compile(r"(return|loss)_(\d+)")
+
+
+class Run(NamedTuple):
+    """What a run folder has to show."""
+
+    name: str  # of the folder
+    preset: str
+    metric: str  # "return" or "loss"
+    iterations: list[float]
+    env_steps: list[float]  # 0 in supervised runs
+    scores: dict[int, list[float]]  # gradient steps → score at each of `iterations`
+    evaluation: dict[str, Any] | None  # what `metarl evaluate --json` wrote
+
+
+def plot_runs(run_folders: Sequence[Path], out: Path) -> None:
+    """Plot the runs in `run_folders` into the picture `out`; evaluation.json in a folder brings a second panel.
+
+    Raises ValueError for a folder that is no run folder or has no rows yet, for runs with different metrics, for an
+    `out` of another kind or without a folder, and without matplotlib.
+    """
+    check_output(out, SUFFIXES)
+    if not run_folders:
+        raise ValueError("nothing to plot: give one or more run folders")
+    runs = [read_run(path) for path in run_folders]
+    if len({run.name for run in runs}) < len(runs):
+        runs = [run._replace(name=str(path)) for run, path in zip(runs, run_folders, strict=True)]
+    picture = figure(runs)
+    with draft(out) as path:
+        picture.savefig(path, dpi=DPI)
+
+
+def read_run(path: Path) -> Run:
+    """The run in the folder `path`."""
+    preset = RunFolder.open(path).config["preset"]
+    progress = path / "progress.csv"
+    rows = read_progress(progress) if progress.exists() else []
+    if not rows:
+        raise ValueError(f"{path} has no rows of progress yet: train for longer")
+    found = [match for match in map(SCORE.fullmatch, rows[0]) if match]
+    if not found:
+        raise ValueError(f"{progress} has no column return_0, return_1, … or loss_0, loss_1, …: was it edited?")
+    try:
+        columns = {name: [float(row[name]) for row in rows] for name in rows[0]}
+    except ValueError as error:
+        raise ValueError(f"{progress} is damaged ({error}): restore it or train anew") from None
+    scores = {int(match[2]): columns[match[0]] for match in found}
+    metric = found[0][1]
+    evaluation = _read_evaluation(path, metric)
+    name = path.resolve().name
+    return Run(name, preset, metric, columns["iteration"], columns["env_steps"], scores, evaluation)
+
+
+def _read_evaluation(path: Path, metric: str) -> dict[str, Any] | None:
+    file = path / "evaluation.json"
+    if not file.exists():
+        return None
+    remedy = f"write it anew by `metarl evaluate {path} --json {file}`"
+    try:
+        evaluation: dict[str, Any] = json.loads(file.read_text())
+        for key in ("mean", "ci95", "random_mean", "random_ci95"):
+            if len(evaluation[key]) != len(evaluation["steps"]):
+                raise ValueError(f"{key} and steps differ in length")
+        if evaluation["metric"] != metric:
+            raise ValueError(f"its metric is not {metric}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is damaged ({error}): {remedy}") from None
+    return evaluation
+
+
+def figure(runs: Sequence[Run]) -> Figure:
+    """The figure of `runs`, one colour a run: progress on the left, adaptation on the right where a run has it."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ValueError('plots need matplotlib: pip install "metarl[plot]"') from None
+
+    if len(metrics := {run.metric for run in runs}) > 1:
+        raise ValueError(f"these runs score {' and '.join(sorted(metrics))}, which share no axis: plot them apart")
+    evaluated = any(run.evaluation for run in runs)
+    picture = Figure(figsize=(12, 5) if evaluated else (8, 5), layout="constrained")
+    FigureCanvasAgg(picture)
+    axes = picture.subplots(1, 1 + evaluated, squeeze=False)[0]
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", color="0.9")
+        axis.set_axisbelow(True)
+        if runs[0].metric == "loss":
+            axis.set_yscale("log")
+        axis.set_ylabel(f"mean {runs[0].metric}")
+    colours = _colours(len(runs))
+    draw_progress(axes[0], runs, colours)
+    if evaluated:
+        draw_adaptation(axes[1], runs, colours)
+    if len(runs) == 1:
+        picture.suptitle(f"{runs[0].preset} ({runs[0].name})", fontsize="large")
+    return picture
+
+
+def draw_progress(axis: Axes, runs: Sequence[Run], colours: Sequence[str]) -> None:
+    """Scores before (dashed) and after adaptation (solid), against environment steps or, without them, iterations."""
+    from matplotlib.ticker import EngFormatter
+
+    simulated = all(run.env_steps[-1] > 0 for run in runs)
+    last = {max(run.scores) for run in runs}
+    after = f"after {gradient_steps(last.pop())}" if len(last) == 1 else "after adaptation"
+    ends = []
+    for run, colour in zip(runs, colours, strict=True):
+        x, k = run.env_steps if simulated else run.iterations, max(run.scores)
+        if k > 0:
+            axis.plot(x, run.scores[0], color=colour, linewidth=1, linestyle=BEFORE, label="before adaptation")
+        axis.plot(x, run.scores[k], color=colour, linewidth=1.6, label=after if k else "before adaptation")
+        ends.append((x[-1], run.scores[k][-1]))
+    axis.set_xlabel("environment steps" if simulated else "iterations")
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axis.set_title("training", fontsize="medium")
+    _explain(axis, single=len(runs) == 1)
+    if len(runs) > 1:
+        _label_ends(axis, [run.name for run in runs], ends, colours)
+
+
+def draw_adaptation(axis: Axes, runs: Sequence[Run], colours: Sequence[str]) -> None:
+    """Evaluations: mean score with its 95 % interval over tasks after 0 … K steps, beside a random initialisation's."""
+    from matplotlib.ticker import MaxNLocator
+
+    for run, colour in zip(runs, colours, strict=True):
+        if run.evaluation is None:
+            continue
+        for prefix, style, label in (("", "-", "trained"), ("random_", RANDOM, "random initialisation")):
+            steps, mean, half = (run.evaluation[key] for key in ("steps", f"{prefix}mean", f"{prefix}ci95"))
+            axis.plot(steps, mean, color=colour, linewidth=1.6, linestyle=style, marker="o", markersize=4, label=label)
+            low = [m - h if run.metric == "return" or m > h else m / 10 for m, h in zip(mean, half, strict=True)]
+            high = [m + h for m, h in zip(mean, half, strict=True)]
+            axis.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+    axis.set_xlabel("gradient steps")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    tasks = {run.evaluation["tasks"] for run in runs if run.evaluation}
+    count = f"{tasks.pop()} " if len(tasks) == 1 else ""
+    axis.set_title(f"adaptation to {count}held-out tasks, 95 % intervals", fontsize="medium")
+    _explain(axis, single=len(runs) == 1)
+
+
+def gradient_steps(k: int) -> str:
+    """`k` gradient steps in words."""
+    return f"{k} gradient step{'' if k == 1 else 's'}"
+
+
+def spread(heights: Sequence[float], gap: float) -> list[float]:
+    """`heights` moved, in their order, until no two are nearer than `gap` and, where they fit, all are within 0 … 1."""
+    order = sorted(range(len(heights)), key=lambda i: heights[i])
+    moved = list(heights)
+    for below, i in pairwise(order):
+        moved[i] = max(moved[i], moved[below] + gap)
+    ceiling = max(1.0, gap * (len(order) - 1))
+    for i in reversed(order):
+        moved[i] = min(moved[i], ceiling)
+        ceiling = moved[i] - gap
+    return moved
+
+
+def _colours(count: int) -> list[Any]:
+    import matplotlib
+
+    if count <= len(COLOURS):
+        return list(COLOURS[:count])
+    return [matplotlib.colormaps["viridis"](i / count) for i in range(count)]
+
+
+def _explain(axis: Axes, *, single: bool) -> None:
+    """A legend of line styles: each once, in grey where there are several colours."""
+    unique = {str(line.get_label()): line for line in reversed(axis.get_lines())}
+    legend = axis.legend(list(unique.values())[::-1], list(unique)[::-1], frameon=False)
+    for handle in legend.get_lines():
+        if not single:
+            handle.set_color("0.35")
+
+
+def _label_ends(
+    axis: Axes, names: Sequence[str], ends: Sequence[tuple[float, float]], colours: Sequence[Any]
+) -> None:
+    """Write the names beside the axes, each in its colour at the height of its line's end."""
+    axis.get_ylim()  # settles the limits that transData follows
+    to_fraction = axis.transData + axis.transAxes.inverted()
+    heights = [float(y) if isfinite(y := to_fraction.transform(end)[1]) else 0.0 for end in ends]
+    for name, height, colour in zip(names, spread(heights, GAP), colours, strict=True):
+        axis.text(1.02, height, name, color=colour, transform=axis.transAxes, va="center")
