@@ -28,6 +28,7 @@ SINUSOIDS = {
     "maml": SINUSOID,
     "fomaml": replace(SINUSOID, learner=replace(SINUSOID.learner, first_order=True)),
     "meta-sgd": replace(SINUSOID, learner=replace(SINUSOID.learner, learn_rate=True)),
+    "pretrained": replace(SINUSOID, learner=replace(SINUSOID.learner, steps=0)),  # no adaptation in training
     "reptile": replace(
         SINUSOID,
         task=SinusoidConfig(train_shots=50),
@@ -36,7 +37,10 @@ SINUSOIDS = {
     ),
 }
 
-# Locomotion (section 5.3): 100-100 ReLU, α 0.1 and then 0.05, 40 tasks × 20 trajectories × 200 steps, 500 iterations.
+# Locomotion in the paper's physics (section 5.3): 100-100 ReLU, std 1 the whole action range, horizon 200, α 0.1 and then
+# 0.05, 40 tasks × 20 trajectories, 500 iterations. In Gymnasium's physics (an action lasts five times as long) as later
+# work has it (ProMP, garage, learn2learn): 64-64 tanh, horizon 100. There they scale actions by 0.1; 0.3 was better
+# after one gradient step (README), 1 never got under way.
 RATE = (0.1, 0.05)
 METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {
     "maml": (LearnerConfig(rate=RATE), TrustRegionConfig()),
@@ -59,13 +63,13 @@ ONLY_GYM = {"ant-dir-2d"}  # tasks that the MAML paper did not have
 def locomotion(env: str, method: str) -> Config:
     """The preset of one environment id and method."""
     learner, algorithm = METHODS[method]
-    promp = method == "promp"  # Rothfuss et al. 2019, appendix: 64-64 tanh, horizon 100, 1,001 iterations
-    task = LocomotionConfig(
-        env=env, hidden=(64, 64) if promp else (100, 100), activation="tanh" if promp else "relu",
-        horizon=100 if promp else None, trajectories=40 if "AntDir-" in env else 20,
-    )  # fmt: skip
-    point = "PointNav" in env
-    iterations = 1001 if promp else 100 if point else 500
+    point, paper = "PointNav" in env, "MAML2017" in env
+    task = LocomotionConfig(env=env, trajectories=40 if "AntDir-" in env else 20)
+    if not paper or method == "promp":
+        task = replace(task, hidden=(64, 64), activation="tanh")
+    if not paper:
+        task = replace(task, horizon=100, action_scale=1.0 if point else 0.3)
+    iterations = 1001 if method == "promp" else 100 if point else 500
     return Config(task, learner, algorithm, meta_batch=20 if point else 40, iterations=iterations)
 
 
@@ -95,6 +99,4 @@ def quick(config: Config) -> Config:
     """The same run at a size that ends within minutes on 2 cores."""
     if isinstance(config.task, SinusoidConfig):
         return replace(config, iterations=10_000)
-    return replace(
-        config, task=replace(config.task, trajectories=10), meta_batch=20, iterations=60, checkpoint_every=5
-    )
+    return replace(config, task=replace(config.task, trajectories=10), meta_batch=20, iterations=350)

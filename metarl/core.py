@@ -192,12 +192,26 @@ def meta_gradient(
 
     With `chunk`, the gradients of that many tasks at a time are summed: memory follows `chunk`, not the meta-batch.
     """
+    loss, gradients, _ = meta_gradient_and_outputs(learner, episodes, lambda *a: (objective(*a), ()), chunk=chunk)
+    return loss, gradients
+
+
+def meta_gradient_and_outputs(
+    learner: Learner,
+    episodes: Episodes,
+    objective: Callable[[Sequence[Predict], Episodes], tuple[Tensor, Tree]],
+    *,
+    chunk: int | None = None,
+) -> tuple[float, list[Tensor], Tree]:
+    """`meta_gradient` for an objective that returns (loss, outputs); also returns the outputs, leaves [T, …]."""
     parameters = list(learner.parameters())
-    total, gradients = 0.0, [torch.zeros_like(p) for p in parameters]
+    total, gradients, parts = 0.0, [torch.zeros_like(p) for p in parameters], []
     for part, share in split(episodes, chunk):
-        loss = share * learner(part, objective).mean()
+        losses, outputs = learner(part, objective)
+        parts.append(tree_map(torch.detach, outputs))
+        loss = share * losses.mean()
         for sum_, grad in zip(gradients, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
             if grad is not None:
                 sum_.add_(grad)
         total += loss.item()
-    return total, gradients
+    return total, gradients, tree_map(lambda *leaves: torch.cat(leaves), *parts)

@@ -13,7 +13,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from metarl.algorithms.base import Algorithm, Divergence, require_finite
-from metarl.core import Episodes, Learner, Loss, Tree, final, meta_gradient, split
+from metarl.core import Episodes, Learner, Loss, Predict, Tree, meta_gradient_and_outputs, split
 
 
 class TrustRegion(Algorithm):
@@ -56,8 +56,8 @@ class TrustRegion(Algorithm):
     def update(self, episodes: Episodes) -> dict[str, float]:
         parameters = list(self.learner.parameters())
         start = parameters_to_vector(parameters).detach().clone()
-        judged = self.judged(episodes)
-        before, gradients = meta_gradient(self.learner, episodes, final(self.loss), chunk=self.chunk)
+        before, gradients, old = meta_gradient_and_outputs(self.learner, episodes, self._loss, chunk=self.chunk)
+        judged = episodes._replace(query=(episodes.query, old))
         gradient = torch.cat([g.flatten() for g in gradients])
         require_finite("the meta-gradient", float(gradient.norm()))
 
@@ -93,15 +93,19 @@ class TrustRegion(Algorithm):
     @torch.no_grad()
     def evaluate(self, judged: Episodes) -> tuple[float, float]:
         """Mean loss and mean divergence, at the learner's parameters, of `judged` episodes."""
-        loss, kl = self.learner(
-            judged,
-            lambda predicts, ep: (
-                self.loss(predicts[-1], ep.query[0]),
-                self.divergence(predicts[-1](ep.query[0][0]), ep.query[1], ep.query[0]),
-            ),
-            chunk=self.chunk,
-        )
+
+        def judge(predicts: Sequence[Predict], episode: Episodes) -> tuple[Tensor, Tensor]:
+            query, old = episode.query
+            loss, new = self._loss(predicts, episode._replace(query=query))
+            return loss, self.divergence(new, old, query)
+
+        loss, kl = self.learner(judged, judge, chunk=self.chunk)
         return float(loss.mean()), float(kl.mean())
+
+    def _loss(self, predicts: Sequence[Predict], episode: Episodes) -> tuple[Tensor, Tree]:
+        """The query loss after the last inner step, and the outputs it was computed from."""
+        outputs = predicts[-1](episode.query[0])
+        return self.loss(lambda _: outputs, episode.query), outputs
 
     def hessian_product(self, judged: Episodes) -> Callable[[Tensor], Tensor]:
         """The Hessian of the mean divergence at the current parameters, as a function of a flat vector, undamped.
