@@ -5,7 +5,7 @@ Nothing here uses metarl's learners, losses or torch.func; tests compare the lib
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,7 +43,7 @@ def mean_kl(params: Params, old: Params, batch: Any) -> Tensor:
 
 
 def adapted(
-    params: Params,
+    params: Mapping[str, Tensor],
     support: Sequence[Any],
     loss: HandLoss,
     *,

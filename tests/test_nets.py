@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metarl.core import Learner
 from metarl.learners.gradient import GradientLearner
@@ -83,6 +83,7 @@ def test_policy_starts_as_rllabs() -> None:
     net = GaussianPolicy(20, 6, hidden=(100, 100), init_std=0.5)
     assert net.log_std.tolist() == pytest.approx([math.log(0.5)] * 6)
     for layer in net.mean.layers:
+        assert isinstance(layer, nn.Linear)
         bound = math.sqrt(6 / (layer.in_features + layer.out_features))  # Glorot-uniform
         largest = float(layer.weight.detach().abs().max())
         assert 0.95 * bound < largest <= bound

@@ -1,4 +1,4 @@
-"""Small things to learn and to meet: float64 learners, random batches, lines, a point on a line."""
+"""Small things to learn and to meet: float64 learners, random batches, waves, a point on a line."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.spaces import Box
-from metarl.envs.goals import Goals
-from metarl.envs.world import Step, World
 from torch import Tensor
 
 from metarl.core import Distribution, Episodes, Loss, Predictor, Tasks
+from metarl.envs.goals import Goals
+from metarl.envs.world import Step, World
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import Samples, mse
 from metarl.nets import MLP, GaussianPolicy
@@ -58,7 +58,7 @@ def rollout_episodes(*, tasks: int = 3, steps: int = 1, seed: int = 0) -> Episod
     return Episodes(tuple(random_rollout(tasks, rng) for _ in range(steps)), random_rollout(tasks, rng))
 
 
-class LineTasks(Tasks):
+class WaveTasks(Tasks):
     def __init__(self, x: Tensor, y: Tensor) -> None:
         self.n, self.x, self.y = len(x), x, y
 
@@ -72,19 +72,18 @@ class LineTasks(Tasks):
         return (predict(self.x[:, 20:]) - self.y[:, 20:]).square().mean((1, 2))
 
 
-class Lines(Distribution):
-    """y = a·x + b with a, b ~ U[−1, 1], x ~ U[−1, 1], in float32.
+class Waves(Distribution):
+    """y = sin 3x or −sin 3x, equally likely, with x ~ U[−1, 1], in float32.
 
-    Without adaptation no prediction beats y = 0, whose mean squared error is Var(a)·E[x²] + Var(b) = 1/9 + 1/3 = 4/9.
+    Without adaptation no prediction beats y = 0, whose mean squared error is the mean of sin² 3x, 1/2 − sin(6)/12.
     """
 
     metric = "loss"
-    blind = 4 / 9
+    blind = 0.5 - math.sin(6) / 12
 
-    def sample(self, n: int, rng: np.random.Generator) -> LineTasks:
-        slope, offset = rng.uniform(-1, 1, (2, n, 1, 1))
-        x = rng.uniform(-1, 1, (n, 60, 1))
-        return LineTasks(*(torch.from_numpy(a.astype(np.float32)) for a in (x, slope * x + offset)))
+    def sample(self, n: int, rng: np.random.Generator) -> WaveTasks:
+        sign, x = rng.choice([-1.0, 1.0], (n, 1, 1)), rng.uniform(-1, 1, (n, 60, 1))
+        return WaveTasks(*(torch.from_numpy(a.astype(np.float32)) for a in (x, sign * np.sin(3 * x))))
 
 
 class Ends(Goals):

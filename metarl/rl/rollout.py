@@ -113,6 +113,7 @@ class WorldTasks(Tasks):
         current = np.empty((tasks * envs, obs_size), np.float32)
         for t in range(horizon):
             world.observe(out=current)
+            current[~alive] = 0  # what is shown after the end may be NaN, and NaN times a mask of 0 is still NaN
             observations[:, t] = current.reshape(tasks, envs, -1)
             mean, log_std = act(current.reshape(tasks, envs, -1))
             log_std = log_std[:, None] if log_std.ndim < mean.ndim else log_std

@@ -53,7 +53,8 @@ class ByHand:
         rate = learner.rates[0] if learner.learned is None else {
             name.replace("/", "."): value for name, value in learner.learned.items()
         }  # fmt: skip
-        adapt = partial(byhand.adapted, loss=self.loss, rate=rate, first_order=learner.first_order)
+        fast = learner.names[0].removesuffix("weight") if len(learner.names) == 2 else ""
+        adapt = partial(byhand.adapted, loss=self.loss, rate=rate, first_order=learner.first_order, fast=fast)
         params = dict(learner.net.named_parameters())
         supports = [byhand.task(self.episodes.support, t) for t in range(len(self.episodes.query[0]))]
         return [adapt(params, support)[-1] for support in supports]
@@ -88,15 +89,19 @@ class ByHand:
 
 
 @KIND
-@pytest.mark.parametrize("settings", [{"steps": 1}, {"steps": 2}, {"learn_rate": True}, {"first_order": True}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"steps": 1}, {"steps": 2}, {"learn_rate": True}, {"first_order": True}, {"fast": "head"}], ids=str
+)
 def test_hessian_product(kind: str, settings: dict[str, Any]) -> None:
     make, episodes_of, algorithm_of, *_ = KINDS[kind]
+    if "fast" in settings:
+        settings = {"fast": {"regression": "layers.1", "policy": "mean.layers.1"}[kind]}
     learner, episodes = make(rate=0.2, **settings), episodes_of(steps=settings.get("steps", 1))
     reference = ByHand(kind, learner, episodes)
     vector = torch.from_numpy(np.random.default_rng(0).normal(size=len(flat(reference.leaves))))
     for chunk in (None, 2):
         algorithm = algorithm_of(learner, chunk=chunk)
-        found = algorithm.hessian_product(algorithm.judged(episodes), vector)
+        found = algorithm.hessian_product(algorithm.judged(episodes))(vector)
         assert relative_error(found, reference.hessian_product(vector)) < 1e-10
         if not learner.first_order:  # whose differences would see the true derivative of θ'
             assert relative_error(found, reference.difference_product(vector)) < 1e-6

@@ -1,6 +1,7 @@
 """Sinusoid tasks: the paper's ranges, the formula, disjoint draws."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +71,7 @@ def test_draws_follow_the_generator() -> None:
 
 @pytest.mark.parametrize("name", ["shots", "queries", "tests"])
 def test_counts_below_one_are_refused(name: str) -> None:
+    few: dict[str, Any] = {name: 0}
     with pytest.raises(ValueError, match=f"{name} is 0"):
-        Sinusoid(**{name: 0})
-    Sinusoid(**{name: 1})
+        Sinusoid(**few)
+    Sinusoid(**{**few, name: 1})

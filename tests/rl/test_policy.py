@@ -1,0 +1,109 @@
+"""Adapted policies: Stable-Baselines3's predict, for one observation or many, deterministic or not."""
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.evaluation import evaluate_policy
+from toys import Track, track_learner
+
+from metarl.core import adapt
+from metarl.learners.gradient import GradientLearner
+from metarl.nets import GaussianPolicy
+from metarl.rl.losses import surrogate
+from metarl.rl.policy import AdaptedPolicy, adapt_policy
+from metarl.rl.rollout import WorldDistribution
+
+GOALS = np.array([[-1.0], [1.0], [-1.0]])
+
+
+def adapted(*, task: int = 0, **settings: float) -> tuple[AdaptedPolicy, GradientLearner, dict[str, torch.Tensor]]:
+    """An adapted policy, its learner and its state."""
+    learner = track_learner(rate=0.5)
+    tasks = WorldDistribution(Track, trajectories=4).tasks(GOALS, np.random.default_rng(0))
+    *_, (predict, _) = adapt(learner, tasks, steps=1)
+    policy = AdaptedPolicy(predict, task=task, **settings)  # type: ignore[arg-type]
+    return policy, learner, {name: value[task] for name, value in predict.states.items()}
+
+
+@pytest.mark.parametrize("task", [0, 2])
+def test_deterministic_is_the_mean_of_its_own_task(task: int) -> None:
+    policy, learner, state = adapted(task=task, action_scale=0.5)
+    observations = np.linspace(-1, 1, 6)[:, None]
+    action, memory = policy.predict(observations, "as it came", deterministic=True)
+    mean, _ = learner.predict(state, torch.from_numpy(observations).float())
+    np.testing.assert_allclose(action, 0.5 * mean.detach(), rtol=1e-4, atol=1e-6)
+    assert action.shape == (6, 1)
+    assert memory == "as it came"
+    other, _ = adapted(task=1)[0].predict(observations, deterministic=True)
+    assert np.abs(2 * action - other).max() > 1e-3
+
+
+def test_one_observation_or_a_batch() -> None:
+    policy, *_ = adapted()
+    batch, _ = policy.predict(np.array([[0.3], [0.6]], np.float32), deterministic=True)
+    for row, x in zip(batch, (0.3, 0.6), strict=True):
+        single, _ = policy.predict(np.array([x], np.float32), deterministic=True)
+        assert single.shape == (1,)
+        np.testing.assert_allclose(single, row, rtol=1e-6)
+
+
+def test_sampled_actions_have_the_policys_mean_and_spread() -> None:
+    policy, learner, state = adapted(action_scale=0.5)
+    actions, _ = policy.predict(np.full((20_000, 1), 0.3, np.float32))
+    mean, log_std = learner.predict(state, torch.tensor([0.3]))
+    assert actions.mean() == pytest.approx(0.5 * mean.item(), abs=0.01)  # 5 standard errors
+    assert actions.std() == pytest.approx(0.5 * log_std.exp().item(), rel=0.03)
+    again, _ = adapted(action_scale=0.5)[0].predict(np.full((20_000, 1), 0.3, np.float32))
+    np.testing.assert_array_equal(actions, again)
+    other, _ = adapted(action_scale=0.5, seed=1)[0].predict(np.full((20_000, 1), 0.3, np.float32))
+    assert not np.array_equal(actions, other)
+
+
+@pytest.mark.parametrize("task", [-1, 3])
+def test_a_task_that_is_not_there_is_refused(task: int) -> None:
+    with pytest.raises(ValueError, match=f"task is {task}: the predictor has 3 tasks"):
+        adapted(task=task)
+
+
+def test_adapt_policy_is_the_inner_loop_on_one_task() -> None:
+    learner = track_learner(rate=0.5, steps=2)
+    distribution = WorldDistribution(Track, trajectories=4, action_scale=0.5)
+    x = np.linspace(-1, 1, 5)[:, None]
+    for steps in (None, 0, 1):
+        tasks = distribution.tasks(np.array([[1.0]]), np.random.default_rng(3))
+        *_, (predict, _) = adapt(learner, tasks, steps=2 if steps is None else steps)
+        expected, _ = AdaptedPolicy(predict, action_scale=0.5).predict(x, deterministic=True)
+        found, _ = adapt_policy(learner, distribution, 1.0, steps=steps, seed=3).predict(x, deterministic=True)
+        np.testing.assert_array_equal(found, expected)
+    before, _ = adapt_policy(learner, distribution, [1.0], steps=0).predict(x, deterministic=True)
+    assert np.abs(before - expected).max() > 1e-3
+
+
+def test_stable_baselines3_evaluates_it() -> None:
+    torch.manual_seed(0)
+    learner = GradientLearner(GaussianPolicy(2, 2, hidden=(8,)), surrogate, rate=0.1)
+    distribution = WorldDistribution("metarl/PointNav-v0", trajectories=4, horizon=20, action_scale=0.5)
+    goal = np.array([2.0, -2.0])
+    policy = adapt_policy(learner, distribution, goal)
+    env = gymnasium.make("metarl/PointNav-v0", task=goal)
+    found: list[list[float]] = []
+    for deterministic in (True, True, False):
+        env.reset(seed=0)
+        returns, lengths = evaluate_policy(
+            policy, env, n_eval_episodes=2, deterministic=deterministic, return_episode_rewards=True, warn=False
+        )
+        assert lengths == [100, 100]
+        assert isinstance(returns, list)
+        found.append(returns)
+    assert found[0] == found[1] != found[2]
+    # the first episode played by hand
+    env.reset(seed=0)
+    total = 0.0
+    observation, _ = env.reset()
+    for _ in range(100):
+        observation, reward, _, truncated, _ = env.step(policy.predict(observation, deterministic=True)[0])
+        total += float(reward)
+    assert truncated
+    assert total == pytest.approx(found[0][0], rel=1e-9)
+    assert abs(total) > 0.01
