@@ -83,10 +83,10 @@ def test_adapt_policy_is_the_inner_loop_on_one_task() -> None:
 def test_stable_baselines3_evaluates_it() -> None:
     torch.manual_seed(0)
     learner = GradientLearner(GaussianPolicy(2, 2, hidden=(8,)), surrogate, rate=0.1)
-    distribution = WorldDistribution("metarl/PointNav-v0", trajectories=4, horizon=20, action_scale=0.5)
-    goal = np.array([2.0, -2.0])
+    distribution = WorldDistribution("metarl/PointNav-MAML2017-v0", trajectories=4, horizon=20, action_scale=0.5)
+    goal = np.array([0.3, -0.4])
     policy = adapt_policy(learner, distribution, goal)
-    env = gymnasium.make("metarl/PointNav-v0", task=goal)
+    env = gymnasium.make("metarl/PointNav-MAML2017-v0", task=goal)
     found: list[list[float]] = []
     for deterministic in (True, True, False):
         env.reset(seed=0)
@@ -106,4 +106,4 @@ def test_stable_baselines3_evaluates_it() -> None:
         total += float(reward)
     assert truncated
     assert total == pytest.approx(found[0][0], rel=1e-9)
-    assert abs(total) > 0.01
+    assert total < -1
