@@ -105,5 +105,5 @@ def test_stable_baselines3_evaluates_it() -> None:
         observation, reward, _, truncated, _ = env.step(policy.predict(observation, deterministic=True)[0])
         total += float(reward)
     assert truncated
-    assert total == pytest.approx(found[0][0], rel=1e-9)
+    assert total == pytest.approx(found[0][0], rel=1e-6)  # float32 rewards there
     assert total < -1
