@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import isfinite
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metarl.checkpoint import RunFolder
@@ -23,6 +24,7 @@ SUFFIXES = (".png", ".pdf", ".svg")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 BEFORE, RANDOM = (0, (4, 1.5)), ":"  # line styles
 DPI = 150
+ROWS = 50  # curves of more rows than twice this are smoothed by a running mean
 GAP = 0.055  # between two labels, at least, in heights of the axes
 SCORE = re.compile(r"(return|loss)_(\d+)")
 
@@ -64,17 +66,18 @@ def read_run(path: Path) -> Run:
     if not rows:
         raise ValueError(f"{path} has no rows of progress yet: train for longer")
     found = [match for match in map(SCORE.fullmatch, rows[0]) if match]
-    if not found:
-        raise ValueError(f"{progress} has no column return_0, return_1, … or loss_0, loss_1, …: was it edited?")
     try:
         columns = {name: [float(row[name]) for row in rows] for name in rows[0]}
-    except ValueError as error:
+        scores = {int(match[2]): columns[match[0]] for match in found}
+        metric = found[0][1] if 0 in scores else ""
+        iterations, env_steps = columns["iteration"], columns["env_steps"]
+    except (ValueError, KeyError) as error:
         raise ValueError(f"{progress} is damaged ({error}): restore it or train anew") from None
-    scores = {int(match[2]): columns[match[0]] for match in found}
-    metric = found[0][1]
+    if not metric:
+        raise ValueError(f"{progress} has no column return_0 or loss_0: restore it or train anew")
     evaluation = _read_evaluation(path, metric)
     name = path.resolve().name
-    return Run(name, preset, metric, columns["iteration"], columns["env_steps"], scores, evaluation)
+    return Run(name, preset, metric, iterations, env_steps, scores, evaluation)
 
 
 def _read_evaluation(path: Path, metric: str) -> dict[str, Any] | None:
@@ -99,6 +102,7 @@ def figure(runs: Sequence[Run]) -> Figure:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator, NullLocator
     except ImportError:
         raise ValueError('plots need matplotlib: pip install "metarl[plot]"') from None
 
@@ -114,6 +118,9 @@ def figure(runs: Sequence[Run]) -> Figure:
         axis.set_axisbelow(True)
         if runs[0].metric == "loss":
             axis.set_yscale("log")
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_locator(NullLocator())
         axis.set_ylabel(f"mean {runs[0].metric}")
     colours = _colours(len(runs))
     draw_progress(axes[0], runs, colours)
@@ -131,16 +138,19 @@ def draw_progress(axis: Axes, runs: Sequence[Run], colours: Sequence[str]) -> No
     simulated = all(run.env_steps[-1] > 0 for run in runs)
     last = {max(run.scores) for run in runs}
     after = f"after {gradient_steps(last.pop())}" if len(last) == 1 else "after adaptation"
+    window = max(1, max(len(run.iterations) for run in runs) // ROWS)
     ends = []
     for run, colour in zip(runs, colours, strict=True):
         x, k = run.env_steps if simulated else run.iterations, max(run.scores)
         if k > 0:
-            axis.plot(x, run.scores[0], color=colour, linewidth=1, linestyle=BEFORE, label="before adaptation")
-        axis.plot(x, run.scores[k], color=colour, linewidth=1.6, label=after if k else "before adaptation")
-        ends.append((x[-1], run.scores[k][-1]))
+            before = running_mean(run.scores[0], window)
+            axis.plot(x, before, color=colour, linewidth=1, linestyle=BEFORE, label="before adaptation")
+        last_scores = running_mean(run.scores[k], window)
+        axis.plot(x, last_scores, color=colour, linewidth=1.6, label=after if k else "before adaptation")
+        ends.append((x[-1], last_scores[-1]))
     axis.set_xlabel("environment steps" if simulated else "iterations")
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axis.set_title("training", fontsize="medium")
+    axis.set_title("training" + (f", running mean of {window} rows" if window > 1 else ""), fontsize="medium")
     _explain(axis, single=len(runs) == 1)
     if len(runs) > 1:
         _label_ends(axis, [run.name for run in runs], ends, colours)
@@ -158,7 +168,7 @@ def draw_adaptation(axis: Axes, runs: Sequence[Run], colours: Sequence[str]) -> 
             axis.plot(steps, mean, color=colour, linewidth=1.6, linestyle=style, marker="o", markersize=4, label=label)
             low = [m - h if run.metric == "return" or m > h else m / 10 for m, h in zip(mean, half, strict=True)]
             high = [m + h for m, h in zip(mean, half, strict=True)]
-            axis.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+            axis.fill_between(steps, low, high, color=colour, alpha=0.08 if prefix else 0.18, linewidth=0)
     axis.set_xlabel("gradient steps")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     tasks = {run.evaluation["tasks"] for run in runs if run.evaluation}
@@ -170,6 +180,11 @@ def draw_adaptation(axis: Axes, runs: Sequence[Run], colours: Sequence[str]) -> 
 def gradient_steps(k: int) -> str:
     """`k` gradient steps in words."""
     return f"{k} gradient step{'' if k == 1 else 's'}"
+
+
+def running_mean(values: Sequence[float], window: int) -> list[float]:
+    """The mean of each value and the up to `window` − 1 before it."""
+    return [fmean(values[max(0, i + 1 - window) : i + 1]) for i in range(len(values))]
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 FASTEST = 25  # actions shown a second: the 2017 environments take 50 or 100 a second and are slowed down
 BAND, TEXT, BEFORE, AFTER = (24, 26, 30), (235, 235, 235), (240, 180, 90), (110, 190, 245)  # colours
-PALETTE = 96  # colours of a GIF, besides those of the text
+GAP = (128, 128, 128)  # colour of the line between the halves
+PALETTE = 96  # colours of a GIF, besides those above
 
 
 class Format(NamedTuple):
@@ -170,7 +171,8 @@ def compose(
                 y = round((row + 0.5) * form.line)
                 draw.text((left + form.font // 2, y), text, font=font, fill=fill, anchor="lm")
                 draw.text((left + form.width - form.font // 2, y), right, font=font, fill=fill, anchor="rm")
-            draw.line([(left - 1, 0), (left - 1, frame.height)], fill=TEXT, width=2)  # between the halves
+        for left in range(form.width, frame.width, form.width):
+            draw.rectangle([(left - 1, 0), (left, frame.height)], fill=GAP)
         yield frame
 
 
@@ -201,7 +203,7 @@ def _write_gif(path: Path, frames: Iterator[Image], rate: float) -> None:
 
     first = next(frames)
     palette = first.quantize(PALETTE)
-    text = [channel for colour in (BAND, TEXT, BEFORE, AFTER) for channel in colour]
+    text = [channel for colour in (BAND, TEXT, BEFORE, AFTER, GAP) for channel in colour]
     palette.putpalette([*(palette.getpalette() or [])[: 3 * PALETTE], *text])
     images = (frame.quantize(palette=palette, dither=Dither.NONE) for frame in chain([first], frames))
     next(images).save(path, format="GIF", save_all=True, append_images=images, duration=round(1000 / rate), loop=0)
@@ -217,6 +219,6 @@ def _check_drawing(env: TaskEnv) -> None:
     except RuntimeError:
         raise ValueError(
             f"{env.world.name}: OpenGL cannot draw here (MUJOCO_GL is {os.environ.get('MUJOCO_GL', 'not set')}): "
-            "install EGL (Debian: apt install libegl1) and set MUJOCO_GL=egl, or draw in software with MUJOCO_GL=osmesa "
-            "(apt install libosmesa6)"
+            "install EGL (Debian: apt install libegl1) and set MUJOCO_GL=egl, or draw in software with "
+            "MUJOCO_GL=osmesa (apt install libosmesa6)"
         ) from None
