@@ -77,7 +77,7 @@ def film_run(run_folder: Path, out: Path, *, task: float | None, steps: int | No
     form, goal = FORMATS[out.suffix.lower()], choose_task(distribution, task, seed)
     env = TaskEnv(type(distribution.template), goal, render_mode="rgb_array", width=form.width, height=form.height)
     try:
-        _check_drawing(env)
+        check_drawing(env)
         halves = []
         for k in (0, steps):
             policy = adapt_policy(learner, distribution, goal, steps=k, seed=seed)
@@ -209,7 +209,7 @@ def _write_gif(path: Path, frames: Iterator[Image], rate: float) -> None:
     next(images).save(path, format="GIF", save_all=True, append_images=images, duration=round(1000 / rate), loop=0)
 
 
-def _check_drawing(env: TaskEnv) -> None:
+def check_drawing(env: TaskEnv) -> None:
     """Draw once, before the work. Without a display OpenGL is asked of EGL, unless MUJOCO_GL says otherwise."""
     if sys.platform == "linux" and not any(os.environ.get(v) for v in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")):
         os.environ["MUJOCO_GL"] = "egl"  # read when the first picture is drawn
