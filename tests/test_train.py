@@ -141,6 +141,17 @@ def test_every_iteration_meets_other_tasks() -> None:
     assert len({row["y"] for row in rows}) == 5
 
 
+def test_torchs_own_random_numbers_follow_the_seed_and_iteration() -> None:
+    class Dropping(Algorithm):
+        def update(self, episodes: Any) -> dict[str, float]:
+            return {"noise": float(torch.rand(()))}
+
+    first, again = (trained(Dropping(sinusoid_learner()), "sinusoid", iterations=3) for _ in range(2))
+    assert first == again
+    assert trained(Dropping(sinusoid_learner()), "sinusoid", iterations=3, start=2) == first[2:]
+    assert len({row["noise"] for row in first}) == 3
+
+
 def test_reptile_asks_for_no_query() -> None:
     (row,) = trained(made("reptile", "track"), "track", iterations=1)
     assert row["env_steps"] == 2 * 4 * 4 * 5  # two support batches, 4 tasks × 4 trajectories × 5 steps
