@@ -188,12 +188,12 @@ def running_mean(values: Sequence[float], window: int) -> list[float]:
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """`heights` moved, in their order, until no two are nearer than `gap` and, where they fit, all are within 0 … 1."""
+    """`heights` moved, in their order, until no two are nearer than `gap` and none is above 1."""
     order = sorted(range(len(heights)), key=lambda i: heights[i])
     moved = list(heights)
     for below, i in pairwise(order):
         moved[i] = max(moved[i], moved[below] + gap)
-    ceiling = max(1.0, gap * (len(order) - 1))
+    ceiling = 1.0
     for i in reversed(order):
         moved[i] = min(moved[i], ceiling)
         ceiling = moved[i] - gap

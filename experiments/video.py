@@ -17,6 +17,7 @@ from metarl.envs import TaskEnv
 from metarl.envs.goals import Corners, Direction, Goals, Heading, Square, TargetVelocity
 from metarl.experiments import runner
 from metarl.experiments.output import check_output, draft
+from metarl.experiments.plot import gradient_steps
 from metarl.rl.policy import AdaptedPolicy, adapt_policy
 from metarl.rl.rollout import WorldDistribution
 from metarl.train import Stream, generator
@@ -84,7 +85,7 @@ def film_run(run_folder: Path, out: Path, *, task: float | None, steps: int | No
             halves.append(record(env, policy, horizon=distribution.horizon, every=form.every, seed=seed))
     finally:
         env.close()
-    titles = ("before adaptation", f"after {steps} gradient step{'' if steps == 1 else 's'}")
+    titles = ("before adaptation", f"after {gradient_steps(steps)}")
     real = env.metadata["render_fps"]
     rate = min(real, FASTEST)
     slowed = f"slowed {real / rate:.3g} times" if rate < real else ""
@@ -101,7 +102,6 @@ def choose_task(distribution: WorldDistribution, task: float | None, seed: int) 
     size = world.task_space.shape[0]
     if size != 1:
         raise ValueError(f"a task of {world.name} has {size} numbers: leave out --task and choose one by --seed")
-    world.set_tasks(task)
     return np.array([task])
 
 

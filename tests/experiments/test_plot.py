@@ -113,7 +113,7 @@ def test_spread_keeps_the_order_the_gap_and_the_bounds() -> None:
     assert spread([0.2, 0.8], 0.1) == [0.2, 0.8]
     np.testing.assert_allclose(spread([0.5, 0.5, 0.1], 0.1), [0.5, 0.6, 0.1])
     np.testing.assert_allclose(spread([1.0, 0.99, 0.98], 0.1), [1.0, 0.9, 0.8])
-    assert np.diff(spread([0.0] * 30, 0.05)).min() > 0.049  # more than fit: still apart
+    assert np.diff(spread([0.0] * 30, 0.05)).min() > 0.049  # more than fit are still apart
 
 
 def test_png_has_its_size_and_both_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
