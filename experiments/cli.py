@@ -94,7 +94,8 @@ class Evaluate:
         table = Table("gradient steps", result["metric"], "95 %", "random initialisation", "95 %")
         columns = ("steps", "mean", "ci95", "random_mean", "random_ci95")
         for k, *values in zip(*(result[c] for c in columns), strict=True):
-            table.add_row(str(k), f"{values[0]:.4g}", f"± {values[1]:.2g}", f"{values[2]:.4g}", f"± {values[3]:.2g}")
+            mean, ci95, random_mean, random_ci95 = (float("nan") if v is None else v for v in values)
+            table.add_row(str(k), f"{mean:.4g}", f"± {ci95:.2g}", f"{random_mean:.4g}", f"± {random_ci95:.2g}")
         Console().print(f"{result['preset']}, {result['tasks']} held-out tasks", table, sep="\n")
         if self.json is not None:
             write_atomically(self.json, json.dumps(result, indent=2) + "\n")

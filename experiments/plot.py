@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -88,6 +88,7 @@ def _read_evaluation(path: Path, metric: str) -> dict[str, Any] | None:
     try:
         evaluation: dict[str, Any] = json.loads(file.read_text())
         for key in ("mean", "ci95", "random_mean", "random_ci95"):
+            evaluation[key] = [nan if value is None else value for value in evaluation[key]]  # null: diverged
             if len(evaluation[key]) != len(evaluation["steps"]):
                 raise ValueError(f"{key} and steps differ in length")
         if evaluation["metric"] != metric:
@@ -217,9 +218,7 @@ def _explain(axis: Axes, *, single: bool) -> None:
             handle.set_color("0.35")
 
 
-def _label_ends(
-    axis: Axes, names: Sequence[str], ends: Sequence[tuple[float, float]], colours: Sequence[Any]
-) -> None:
+def _label_ends(axis: Axes, names: Sequence[str], ends: Sequence[tuple[float, float]], colours: Sequence[Any]) -> None:
     """Write the names beside the axes, each in its colour at the height of its line's end."""
     axis.get_ylim()  # settles the limits that transData follows
     to_fraction = axis.transData + axis.transAxes.inverted()

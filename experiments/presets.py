@@ -27,7 +27,7 @@ SINUSOID = Config(
 SINUSOIDS = {
     "maml": SINUSOID,
     "fomaml": replace(SINUSOID, learner=replace(SINUSOID.learner, first_order=True)),
-    "meta-sgd": replace(SINUSOID, learner=replace(SINUSOID.learner, learn_rate=True)),
+    "meta-sgd": replace(SINUSOID, learner=replace(SINUSOID.learner, learn_rate=True), test_steps=1),
     "pretrained": replace(SINUSOID, learner=replace(SINUSOID.learner, steps=0)),  # no adaptation in training
     "reptile": replace(
         SINUSOID,
@@ -37,7 +37,7 @@ SINUSOIDS = {
     ),
 }
 
-# Locomotion in the paper's physics (section 5.3): 100-100 ReLU, std 1 the whole action range, horizon 200, α 0.1 and then
+# Locomotion in the paper's physics (section 5.3): 100-100 ReLU, std 1 the whole action range, horizon 200, α 0.1, then
 # 0.05, 40 tasks × 20 trajectories, 500 iterations. In Gymnasium's physics (an action lasts five times as long) as later
 # work has it (ProMP, garage, learn2learn): 64-64 tanh, horizon 100. There they scale actions by 0.1; 0.3 was better
 # after one gradient step (README), 1 never got under way.

@@ -25,7 +25,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 Tree = Any  # a tensor, or tuples, NamedTuples and dicts of trees
 Predict = Callable[[Any], Tree]
-Loss = Callable[[Predict, Any], Tensor]
+Loss = Callable[[Predict, Any], Tensor]  # (predict, batch) to a scalar; it predicts on batch[0]
 
 
 class Episodes(NamedTuple):

@@ -51,6 +51,8 @@ def train(
     for name, value in (("iterations", iterations), ("meta_batch", meta_batch)):
         if value < 1:
             raise ValueError(f"{name} is {value}: training needs at least 1")
+    if start < 0:
+        raise ValueError(f"start is {start}: iterations are counted from 0")
     for iteration in range(start, iterations):
         rng = generator(Stream.TRAIN, seed, iteration)
         seed_torch(rng)

@@ -53,5 +53,6 @@ def require_finite(what: str, value: float) -> None:
     """Raise FloatingPointError unless `value` is finite, before it reaches the parameters."""
     if not torch.isfinite(torch.tensor(value)):
         raise FloatingPointError(
-            f"{what} is {value}: the update was not made. Lower the inner or outer step size and resume."
+            f"{what} is {value}: this step was not taken. Train with a smaller inner or outer step size; "
+            "checkpoints written before are whole"
         )

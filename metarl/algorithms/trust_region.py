@@ -103,23 +103,29 @@ class TrustRegion(Algorithm):
         return float(loss.mean()), float(kl.mean())
 
     def _loss(self, predicts: Sequence[Predict], episode: Episodes) -> tuple[Tensor, Tree]:
-        """The query loss after the last inner step, and the outputs it was computed from."""
+        """The query loss after the last inner step, and the outputs it was computed from, predicted once.
+
+        A loss predicts on its batch's first field and on nothing else, as `metarl.core` defines it.
+        """
         outputs = predicts[-1](episode.query[0])
         return self.loss(lambda _: outputs, episode.query), outputs
 
     def hessian_product(self, judged: Episodes) -> Callable[[Tensor], Tensor]:
         """The Hessian of the mean divergence at the current parameters, as a function of a flat vector, undamped.
 
-        The graphs of the outputs and of Jᵀu are built once and kept, so a product is three backward passes: J times
-        the vector (Jᵀu by u, its adjoint), then H, then Jᵀ.
+        A product is three backward passes: J times the vector (Jᵀu by u, its adjoint), then H, then Jᵀ. The graphs of
+        the outputs and of Jᵀu are built once and kept; with `chunk`, anew for each product, so that memory follows it.
         """
         parameters = list(self.learner.parameters())
         sizes = [p.numel() for p in parameters]
-        products = [(self._product(part, parameters), share) for part, share in split(judged, self.chunk)]
+        kept = self._product(judged, parameters) if self.chunk is None else None
 
         def product(vector: Tensor) -> Tensor:
             pieces = [v.view_as(p) for v, p in zip(vector.split(sizes), parameters, strict=True)]
-            return torch.stack([share * one(pieces) for one, share in products]).sum(0)
+            if kept is not None:
+                return kept(pieces)
+            parts = split(judged, self.chunk)
+            return torch.stack([share * self._product(part, parameters)(pieces) for part, share in parts]).sum(0)
 
         return product
 

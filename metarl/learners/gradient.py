@@ -47,7 +47,9 @@ class GradientLearner(Learner):
         if not self.names:
             known = ", ".join(name for name, _ in net.named_parameters())
             raise ValueError(f"no parameter's name starts with {fast!r}: the net has {known}")
-        self.rates = (rate,) if isinstance(rate, int | float) else tuple(rate)
+        self.rates = tuple(float(r) for r in np.atleast_1d(np.asarray(rate, dtype=float)))
+        if not self.rates:
+            raise ValueError("rate is an empty sequence: give one step size, or one for each inner step")
         if learn_rate and len(self.rates) > 1:
             raise ValueError("learn_rate starts every parameter at one rate: give a number, not a sequence")
         parameters = dict(net.named_parameters())

@@ -53,7 +53,7 @@ def advantages(
     returns = discounted_sum(rewards * mask, discount)
     values = linear_baseline(observations, returns, mask)
     raw = gae(rewards, values, mask, discount=discount, gae_lambda=gae_lambda)
-    count = mask.sum((1, 2), keepdim=True)
+    count = mask.sum((1, 2), keepdim=True).clamp(min=1)
     centred = (raw - (raw * mask).sum((1, 2), keepdim=True) / count) * mask
     spread = (centred.square().sum((1, 2), keepdim=True) / count).sqrt()
     return centred / (spread + 1e-8)

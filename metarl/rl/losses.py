@@ -35,8 +35,8 @@ def log_prob(policy: Gaussian, actions: Tensor) -> Tensor:
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """The mean of `values` where `mask` is 1."""
-    return (values * mask).sum() / mask.sum()
+    """The mean of `values` where `mask` is 1; 0 where it is nowhere."""
+    return (values * mask).sum() / mask.sum().clamp(min=1)
 
 
 def surrogate(predict: Predict, batch: Rollout) -> Tensor:

@@ -147,4 +147,3 @@ class WorldTasks(Tasks):
 def episode_returns(batch: Rollout) -> Tensor:
     """Undiscounted returns [T, N]."""
     return (batch.rewards * batch.mask).sum(1)
-
