@@ -31,9 +31,10 @@ SINUSOIDS = {
     "pretrained": replace(SINUSOID, learner=replace(SINUSOID.learner, steps=0)),  # no adaptation in training
     "reptile": replace(
         SINUSOID,
-        task=SinusoidConfig(train_shots=50),
-        learner=LearnerConfig(steps=5, rate=(0.02,)),
+        task=SinusoidConfig(train_shots=10),
+        learner=LearnerConfig(steps=10, rate=(0.01,)),
         algorithm=ReptileConfig(rate=1.0),
+        iterations=30_000,  # of ten inner steps each
     ),
 }
 
