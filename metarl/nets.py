@@ -80,6 +80,11 @@ class GaussianPolicy(nn.Module):
         act = ACTIVATIONS[self.mean.activation][1]
 
         def predict(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            if x.shape[-1] != weights[0].shape[1]:
+                raise ValueError(
+                    f"the policy takes {weights[0].shape[1]} observations and got {x.shape[-1]}: build it with the "
+                    "environment's sizes"
+                )
             for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
                 x = x @ weight
                 x += bias

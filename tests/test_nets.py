@@ -88,3 +88,9 @@ def test_policy_starts_as_rllabs() -> None:
         largest = float(layer.weight.detach().abs().max())
         assert 0.95 * bound < largest <= bound
         assert not layer.bias.any()
+
+
+def test_a_policy_of_other_sizes_says_so() -> None:
+    learner, states = stacked_learner("relu")
+    with pytest.raises(ValueError, match="takes 5 observations and got 6"):
+        learner.arrays(states)(np.zeros((3, 7, 6), np.float32))
