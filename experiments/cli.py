@@ -31,7 +31,7 @@ class List:
         for name, config in PRESETS.items():
             task = getattr(config.task, "env", "sinusoid")
             learner = config.learner
-            inner = f"{learner.steps} step{'s' if learner.steps > 1 else ''}, α {learner.rate[0]}"
+            inner = f"{learner.steps} step{'s' if learner.steps != 1 else ''}, α {learner.rate[0]}"
             inner += ", first order" if learner.first_order else ", learned α" if learner.learn_rate else ""
             outer = type(config.algorithm).__name__.removesuffix("Config")
             table.add_row(name, task, inner, outer, str(config.iterations))

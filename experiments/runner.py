@@ -131,7 +131,7 @@ def _validation(learner: Learner, config: Config, device: torch.device) -> dict[
 def _describe(metrics: dict[str, float], metric: str, rate: float) -> str:
     scores = {name.split("_")[1]: value for name, value in metrics.items() if name.startswith(metric + "_")}
     text = f"{metric} after {'/'.join(scores)} steps: {' / '.join(f'{score:.4g}' for score in scores.values())}"
-    return f"{text}  {rate:,.0f} environment steps/s" if rate else text
+    return f"{text}  {rate:,.0f} env steps/s" if rate else text
 
 
 class Interrupt:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from metarl.checkpoint import write_atomically
 
@@ -46,17 +46,15 @@ def read_progress(path: Path) -> list[dict[str, str]]:
 
 
 class Display:
-    """Where a run stands: a live bar on a terminal, else plain lines, at most one every `every` seconds."""
+    """Where a run stands: a live line on a terminal, else plain lines, at most one every `every` seconds."""
 
     def __init__(self, total: int, *, start: int = 0, every: float = 5.0) -> None:
         self.total, self.start, self.every = total, start, every
         self.console = Console(file=sys.stderr)
         self.begin = time.perf_counter()
         self.last = -float("inf")
-        self.bar = Progress(
-            TextColumn("iteration"), MofNCompleteColumn(), BarColumn(bar_width=20), TextColumn("{task.description}"),
-            TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=self.console,
-        )  # fmt: skip
+        columns = (MofNCompleteColumn(), TextColumn("{task.description}"), TextColumn("ETA"), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=self.console)
         self.task = self.bar.add_task("", total=total, completed=start)
 
     def __enter__(self) -> Display:
