@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import vmap
 from torch.nn import Parameter
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from metarl.algorithms.base import Algorithm, Divergence, require_finite
 from metarl.core import Episodes, Learner, Loss, Predict, Tree, meta_gradient_and_outputs, split
@@ -114,11 +114,14 @@ class TrustRegion(Algorithm):
         """The Hessian of the mean divergence at the current parameters, as a function of a flat vector, undamped.
 
         A product is three backward passes: J times the vector (Jᵀu by u, its adjoint), then H, then Jᵀ. The graphs of
-        the outputs and of Jᵀu are built once and kept; with `chunk`, anew for each product, so that memory follows it.
+        the outputs and of Jᵀu are built once and kept, unless that takes more memory than `chunk` tasks with all their
+        samples do; then they are built anew for each product.
         """
         parameters = list(self.learner.parameters())
         sizes = [p.numel() for p in parameters]
-        kept = self._product(judged, parameters) if self.chunk is None else None
+        tasks = len(tree_leaves(judged)[0])
+        keep = self.chunk is None or tasks <= self.chunk * self.curvature_every
+        kept = self._product(judged, parameters) if keep else None
 
         def product(vector: Tensor) -> Tensor:
             pieces = [v.view_as(p) for v, p in zip(vector.split(sizes), parameters, strict=True)]
