@@ -110,14 +110,18 @@ class LearnerConfig:
 
 @dataclass(frozen=True)
 class DescentConfig:
-    """Adam on the meta-gradient."""
+    """Adam on the meta-gradient: the outer step size goes linearly from `rate` to `rate_end` over the run."""
 
     rate: float = 1e-3
-    """outer step size"""
+    rate_end: float = 1e-3
 
     def build(self, learner: Learner, task: TaskConfig, iterations: int, chunk: int | None) -> Algorithm:
+        if self.rate <= 0 or not 0 <= self.rate_end <= self.rate:
+            raise ValueError(f"rate is {self.rate} and rate_end {self.rate_end}: give rate > 0 and 0 ≤ rate_end ≤ rate")
+        end = self.rate_end / self.rate
         return Descent(
-            learner, final(task.loss), optimizer=lambda p: torch.optim.Adam(p, lr=self.rate), chunk=chunk
+            learner, final(task.loss), optimizer=lambda p: torch.optim.Adam(p, lr=self.rate), chunk=chunk,
+            scheduler=lambda o: torch.optim.lr_scheduler.LinearLR(o, 1.0, end, total_iters=iterations),
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.nn import Parameter
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from metarl.algorithms.base import Algorithm
 from metarl.core import Episodes, Learner, Objective, meta_gradient
@@ -15,7 +16,8 @@ from metarl.core import Episodes, Learner, Objective, meta_gradient
 class Descent(Algorithm):
     """θ ← θ − optimiser(∇ mean_T objective) (MAML, algorithm 1 and 2, line "meta-update").
 
-    `optimizer` makes a torch optimiser from parameters: `lambda p: torch.optim.Adam(p, lr=1e-3)`.
+    `optimizer` makes a torch optimiser from parameters: `lambda p: torch.optim.Adam(p, lr=1e-3)`. `scheduler`, if any,
+    makes a torch learning-rate scheduler from the optimiser; it steps once an update.
     """
 
     def __init__(
@@ -24,19 +26,26 @@ class Descent(Algorithm):
         objective: Objective,
         *,
         optimizer: Callable[[Iterable[Parameter]], Optimizer],
+        scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         chunk: int | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
         self.objective, self.optimizer = objective, optimizer(learner.parameters())
+        self.scheduler = scheduler(self.optimizer) if scheduler else None
 
     def update(self, episodes: Episodes) -> dict[str, float]:
         loss, gradients = meta_gradient(self.learner, episodes, self.objective, chunk=self.chunk)
         norm = self._assign_gradient(gradients)
         self.optimizer.step()
+        if self.scheduler:
+            self.scheduler.step()
         return {"loss": loss, "gradient_norm": norm}
 
     def state_dict(self) -> dict[str, Any]:
-        return self.optimizer.state_dict()
+        scheduler = self.scheduler.state_dict() if self.scheduler else {}
+        return {"optimizer": self.optimizer.state_dict(), "scheduler": scheduler}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.optimizer.load_state_dict(state)
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler:
+            self.scheduler.load_state_dict(state["scheduler"])
