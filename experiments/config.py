@@ -12,7 +12,7 @@ from metarl.algorithms.descent import Descent
 from metarl.algorithms.proximal import Proximal
 from metarl.algorithms.reptile import Reptile
 from metarl.algorithms.trust_region import TrustRegion
-from metarl.core import Distribution, Learner, Loss, final
+from metarl.core import Distribution, Learner, Loss, every, final
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import mse, squared_change
 from metarl.nets import MLP, GaussianPolicy
@@ -114,13 +114,16 @@ class DescentConfig:
 
     rate: float = 1e-3
     rate_end: float = 1e-3
+    step_weights: tuple[float, ...] = ()
+    """of the query loss after each inner step; none: only the last counts, as in MAML"""
 
     def build(self, learner: Learner, task: TaskConfig, iterations: int, chunk: int | None) -> Algorithm:
         if self.rate <= 0 or not 0 <= self.rate_end <= self.rate:
             raise ValueError(f"rate is {self.rate} and rate_end {self.rate_end}: give rate > 0 and 0 ≤ rate_end ≤ rate")
         end = self.rate_end / self.rate
+        objective = every(task.loss, self.step_weights) if self.step_weights else final(task.loss)
         return Descent(
-            learner, final(task.loss), optimizer=lambda p: torch.optim.Adam(p, lr=self.rate), chunk=chunk,
+            learner, objective, optimizer=lambda p: torch.optim.Adam(p, lr=self.rate), chunk=chunk,
             scheduler=lambda o: torch.optim.lr_scheduler.LinearLR(o, 1.0, end, total_iters=iterations),
         )  # fmt: skip
 

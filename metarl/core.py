@@ -43,6 +43,18 @@ def final(loss: Loss) -> Objective:
     return lambda predicts, episode: loss(predicts[-1], episode.query)
 
 
+def every(loss: Loss, weights: Sequence[float]) -> Objective:
+    """Σ_k weights[k]·(query loss after inner step k + 1): MAML++'s multi-step loss (Antoniou et al. 2019, eq. 4)."""
+
+    def objective(predicts: Sequence[Predict], episode: Episodes) -> Tensor:
+        if len(weights) != len(predicts) - 1:
+            raise ValueError(f"every has {len(weights)} weights for {len(predicts) - 1} inner steps: give one for each")
+        terms = [weight * loss(predict, episode.query) for weight, predict in zip(weights, predicts[1:], strict=True)]
+        return torch.stack(terms).sum()
+
+    return objective
+
+
 class Predictor:
     """The predictions of T tasks, each with its own adapted state: x [T, …] to outputs [T, …].
 

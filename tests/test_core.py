@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from toys import regressor, sample_episodes
 
-from metarl.core import Episodes, Learner, Predictor, Tasks, adapt, collect, final, meta_gradient, split
+from metarl.core import Episodes, Learner, Predictor, Tasks, adapt, collect, every, final, meta_gradient, split
 from metarl.losses import Samples, mse
 from metarl.tasks.sinusoid import Sinusoid
 
@@ -157,3 +157,12 @@ class FloatEcho(Echo):
     def __init__(self, n: int) -> None:
         super().__init__(n)
         self.x = self.x.float()
+
+
+def test_every_weighs_the_query_loss_after_each_step() -> None:
+    learner, episodes = regressor(steps=2, rate=0.1), sample_episodes(steps=2)
+    one, two = learner(episodes, lambda predicts, ep: tuple(mse(p, ep.query) for p in predicts[1:]))
+    torch.testing.assert_close(learner(episodes, every(mse, (0.7, 0.3))), 0.7 * one + 0.3 * two)
+    torch.testing.assert_close(learner(episodes, every(mse, (0.0, 1.0))), learner(episodes, final(mse)))
+    with pytest.raises(ValueError, match="1 weights for 2 inner steps"):
+        learner(episodes, every(mse, (1.0,)))
