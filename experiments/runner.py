@@ -75,6 +75,7 @@ def load(path: Path, *, device: torch.device) -> tuple[RunFolder, Config, Distri
     """A run's folder, settings, test tasks and trained learner."""
     run = RunFolder.open(path)
     config = settings(run)
+    torch.set_num_threads(config.torch_threads)  # the same scores wherever they are asked for
     distribution = config.distribution(device, test=True)
     learner = new_learner(config, distribution, device)
     run.load_weights(learner)
