@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 RUNS = {
-    "sinusoid-maml": ("--iterations", "60", "--log-every", "5", "--checkpoint-every", "10"),
-    "sinusoid-reptile": ("--iterations", "60", "--log-every", "5", "--checkpoint-every", "10"),
-    "point-nav-2017-promp": ("--iterations", "12", "--checkpoint-every", "3", "--meta-batch", "3"),
+    "sinusoid-maml": ("--iterations", "250", "--log-every", "5", "--checkpoint-every", "10"),
+    "sinusoid-reptile": ("--iterations", "120", "--log-every", "5", "--checkpoint-every", "10"),
+    "point-nav-2017-promp": ("--iterations", "30", "--checkpoint-every", "3", "--meta-batch", "3"),
     "half-cheetah-vel-maml": (
-        "--iterations", "9", "--checkpoint-every", "2", "--meta-batch", "3", "--task.trajectories", "3",
+        "--iterations", "24", "--checkpoint-every", "2", "--meta-batch", "3", "--task.trajectories", "3",
         "--task.horizon", "20",
     ),
 }  # fmt: skip
