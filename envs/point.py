@@ -5,6 +5,7 @@
 squared distance as the cost, its code the distance, and the code is followed.
 """
 
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -48,9 +49,9 @@ class Point(World):
         }
         return Step(reward, terminated, diverged, parts)
 
+    @abstractmethod
     def judge(self, before: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Reward [N] and terminated [N] after moving from before [N, 2] to where the goal is distance [N] away."""
-        raise NotImplementedError
 
     def write(self, out: np.ndarray) -> None:
         out[:] = self.position

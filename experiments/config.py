@@ -120,6 +120,8 @@ class DescentConfig:
     def build(self, learner: Learner, task: TaskConfig, iterations: int, chunk: int | None) -> Algorithm:
         if self.rate <= 0 or not 0 <= self.rate_end <= self.rate:
             raise ValueError(f"rate is {self.rate} and rate_end {self.rate_end}: give rate > 0 and 0 ≤ rate_end ≤ rate")
+        if self.step_weights and len(self.step_weights) != learner.steps:
+            raise ValueError(f"step_weights has {len(self.step_weights)} entries for {learner.steps} inner steps")
         end = self.rate_end / self.rate
         objective = every(task.loss, self.step_weights) if self.step_weights else final(task.loss)
         return Descent(

@@ -66,6 +66,13 @@ def test_impossible_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path,
     assert not (tmp_path / "run").exists()
 
 
+def test_step_weights_that_do_not_fit(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    said = complaint(capsys, "train", "sinusoid-maml", "--algorithm.step-weights", "1", "--out", str(out))
+    assert "1 entries for 2 inner steps" in said
+    assert not out.exists()
+
+
 def test_output_folder_in_use(capsys: pytest.CaptureFixture[str], run: Path) -> None:
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     assert f"--resume {run}" in complaint(capsys, "train", "sinusoid-maml", *TINY, "--out", str(run))
