@@ -150,14 +150,16 @@ class TrustRegionConfig:
     damping: float = 1e-5
     backtrack: float = 0.8
     backtracks: int = 15
-    curvature_every: int = 5
-    """Hessian products use every n-th time step; 1: all"""
+    curvature_every: tuple[int, int] = (3, 15)
+    """Hessian products use every n-th time step of support and query; 1 1: all"""
+    recompute: bool = False
+    """build the products' graphs anew for each: less memory, half as fast"""
 
     def build(self, learner: Learner, task: TaskConfig, iterations: int, chunk: int | None) -> Algorithm:
         return TrustRegion(
             learner, task.loss, task.divergence, max_kl=self.max_kl, cg_steps=self.cg_steps, damping=self.damping,
             backtrack=self.backtrack, backtracks=self.backtracks,
-            curvature_every=self.curvature_every, chunk=chunk,
+            curvature_every=self.curvature_every, recompute=self.recompute, chunk=chunk,
         )  # fmt: skip
 
 

@@ -16,6 +16,15 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., np.ndarra
 }
 
 
+def linear(rows: Tensor, layer: nn.Linear) -> Tensor:
+    """`layer(rows)` for rows [n, inputs], faster to differentiate twice.
+
+    The weight is laid out as the product takes it: PyTorch otherwise hands some second derivatives on transposed, and
+    what is done to them element by element then takes several times as long.
+    """
+    return rows @ layer.weight.mT.contiguous() + layer.bias
+
+
 class MLP(nn.Module):
     """A multi-layer perceptron, [..., inputs] to [..., outputs]; `activation` is "relu" or "tanh"."""
 
@@ -31,9 +40,11 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         act = ACTIVATIONS[self.activation][0]
-        for layer in self.layers[:-1]:
-            x = act(layer(x))
-        return self.layers[-1](x)
+        *hidden, last = self.layers
+        rows = x.reshape(-1, x.shape[-1])
+        for layer in hidden:
+            rows = act(linear(rows, layer))
+        return linear(rows, last).view(*x.shape[:-1], -1)
 
 
 class GaussianPolicy(nn.Module):

@@ -63,4 +63,5 @@ def train(
         sampled = time.perf_counter()
         metrics.update(algorithm.update(episodes))
         metrics.update(seconds_sampling=sampled - begin, seconds_update=time.perf_counter() - sampled)
+        del tasks, episodes  # so that the next iteration can use their memory
         yield metrics

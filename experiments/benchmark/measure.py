@@ -60,12 +60,12 @@ class Report:
     """The rows of one benchmark and the ratios of their rates: `ratios[ours, reference]`."""
 
     title: str
-    unit: str  # of work, in the plural
+    unit: str | None = None  # of work, in the plural; None: only seconds are of interest
     rows: list[Row] = field(default_factory=list)
     ratios: dict[tuple[str, str], float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, name: str, timing: Timing, *, work: float) -> Row:
+    def add(self, name: str, timing: Timing, *, work: float = 1.0) -> Row:
         """Append a row, and return it."""
         self.rows.append(Row(name, timing, work))
         return self.rows[-1]
@@ -76,11 +76,12 @@ class Report:
 
     def show(self) -> None:
         """Print rows, ratios and notes."""
-        table = Table("", "seconds", "fastest … slowest", f"{self.unit}/s", title=self.title, title_justify="left")
+        columns = ["", "seconds", "fastest … slowest", *([f"{self.unit}/s"] if self.unit else [])]
+        table = Table(*columns, title=self.title, title_justify="left")
         for row in self.rows:
             timing = row.timing
-            spread = f"{timing.low:.3g} … {timing.high:.3g}"
-            table.add_row(row.name, f"{timing.median:.3g}", spread, f"{row.rate:,.0f}" if row.rate > 10 else "–")
+            cells = [row.name, f"{timing.median:.3g}", f"{timing.low:.3g} … {timing.high:.3g}"]
+            table.add_row(*cells, *([f"{row.rate:,.0f}"] if self.unit else []))
         console = Console(width=120)
         console.print(table)
         for (ours, reference), ratio in self.ratios.items():

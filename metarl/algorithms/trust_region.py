@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import vmap
 from torch.nn import Parameter
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from metarl.algorithms.base import Algorithm, Divergence, require_finite
 from metarl.core import Episodes, Learner, Loss, Predict, Tree, meta_gradient_and_outputs, split
@@ -26,8 +26,14 @@ class TrustRegion(Algorithm):
     For policies `divergence` is the KL from the adapted policies that collected the query; for regression
     `squared_change`. Both are a loss on outputs, so the Hessian at the current parameters is JᵀHJ (J: outputs by
     meta-parameters, through the adaptation; H: Hessian by outputs), exactly.
-    `curvature_every=n` computes these products on every n-th sample (time step) of each batch, n times cheaper; the
-    curvature is then an estimate, but the gradient, the line search and the bound still use all the data.
+    `curvature_every=(s, q)` computes these products on every s-th sample (time step) of the support batches and every
+    q-th of the query: the gradient, the line search and the bound still use all the data. Query states can be thinned
+    far, support not: noise in the inner loss's Hessian enters squared, as curvature that is not there, and steps turn
+    out shorter. At the MAML paper's size (3, 15) makes an iteration 2.3 times as fast, and the step lowers the loss by
+    some 10 % less at the same divergence than the exact one, (1, 1).
+    The graphs that products go through are built once an update and kept, of all tasks, so memory grows with the
+    meta-batch; `recompute=True` builds them anew for each product, `chunk` tasks at a time: half as fast, and memory
+    no more than the gradient's.
     """
 
     def __init__(
@@ -41,17 +47,18 @@ class TrustRegion(Algorithm):
         damping: float = 1e-5,
         backtrack: float = 0.8,
         backtracks: int = 15,
-        curvature_every: int = 1,
+        curvature_every: tuple[int, int] = (1, 1),
+        recompute: bool = False,
         chunk: int | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
         if max_kl <= 0:
             raise ValueError(f"max_kl is {max_kl}: a trust region has a positive radius")
-        if curvature_every < 1:
-            raise ValueError(f"curvature_every is {curvature_every}: give 1 (all samples) or more")
+        if len(curvature_every) != 2 or min(curvature_every) < 1:
+            raise ValueError(f"curvature_every is {curvature_every}: give two numbers of 1 (all samples) or more")
         self.loss, self.divergence, self.max_kl = loss, divergence, max_kl
         self.cg_steps, self.damping, self.backtrack, self.backtracks = cg_steps, damping, backtrack, backtracks
-        self.curvature_every = curvature_every
+        self.curvature_every, self.recompute = curvature_every, recompute
 
     def update(self, episodes: Episodes) -> dict[str, float]:
         parameters = list(self.learner.parameters())
@@ -61,16 +68,13 @@ class TrustRegion(Algorithm):
         gradient = torch.cat([g.flatten() for g in gradients])
         require_finite("the meta-gradient", float(gradient.norm()))
 
-        every = self.curvature_every
-        thinned = judged if every == 1 else self.judged(tree_map(lambda leaf: leaf[:, ::every], episodes))
-
-        undamped = self.hessian_product(thinned)
+        undamped = self.hessian_product(self.thinned(episodes))
 
         def product(vector: Tensor) -> Tensor:
             return undamped(vector) + self.damping * vector
 
-        direction = conjugate_gradient(product, -gradient, steps=self.cg_steps)
-        curvature = float(direction @ product(direction))
+        direction, residual = conjugate_gradient(product, -gradient, steps=self.cg_steps)
+        curvature = float(direction @ (-gradient - residual))  # directionᵀ·(H + damping)·direction
         metrics = {"loss": before, "gradient_norm": float(gradient.norm()), "kl": 0.0, "improvement": 0.0}
         if not (curvature > 0 and math.isfinite(curvature)):  # a zero gradient, or a degenerate curvature
             return {**metrics, "step_size": 0.0}
@@ -84,11 +88,14 @@ class TrustRegion(Algorithm):
         vector_to_parameters(start, parameters)
         return {**metrics, "step_size": 0.0}
 
-    @torch.no_grad()
-    def judged(self, episodes: Episodes) -> Episodes:
-        """The episodes with (query, what the adapted learners now predict on it) for query."""
-        old = self.learner(episodes, lambda predicts, ep: predicts[-1](ep.query[0]), chunk=self.chunk)
-        return episodes._replace(query=(episodes.query, old))
+    def thinned(self, episodes: Episodes) -> Episodes:
+        """The samples that `curvature_every` leaves."""
+
+        def every(batch: Tree, n: int) -> Tree:
+            return batch if n == 1 else tree_map(lambda leaf: leaf[:, ::n], batch)
+
+        support, query = self.curvature_every
+        return Episodes(tuple(every(batch, support) for batch in episodes.support), every(episodes.query, query))
 
     @torch.no_grad()
     def evaluate(self, judged: Episodes) -> tuple[float, float]:
@@ -110,35 +117,33 @@ class TrustRegion(Algorithm):
         outputs = predicts[-1](episode.query[0])
         return self.loss(lambda _: outputs, episode.query), outputs
 
-    def hessian_product(self, judged: Episodes) -> Callable[[Tensor], Tensor]:
-        """The Hessian of the mean divergence at the current parameters, as a function of a flat vector, undamped.
-
-        A product is three backward passes: J times the vector (Jᵀu by u, its adjoint), then H, then Jᵀ. The graphs of
-        the outputs and of Jᵀu are built once and kept, unless that takes more memory than `chunk` tasks with all their
-        samples do; then they are built anew for each product.
-        """
+    def hessian_product(self, episodes: Episodes) -> Callable[[Tensor], Tensor]:
+        """The Hessian of the mean divergence at the current parameters, as a function of a flat vector, undamped."""
         parameters = list(self.learner.parameters())
         sizes = [p.numel() for p in parameters]
-        tasks = len(tree_leaves(judged)[0])
-        keep = self.chunk is None or tasks <= self.chunk * self.curvature_every
-        kept = self._product(judged, parameters) if keep else None
+        parts = list(split(episodes, self.chunk))
+        kept = None if self.recompute else [self._product(part, parameters) for part, _ in parts]
 
         def product(vector: Tensor) -> Tensor:
             pieces = [v.view_as(p) for v, p in zip(vector.split(sizes), parameters, strict=True)]
-            if kept is not None:
-                return kept(pieces)
-            parts = split(judged, self.chunk)
-            return torch.stack([share * self._product(part, parameters)(pieces) for part, share in parts]).sum(0)
+            total = torch.zeros_like(vector)
+            for i, (part, share) in enumerate(parts):
+                total.add_((kept[i] if kept else self._product(part, parameters))(pieces), alpha=share)
+            return total
 
         return product
 
-    def _product(self, judged: Episodes, parameters: list[Parameter]) -> Callable[[list[Tensor]], Tensor]:
-        query, old = judged.query
-        outputs, spec = tree_flatten(self.learner(judged, lambda predicts, ep: predicts[-1](ep.query[0][0])))
+    def _product(self, episodes: Episodes, parameters: list[Parameter]) -> Callable[[list[Tensor]], Tensor]:
+        """The undamped product of some tasks, in three backward passes.
+
+        They are J times the vector (Jᵀu by u, its adjoint), H, and Jᵀ. Forward mode would run the adaptation again.
+        """
+        outputs, spec = tree_flatten(self.learner(episodes, lambda predicts, ep: predicts[-1](ep.query[0])))
         cotangent = [torch.zeros_like(leaf, requires_grad=True) for leaf in outputs]
         pulled = _grad(outputs, parameters, cotangent, create_graph=True)
+        old = tree_unflatten([leaf.detach() for leaf in outputs], spec)
         free = [leaf.detach().requires_grad_() for leaf in outputs]
-        divergence = vmap(self.divergence)(tree_unflatten(free, spec), old, query).mean()
+        divergence = vmap(self.divergence)(tree_unflatten(free, spec), old, episodes.query).mean()
         slope = _grad([divergence], free, create_graph=True)
 
         def product(pieces: list[Tensor]) -> Tensor:
@@ -168,8 +173,11 @@ def _grad(
 
 def conjugate_gradient(
     product: Callable[[Tensor], Tensor], target: Tensor, *, steps: int, tolerance: float = 1e-10
-) -> Tensor:
-    """Solve product(x) = target, both flat, from x = 0; stops early at a squared residual below `tolerance`."""
+) -> tuple[Tensor, Tensor]:
+    """Solve product(x) = target, both flat, from x = 0: x and the residual, target − product(x).
+
+    Stops early at a squared residual below `tolerance`.
+    """
     x = torch.zeros_like(target)
     residual, direction = target.clone(), target.clone()
     squared = residual @ residual
@@ -182,4 +190,4 @@ def conjugate_gradient(
         residual -= length * curved
         squared, previous = residual @ residual, squared
         direction = residual + (squared / previous) * direction
-    return x
+    return x, residual

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,8 +14,19 @@ from metarl.core import Distribution, Episodes, Predictor, Tasks
 from metarl.envs import World, make_world
 from metarl.rl.advantages import advantages
 from metarl.rl.losses import Rollout
+from metarl.rl.memory import Memory, Recorder
 
 log = logging.getLogger(__name__)
+
+
+class Trajectories(NamedTuple):
+    """What was seen and done, as in `Rollout`, before advantages: leaves [T, H, N, …]."""
+
+    observations: Tensor
+    actions: Tensor
+    log_probs: Tensor
+    rewards: Tensor
+    mask: Tensor
 
 
 class WorldDistribution(Distribution):
@@ -49,6 +61,7 @@ class WorldDistribution(Distribution):
         self.template = self.world(1)
         self.horizon = horizon or self.template.default_horizon
         self._worlds: dict[int, World] = {}
+        self.memory = Memory()
 
     def world(self, num_envs: int) -> World:
         """A new batch of `num_envs` sub-environments."""
@@ -85,7 +98,7 @@ class WorldTasks(Tasks):
 
     def score(self, predict: Predictor) -> Tensor:
         """Mean undiscounted return [T] of fresh trajectories."""
-        return episode_returns(self.rollout(predict)).mean(-1)
+        return episode_returns(self.trajectories(predict)).mean(-1)
 
     def metrics(self, episodes: Episodes) -> dict[str, float]:
         """Mean return after k inner steps, `return_k`, and the environment steps taken, `env_steps`."""
@@ -94,47 +107,56 @@ class WorldTasks(Tasks):
         return {**returns, "env_steps": float(self.env_steps)}
 
     def rollout(self, predict: Predictor) -> Rollout:
-        """One episode in every sub-environment, with the actions of each task's own policy: leaves [T, H, N, …]."""
+        """Fresh `trajectories` with their advantages."""
+        options, seen = self.distribution, self.trajectories(predict)
+        gains = advantages(
+            seen.observations, seen.rewards, seen.mask, discount=options.discount, gae_lambda=options.gae_lambda
+        )
+        return Rollout(seen.observations, seen.actions, seen.log_probs, gains, seen.rewards, seen.mask)
+
+    def trajectories(self, predict: Predictor) -> Trajectories:
+        """One episode in every sub-environment, with the actions of each task's own policy."""
         options, world = self.distribution, self.world
         act = predict.arrays()
         tasks, envs, horizon = self.n, options.trajectories, options.horizon
         obs_size, act_size = world.observation_space.shape[0], world.action_space.shape[0]
-        observations = np.empty((tasks, horizon, envs, obs_size), np.float32)
-        actions = np.empty((tasks, horizon, envs, act_size), np.float32)
-        log_probs = np.empty((tasks, horizon, envs), np.float32)
-        rewards = np.zeros((tasks, horizon, envs), np.float32)
-        mask = np.zeros((tasks, horizon, envs), np.float32)
+        record = Recorder(
+            options.memory, tasks, horizon, envs, device=options.device, staged=options.device.type != "cpu"
+        )
+        observations, actions = record.field(obs_size), record.field(act_size)
+        log_probs, rewards, mask = record.field(), record.field(), record.field()
         noise = self.rng.standard_normal((horizon, tasks, envs, act_size), dtype=np.float32)
+        density = -0.5 * np.square(noise).sum(-1) - np.float32(0.5 * act_size * math.log(2 * math.pi))
 
         world.set_tasks(np.repeat(self.goals, envs, axis=0))
         world.reset(self.rng)
-        alive = np.ones(tasks * envs, bool)
+        alive: np.ndarray | None = None  # [T·N] bool once an episode has ended, None while all go on
         diverged = np.zeros(tasks * envs, bool)
         current = np.empty((tasks * envs, obs_size), np.float32)
+        shown = current.reshape(tasks, envs, obs_size)
         for t in range(horizon):
             world.observe(out=current)
-            current[~alive] = 0  # what is shown after the end may be NaN, and NaN times a mask of 0 is still NaN
-            observations[:, t] = current.reshape(tasks, envs, -1)
-            mean, log_std = act(current.reshape(tasks, envs, -1))
+            if alive is not None:
+                current[~alive] = 0  # what is shown after the end may be NaN, and NaN times a mask of 0 is still NaN
+            observations[:, t] = shown
+            mean, log_std = act(shown)
             log_std = log_std[:, None] if log_std.ndim < mean.ndim else log_std
-            action = mean + np.exp(log_std) * noise[t]
+            action = np.exp(log_std) * noise[t]
+            action += mean
             actions[:, t] = action
-            log_probs[:, t] = -(log_std + 0.5 * math.log(2 * math.pi)).sum(-1) - 0.5 * np.square(noise[t]).sum(-1)
+            np.subtract(density[t], log_std.sum(-1), out=log_probs[:, t])
             step = world.step(options.action_scale * action.reshape(tasks * envs, -1), alive)
-            diverged |= step.diverged & alive
-            counted = alive & ~step.diverged
+            rewards[:, t] = step.reward.reshape(tasks, envs)  # 0 where nothing moved or the physics diverged
+            counted = ~step.diverged if alive is None else alive & ~step.diverged
             mask[:, t] = counted.reshape(tasks, envs)
-            rewards[:, t] = np.where(counted, step.reward, 0).reshape(tasks, envs)
-            alive &= ~step.terminated
+            record.written(t + 1)
+            if step.terminated.any():
+                diverged |= step.diverged
+                alive = counted & ~step.terminated
         self.env_steps += int(mask.sum())
         if diverged.any():
             self._report(diverged)
-        on_device = [torch.from_numpy(a).to(options.device) for a in (observations, actions, log_probs, rewards, mask)]
-        observations_, actions_, log_probs_, rewards_, mask_ = on_device
-        advantages_ = advantages(
-            observations_, rewards_, mask_, discount=options.discount, gae_lambda=options.gae_lambda
-        )
-        return Rollout(observations_, actions_, log_probs_, advantages_, rewards_, mask_)
+        return Trajectories(*record.tensors())
 
     def _report(self, diverged: np.ndarray) -> None:
         first = int(diverged.argmax())
@@ -144,6 +166,6 @@ class WorldTasks(Tasks):
         )  # fmt: skip
 
 
-def episode_returns(batch: Rollout) -> Tensor:
+def episode_returns(batch: Rollout | Trajectories) -> Tensor:
     """Undiscounted returns [T, N]."""
     return (batch.rewards * batch.mask).sum(1)

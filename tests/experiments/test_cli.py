@@ -57,7 +57,7 @@ def test_unknown_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     [
         ("--iterations", "-3"), ("--meta-batch", "0"), ("--seed", "-1"), ("--threads", "-2"), ("--chunk", "0"),
         ("--learner.steps", "-1"), ("--task.trajectories", "0"), ("--task.horizon", "-5"), ("--algorithm.max-kl", "-1"),
-        ("--algorithm.curvature-every", "0"), ("--task.activation", "sine"), ("--learner.fast", "nothing"),
+        ("--algorithm.curvature-every", "0", "1"), ("--task.activation", "sine"), ("--learner.fast", "nothing"),
     ],
 )  # fmt: skip
 def test_impossible_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path, setting: tuple[str, str]) -> None:

@@ -193,6 +193,24 @@ def test_threads_do_not_change_a_bit() -> None:
     assert batches[0][4].unique().numel() > 50
 
 
+def test_memory_is_used_again_but_never_while_somebody_holds_it() -> None:
+    learner, distribution = track_learner(), WorldDistribution(Track, trajectories=4)
+
+    def episodes(seed: int) -> Rollout:
+        tasks = distribution.tasks(GOALS, np.random.default_rng(seed))
+        return collect(learner, tasks).query
+
+    kept = episodes(0)
+    copies = [leaf.clone() for leaf in kept]
+    other = episodes(1)
+    for leaf, copy, new in zip(kept, copies, other, strict=True):
+        assert torch.equal(leaf, copy)
+        assert leaf.data_ptr() != new.data_ptr()
+    home = other.observations.data_ptr()
+    del other, leaf, new
+    assert home in (episodes(2).observations.data_ptr(), episodes(2).observations.data_ptr())
+
+
 def test_sampled_tasks_come_from_the_worlds_goals() -> None:
     distribution = WorldDistribution(Track)
     goals = distribution.sample(100, np.random.default_rng(0)).goals
