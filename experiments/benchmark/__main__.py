@@ -10,11 +10,14 @@ from pathlib import Path
 import tyro
 
 from metarl.checkpoint import write_atomically
+from metarl.experiments.benchmark.iteration import Iteration
 from metarl.experiments.benchmark.measure import machine
 from metarl.experiments.benchmark.sampling import Sampling
+from metarl.experiments.benchmark.scaling import Scaling
 from metarl.experiments.benchmark.supervised import Supervised
+from metarl.experiments.benchmark.update import Update
 
-Benchmark = Sampling | Supervised
+Benchmark = Sampling | Update | Supervised | Iteration | Scaling
 
 
 def main(args: list[str] | None = None) -> None:

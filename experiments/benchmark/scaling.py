@@ -1,0 +1,74 @@
+"""How the cost of an iteration grows with the meta-batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from metarl.experiments.benchmark.iteration import measure, peak_memory
+from metarl.experiments.benchmark.measure import Report, Timing
+from metarl.experiments.config import LocomotionConfig
+from metarl.experiments.output import check_output, draft
+from metarl.experiments.presets import preset
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Seconds and memory of an iteration against the number of tasks, and of trajectories."""
+
+    preset: str = "half-cheetah-vel-2017-maml"
+    tasks: tuple[int, ...] = (10, 20, 40, 80, 160)
+    trajectories: tuple[int, ...] = (5, 10, 20, 40)
+    """a task, at the preset's own meta-batch"""
+    repeats: int = 3
+    device: str = "auto"
+    plot: Path | None = None
+    """a picture to draw, .png, .pdf or .svg"""
+    json: Path | None = None
+
+    def run(self) -> list[Report]:
+        """Time iterations of growing size; memory is the process's peak so far, which growing sizes make their own."""
+        if self.plot is not None:
+            check_output(self.plot, (".png", ".pdf", ".svg"))
+        config = preset(self.preset)
+        if not isinstance(config.task, LocomotionConfig):
+            raise ValueError(f"{self.preset} does not simulate: choose a locomotion preset")
+        reports = []
+        for name, sizes in (("trajectories", sorted(self.trajectories)), ("tasks", sorted(self.tasks))):
+            report = Report(f"{self.preset}: an iteration against the number of {name}", name)
+            memory = []
+            for size in sizes:
+                sized = (
+                    replace(config, meta_batch=size)
+                    if name == "tasks"
+                    else replace(config, task=replace(config.task, trajectories=size))
+                )
+                seconds = measure(sized, repeats=self.repeats, device=self.device)["iteration"]
+                report.add(f"{size} {name}", Timing(median(seconds), min(seconds), max(seconds)), work=size)
+                memory.append(peak_memory())
+                report.notes.append(f"{size} {name}: peak memory {memory[-1]:.2f} GiB")
+            report.compare(report.rows[-1], report.rows[0])
+            reports.append(report)
+            if self.plot is not None and name == "tasks":
+                _draw(self.plot, sizes, report, memory)
+        return reports
+
+
+def _draw(out: Path, sizes: list[int], report: Report, memory: list[float]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    time, space = figure.subplots(1, 2)
+    seconds = [row.timing.median for row in report.rows]
+    for axes, values, label in ((time, seconds, "seconds an iteration"), (space, memory, "peak memory (GiB)")):
+        axes.plot(sizes, values, marker="o")
+        slope = values[-1] / sizes[-1]
+        if axes is time:
+            axes.plot([0, sizes[-1]], [0, slope * sizes[-1]], ls=":", color="gray", label="proportional")
+            axes.legend(frameon=False)
+        axes.set(xlabel="tasks", ylabel=label, ylim=(0, None), xlim=(0, None))
+        axes.grid(alpha=0.3)
+    figure.suptitle(report.title.split(":")[0])
+    with draft(out) as path:
+        figure.savefig(path, dpi=130)
