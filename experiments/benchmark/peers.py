@@ -1,0 +1,84 @@
+"""Other ways to step many half-cheetahs or ants, each with policies in its loop as ours have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+
+from metarl.experiments.benchmark.measure import installed
+
+Act = Callable[[np.ndarray], np.ndarray]  # observations [N, obs] to actions [N, act]
+Run = Callable[[Act], object]
+PHYSICS = {"HalfCheetah": "HalfCheetah-v5", "Ant": "Ant-v5"}  # Gymnasium's own environments with the physics of ours
+SIZES = {"SyncVectorEnv": (20, 40, 400), "AsyncVectorEnv": (20, 40), "SubprocVecEnv": (20, 40), "EnvPool": (400, 800)}
+
+
+def peers(env: str) -> list[str]:
+    """Those that can be compared with the environment `env`; none has the MAML paper's physics."""
+    if "MAML2017" in env or physics(env) is None:
+        return []
+    return [name for name in SIZES if name != "EnvPool" or installed("envpool")]
+
+
+def physics(env: str) -> str | None:
+    """Gymnasium's id for the physics of `env`, an id of ours."""
+    return next((theirs for ours, theirs in PHYSICS.items() if env.startswith(f"metarl/{ours}")), None)
+
+
+@contextmanager
+def peer(name: str, env: str, size: int, *, steps: int, threads: int) -> Iterator[Run]:
+    """A function that takes `steps` steps in each of `size` environments, with the actions of a policy.
+
+    Its environments, and their processes, are closed at the end.
+    """
+    theirs = physics(env)
+    assert theirs is not None
+    settings = {"exclude_current_positions_from_observation": True}
+    if theirs.startswith("Ant"):
+        settings["include_cfrc_ext_in_observation"] = False  # ours have 27 observations too
+    make = partial(gymnasium.make, theirs, **settings)
+    run, close = MAKERS[name](make, theirs, size, threads)
+    try:
+        yield lambda act: run(act, steps)
+    finally:
+        close()
+
+
+def _gymnasium(kind: Any, make: Callable[[], gymnasium.Env[Any, Any]], _: str, size: int, __: int) -> Any:
+    envs = kind([make] * size)
+    return partial(_loop, envs.reset(seed=0)[0], lambda actions: envs.step(actions)[0]), envs.close
+
+
+def _stable_baselines3(make: Callable[[], gymnasium.Env[Any, Any]], _: str, size: int, __: int) -> Any:
+    from stable_baselines3.common.vec_env import SubprocVecEnv
+
+    envs = SubprocVecEnv([make] * size)
+    return partial(_loop, envs.reset(), lambda actions: envs.step(actions)[0]), envs.close
+
+
+def _envpool(_: Any, theirs: str, size: int, threads: int) -> Any:
+    import envpool
+
+    extra = {"use_contact_force": False} if theirs.startswith("Ant") else {}
+    envs = envpool.make_gymnasium(theirs, num_envs=size, num_threads=threads, **extra)
+    return partial(_loop, envs.reset()[0], lambda actions: envs.step(actions)[0]), envs.close
+
+
+MAKERS: dict[str, Callable[..., Any]] = {
+    "SyncVectorEnv": partial(_gymnasium, SyncVectorEnv),
+    "AsyncVectorEnv": partial(_gymnasium, AsyncVectorEnv),
+    "SubprocVecEnv": _stable_baselines3,
+    "EnvPool": _envpool,
+}
+
+
+def _loop(first: np.ndarray, step: Callable[[np.ndarray], np.ndarray], act: Act, steps: int) -> None:
+    observations = first
+    for _ in range(steps):
+        observations = step(act(observations))

@@ -1,0 +1,61 @@
+"""The sampling benchmark at a tiny size: what is compared is the same work, and nothing is left running."""
+
+import multiprocessing
+
+import numpy as np
+import pytest
+
+from metarl.experiments.benchmark import peers, sampling
+from metarl.experiments.benchmark.sampling import Sampling, matched, open_loop
+from metarl.rl.rollout import WorldDistribution
+
+TINY = {"tasks": 2, "trajectories": 2, "horizon": 4, "hidden": (8,), "repeats": 1}
+
+
+def test_peers_run_and_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "SIZES", dict.fromkeys(peers.SIZES, (2,)))
+    env, _ = Sampling(envs=("metarl/HalfCheetahVel-v0",), **TINY).run()  # type: ignore[arg-type]
+    names = [row.name for row in env.rows]
+    assert names[:3] == ["metarl, policies in the loop", "matched floor", "raw floor"]
+    assert {"SyncVectorEnv, 2 environments", "AsyncVectorEnv, 2 environments", "SubprocVecEnv, 2 environments"} <= {
+        *names
+    }
+    assert (names[0], "SyncVectorEnv, 2 environments") in env.ratios
+    assert not multiprocessing.active_children()
+
+
+def test_the_papers_physics_has_no_peers() -> None:
+    env, acting = Sampling(envs=("metarl/AntVel-MAML2017-v0",), **TINY).run()  # type: ignore[arg-type]
+    assert len(env.rows) == 3
+    assert env.notes == ["no other library has these environments"]
+    assert acting.rows[0].work == 400
+    with pytest.raises(ValueError, match="PointNav-v0 is not simulated by MuJoCo"):
+        Sampling(envs=("metarl/PointNav-v0",), **TINY).run()  # type: ignore[arg-type]
+
+
+def test_the_matched_floor_is_the_same_trajectory(monkeypatch: pytest.MonkeyPatch) -> None:
+    distribution = WorldDistribution("metarl/HalfCheetahVel-v0", trajectories=2, horizon=6, action_scale=0.3)
+    tasks = distribution.sample(2, np.random.default_rng(0))
+    predict = Sampling(**TINY).policies(distribution)  # type: ignore[arg-type]
+    replay = matched(distribution, tasks, predict)
+    replay()
+    first = tasks.world.qpos.copy()  # type: ignore[attr-defined]
+    replay()
+    np.testing.assert_array_equal(tasks.world.qpos, first)  # type: ignore[attr-defined]
+
+    def weaker(world: object, controls: np.ndarray, start: object) -> None:
+        open_loop(world, 0.9 * controls, start)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sampling, "open_loop", weaker)
+    with pytest.raises(RuntimeError, match="ended elsewhere"):
+        matched(distribution, tasks, predict)
+
+
+@pytest.mark.parametrize("size", [1, 3, 20])
+def test_other_libraries_meet_the_same_policies(size: int) -> None:
+    distribution = WorldDistribution("metarl/HalfCheetahVel-v0", trajectories=2)
+    predict = Sampling(**TINY).policies(distribution)  # type: ignore[arg-type]
+    actions = sampling.acting(predict, size)(np.zeros((size, 17)))
+    assert actions.shape == (size, 6)
+    assert np.abs(actions).max() <= 1
+    assert np.ptp(actions) > 0
