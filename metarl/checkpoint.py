@@ -2,7 +2,7 @@
 
 A folder holds config.json, progress.csv, TensorBoard events and checkpoints/NNNNNNNN/, named by the number of finished
 iterations, each with weights.safetensors and state.pt (loadable with `weights_only=True`). A checkpoint is written
-beside its place and renamed into it; the two newest are kept.
+beside its place and renamed into it. All are kept, so that the one to evaluate can be chosen on validation tasks.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from safetensors.torch import save_file
 
 from metarl.algorithms.base import Algorithm
 from metarl.core import Learner
-
-KEPT = 2
 
 
 class RunFolder:
@@ -83,7 +81,7 @@ class RunFolder:
         return sorted(p for p in (self.path / "checkpoints").glob("*") if p.name.isdigit())
 
     def save(self, iteration: int, algorithm: Algorithm, extra: dict[str, Any]) -> Path:
-        """Write the checkpoint after `iteration` finished iterations, then drop older ones than the last two."""
+        """Write the checkpoint after `iteration` finished iterations."""
         final = self.path / "checkpoints" / f"{iteration:08d}"
         if final.exists():
             return final
@@ -96,13 +94,14 @@ class RunFolder:
         for file in draft.iterdir():
             _sync(file)
         os.replace(draft, final)
-        for old in self.checkpoints()[:-KEPT]:
-            shutil.rmtree(old)
         return final
 
-    def load_weights(self, learner: Learner) -> int:
-        """Load the newest weights into `learner`; returns the number of iterations behind them."""
-        newest = self._newest()
+    def load_weights(self, learner: Learner, *, iteration: int | None = None) -> int:
+        """Load the newest weights, or those after `iteration`, into `learner`; returns the iterations behind them."""
+        newest = self._newest() if iteration is None else self.path / "checkpoints" / f"{iteration:08d}"
+        if newest not in self.checkpoints():
+            have = ", ".join(str(int(p.name)) for p in self.checkpoints())
+            raise ValueError(f"{self.path} has no checkpoint after iteration {iteration}: it has {have}")
         try:
             with safe_open(newest / "weights.safetensors", "pt") as file:
                 trained = (file.metadata() or {}).get("preset")
