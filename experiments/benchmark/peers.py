@@ -16,7 +16,12 @@ from metarl.experiments.benchmark.measure import installed
 Act = Callable[[np.ndarray], np.ndarray]  # observations [N, obs] to actions [N, act]
 Run = Callable[[Act], object]
 PHYSICS = {"HalfCheetah": "HalfCheetah-v5", "Ant": "Ant-v5"}  # Gymnasium's own environments with the physics of ours
-SIZES = {"SyncVectorEnv": (20, 40, 400), "AsyncVectorEnv": (20, 40), "SubprocVecEnv": (20, 40), "EnvPool": (400, 800)}
+SIZES = {
+    "SyncVectorEnv": (20, 40, 400),
+    "AsyncVectorEnv": (20, 40),
+    "SubprocVecEnv": (20, 40),
+    "EnvPool": (40, 400, 800),
+}
 
 
 def peers(env: str) -> list[str]:
@@ -39,10 +44,8 @@ def peer(name: str, env: str, size: int, *, steps: int, threads: int) -> Iterato
     """
     theirs = physics(env)
     assert theirs is not None
-    settings = {"exclude_current_positions_from_observation": True}
-    if theirs.startswith("Ant"):
-        settings["include_cfrc_ext_in_observation"] = False  # ours have 27 observations too
-    make = partial(gymnasium.make, theirs, **settings)
+    ant = {"include_cfrc_ext_in_observation": False, "terminate_when_unhealthy": False}  # as ours: 27 observations
+    make = partial(gymnasium.make, theirs, **(ant if theirs.startswith("Ant") else {}))
     run, close = MAKERS[name](make, theirs, size, threads)
     try:
         yield lambda act: run(act, steps)
@@ -65,7 +68,7 @@ def _stable_baselines3(make: Callable[[], gymnasium.Env[Any, Any]], _: str, size
 def _envpool(_: Any, theirs: str, size: int, threads: int) -> Any:
     import envpool
 
-    extra = {"use_contact_force": False} if theirs.startswith("Ant") else {}
+    extra = {"use_contact_force": False, "terminate_when_unhealthy": False} if theirs.startswith("Ant") else {}
     envs = envpool.make_gymnasium(theirs, num_envs=size, num_threads=threads, **extra)
     return partial(_loop, envs.reset()[0], lambda actions: envs.step(actions)[0]), envs.close
 

@@ -139,10 +139,10 @@ def matched(distribution: WorldDistribution, tasks: WorldTasks, predict: Predict
         actions = distribution.action_scale * (mean + np.exp(log_std)[:, None] * noise)
         acted.append(np.clip(actions, -1, 1).reshape(world.num_envs, -1).astype(np.float64))
         world.simulate(acted[-1], None)
-    end = world.qpos.copy()
+    end = world.qpos.copy(), world.qvel.copy()
     replay = partial(open_loop, world, np.stack(acted), start)
     replay()
-    if not np.array_equal(world.qpos, end):
+    if not (np.array_equal(world.qpos, end[0]) and np.array_equal(world.qvel, end[1])):
         raise RuntimeError("the replayed actions ended elsewhere than the rollout: the floor would be other work")
     return replay
 

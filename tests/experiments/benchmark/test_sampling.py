@@ -1,11 +1,13 @@
 """The sampling benchmark at a tiny size: what is compared is the same work, and nothing is left running."""
 
 import multiprocessing
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
 
 from metarl.experiments.benchmark import peers, sampling
+from metarl.experiments.benchmark.measure import Timing
 from metarl.experiments.benchmark.sampling import Sampling, matched, open_loop
 from metarl.rl.rollout import WorldDistribution
 
@@ -59,3 +61,54 @@ def test_other_libraries_meet_the_same_policies(size: int) -> None:
     assert actions.shape == (size, 6)
     assert np.abs(actions).max() <= 1
     assert np.ptp(actions) > 0
+
+
+def test_rates_count_steps_and_the_best_size_of_a_peer_is_the_one_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+
+    def fake(make: object, theirs: str, size: int, threads: int) -> tuple[Callable[..., None], Callable[[], None]]:
+        return lambda act, steps: None, lambda: closed.append(f"{theirs}, {size}")
+
+    def timed(calls: Mapping[str, Callable[[], object]], *, repeats: int) -> dict[str, Timing]:
+        seconds = {"matched floor": 0.5, "Other, 5 environments": 4.0}
+        return {name: Timing(seconds.get(name, 1.0), 0, 9) for name in calls}
+
+    monkeypatch.setattr(sampling, "interleave", timed)
+    monkeypatch.setattr(sampling, "peers", lambda env: ["Other"])
+    monkeypatch.setattr(sampling, "SIZES", {"Other": (5, 10)})
+    monkeypatch.setitem(peers.MAKERS, "Other", fake)
+    report = Sampling(**TINY).report("metarl/HalfCheetahVel-v0")  # type: ignore[arg-type]
+    assert {row.name: row.rate for row in report.rows} == {
+        "metarl, policies in the loop": 16,  # 2 tasks × 2 trajectories × 4 steps in 1 s
+        "matched floor": 32,
+        "raw floor": 16,
+        "Other, 5 environments": 200,  # 5 × 160 steps in 4 s
+        "Other, 10 environments": 800,
+    }
+    assert {reference: ratio for (_, reference), ratio in report.ratios.items()} == {
+        "matched floor": 0.5, "raw floor": 1, "Other, 10 environments": 0.02,
+    }  # fmt: skip
+    assert closed == ["HalfCheetah-v5, 10", "HalfCheetah-v5, 5"]
+
+
+@pytest.mark.parametrize("name", ["SyncVectorEnv", "EnvPool"])
+@pytest.mark.parametrize(("env", "observations"), [("metarl/HalfCheetahVel-v0", 17), ("metarl/AntVel-v0", 27)])
+def test_other_libraries_show_what_ours_show(name: str, env: str, observations: int) -> None:
+    if name == "EnvPool":
+        pytest.importorskip("envpool")
+    shapes = []
+
+    def act(shown: np.ndarray) -> np.ndarray:
+        shapes.append(shown.shape)
+        return np.zeros((2, 6 if observations == 17 else 8))
+
+    with peers.peer(name, env, 2, steps=3, threads=1) as run:
+        run(act)
+    assert shapes == 3 * [(2, observations)]
+
+
+def test_every_task_has_a_policy_of_its_own() -> None:
+    distribution = WorldDistribution("metarl/HalfCheetahVel-v0", trajectories=2)
+    states = Sampling(**TINY).policies(distribution).states  # type: ignore[arg-type]
+    for name, value in states.items():
+        assert not value[0].equal(value[1]), name
