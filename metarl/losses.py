@@ -22,6 +22,11 @@ def mse(predict: Predict, batch: Samples) -> Tensor:
     return functional.mse_loss(predict(batch.x), batch.y)
 
 
+def cross_entropy(predict: Predict, batch: Samples) -> Tensor:
+    """Mean cross-entropy, in nats, of logits [n, classes] against integer classes y [n]."""
+    return functional.cross_entropy(predict(batch.x), batch.y)
+
+
 def squared_change(new: Tensor, old: Tensor, batch: Samples) -> Tensor:
     """½·mean (new − old)²: the KL divergence between Gaussians of unit variance around two sets of predictions."""
     return 0.5 * (new - old).square().mean()

@@ -1,0 +1,243 @@
+"""Meta-gradients of supervised tasks: ours against a plain loop over tasks and against other libraries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils._pytree import tree_map
+
+from metarl.convnets import Conv4
+from metarl.core import Episodes, Loss, final, meta_gradient
+from metarl.experiments.benchmark.measure import Report, interleave
+from metarl.learners.gradient import GradientLearner
+from metarl.losses import Samples, cross_entropy, mse
+from metarl.nets import MLP
+
+Gradient = list[Tensor]
+
+
+class Problem(NamedTuple):
+    """A meta-gradient to compute: every candidate gives the same, by the parameters of `net`.
+
+    `net` is what a user writes, of torch's own layers; `ours` names forms of the learner and how many tasks each takes
+    at a time, all on the parameters of `net`.
+    """
+
+    net: nn.Module
+    loss: Loss
+    rate: float
+    episodes: Episodes
+    ours: dict[str, tuple[nn.Module, int | None]]
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """Second-order meta-gradients of sinusoids and of a convolutional classifier at Omniglot's size.
+
+    Candidates: metarl, a plain loop over tasks with torch.autograd.grad, and higher, TorchOpt and learn2learn where
+    they are installed. All must give the same gradient, in float64, before any is timed; each then has the faster of one
+    torch thread and as many as torch has.
+    """
+
+    repeats: int = 5
+    """Timed rounds."""
+    json: Path | None = None
+    """File to write the result to."""
+
+    def run(self) -> list[Report]:
+        """Measure."""
+        return [
+            measure("25 sinusoids, 5 steps, K=10, net 40-40", sinusoids, repeats=self.repeats),
+            measure("8 tasks of Conv4, 28×28, 5-way 1-shot, 5 steps", images, repeats=self.repeats),
+        ]
+
+
+def measure(title: str, make: Callable[[], Problem], *, repeats: int) -> Report:
+    """Check that all candidates agree, time them, and compare the first with all others."""
+    problem = make()
+    calls, missing = candidates(problem)
+    check(make())
+    tasks = len(problem.episodes.query.x)
+    most = torch.get_num_threads()
+    threads = {name: faster(call, most) for name, call in calls.items()}
+    timed = {name: partial(run_on, threads[name], call) for name, call in calls.items()}
+    timings = interleave(timed, repeats=repeats)
+    torch.set_num_threads(most)
+    report = Report(f"meta-gradient of {title}", "tasks")
+    ours, *others = [report.add(name, timing, work=tasks) for name, timing in timings.items()]
+    for other in others:
+        report.compare(ours, other)
+    report.notes.append("torch threads, the faster for each: " + ", ".join(f"{n} {k}" for n, k in threads.items()))
+    report.notes.append("every candidate gave the same meta-gradient in float64")
+    if missing:
+        report.notes.append(f"not installed, so not measured: {', '.join(missing)}")
+    return report
+
+
+def sinusoids(*, tasks: int = 25, steps: int = 5, k: int = 10) -> Problem:
+    """Waves, amplitude U[0.1, 5] and phase U[0, π], K support and K query points, net 1-40-40-1."""
+    rng = torch.Generator().manual_seed(0)
+    x = torch.rand(tasks, 2 * k, 1, generator=rng) * 10 - 5
+    amplitude, phase = torch.rand(2, tasks, 1, 1, generator=rng)
+    y = (0.1 + 4.9 * amplitude) * torch.sin(x - torch.pi * phase)
+    torch.manual_seed(0)
+    net = MLP(1, 1)
+    plain = nn.Sequential(nn.Linear(1, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 1))
+    share(net, plain)
+    episodes = Episodes((Samples(x[:, :k], y[:, :k]),) * steps, Samples(x[:, k:], y[:, k:]))
+    return Problem(plain, mse, 0.01, episodes, {"metarl": (net, None)})
+
+
+def images(*, tasks: int = 8, steps: int = 5, ways: int = 5, queries: int = 15, filters: int = 64) -> Problem:
+    """N-way 1-shot tasks of noise at Omniglot's size: time does not depend on what the images show."""
+    rng = torch.Generator().manual_seed(0)
+    x = torch.rand(tasks, ways * (1 + queries), 1, 28, 28, generator=rng)
+    y = torch.arange(ways).repeat(1 + queries).expand(tasks, -1)
+    torch.manual_seed(0)
+    nets = {method: Conv4(1, ways, filters=filters, method=method) for method in (None, "torch")}
+    layers: list[nn.Module] = []
+    for _ in range(4):
+        convolution = nn.Conv2d(filters if layers else 1, filters, 3, stride=2, padding=1, bias=False)
+        layers += [convolution, nn.BatchNorm2d(filters, track_running_stats=False), nn.ReLU()]
+    plain = nn.Sequential(*layers, nn.AvgPool2d(2), nn.Flatten(), nn.Linear(filters, ways))
+    for net in nets.values():
+        share(nets[None], net)
+    share(nets[None], plain)
+    episodes = Episodes((Samples(x[:, :ways], y[:, :ways]),) * steps, Samples(x[:, ways:], y[:, ways:]))
+    ours: dict[str, tuple[nn.Module, int | None]] = {
+        "metarl": (nets[None], None),
+        "metarl, torch's grouped convolution": (nets["torch"], None),
+        "metarl, torch's convolution, a task at a time": (nets["torch"], 1),
+    }
+    return Problem(plain, cross_entropy, 0.1, episodes, ours)
+
+
+def share(source: nn.Module, target: nn.Module) -> None:
+    """Copy parameters in their order; the two nets may name them differently."""
+    with torch.no_grad():
+        for a, b in zip(source.parameters(), target.parameters(), strict=True):
+            b.copy_(a)
+
+
+def check(problem: Problem, *, tasks: int = 2) -> None:
+    """Raise RuntimeError unless all candidates agree on the first `tasks` tasks, in float64."""
+
+    def cut(leaf: Tensor) -> Tensor:
+        return leaf[:tasks].double() if leaf.is_floating_point() else leaf[:tasks]
+
+    for net in (problem.net, *(net for net, _ in problem.ours.values())):
+        net.double()
+    calls, _ = candidates(problem._replace(episodes=tree_map(cut, problem.episodes)))
+    gradients = {name: torch.cat([g.flatten() for g in call()]) for name, call in calls.items()}
+    expected = gradients["plain loop"]
+    for name, gradient in gradients.items():
+        error = float((gradient - expected).norm() / expected.norm())
+        if not error < 1e-8:
+            raise RuntimeError(f"{name} gives another meta-gradient than the plain loop, relative error {error:.1e}")
+
+
+def candidates(problem: Problem) -> tuple[dict[str, Callable[[], Gradient]], list[str]]:
+    """What computes the meta-gradient of `problem`, and the libraries that are not installed."""
+    calls: dict[str, Callable[[], Gradient]] = {
+        name: partial(ours, problem, net, chunk) for name, (net, chunk) in problem.ours.items()
+    }
+    calls["plain loop"] = partial(over_tasks, problem, adapted_plainly)
+    libraries = {"higher": adapted_by_higher, "torchopt": adapted_by_torchopt, "learn2learn": adapted_by_learn2learn}
+    missing = []
+    for name, adapted in libraries.items():
+        try:
+            calls[name] = partial(over_tasks, problem, partial(adapted, import_module(name)))
+        except ImportError:
+            missing.append(name)
+    return calls, missing
+
+
+def ours(problem: Problem, net: nn.Module, chunk: int | None) -> Gradient:
+    """By `meta_gradient` and a GradientLearner."""
+    learner = GradientLearner(net, problem.loss, steps=len(problem.episodes.support), rate=problem.rate)
+    return meta_gradient(learner, problem.episodes, final(problem.loss), chunk=chunk)[1]
+
+
+def over_tasks(problem: Problem, query_loss: Callable[[Problem, list[Samples], Samples], Any]) -> Gradient:
+    """The mean over tasks of the gradient of `query_loss`, one task after the other, as a training loop would."""
+    tasks = len(problem.episodes.query.x)
+    parameters = list(problem.net.parameters())
+    total = [torch.zeros_like(p) for p in parameters]
+    for t in range(tasks):
+        support = [Samples(batch.x[t], batch.y[t]) for batch in problem.episodes.support]
+        query = Samples(problem.episodes.query.x[t], problem.episodes.query.y[t])
+        for sum_, g in zip(total, query_loss(problem, support, query), strict=True):
+            sum_.add_(g, alpha=1 / tasks)
+    return total
+
+
+def adapted_plainly(problem: Problem, support: list[Samples], query: Samples) -> tuple[Tensor, ...]:
+    """functional_call and torch.autograd.grad(create_graph=True)."""
+    start = dict(problem.net.named_parameters())
+    fast: dict[str, Tensor] = dict(start)
+    for batch in support:
+        loss = problem.loss(lambda x, p=fast: functional_call(problem.net, p, (x,)), batch)
+        gradients = torch.autograd.grad(loss, list(fast.values()), create_graph=True)
+        fast = {name: p - problem.rate * g for (name, p), g in zip(fast.items(), gradients, strict=True)}
+    last = problem.loss(lambda x: functional_call(problem.net, fast, (x,)), query)
+    return torch.autograd.grad(last, list(start.values()))
+
+
+def adapted_by_higher(higher: Any, problem: Problem, support: list[Samples], query: Samples) -> tuple[Tensor, ...]:
+    """A differentiable SGD on a functional copy of the net."""
+    optimizer = torch.optim.SGD(problem.net.parameters(), lr=problem.rate)
+    with higher.innerloop_ctx(problem.net, optimizer, copy_initial_weights=False) as (net, inner):
+        for batch in support:
+            inner.step(problem.loss(net, batch))
+        return torch.autograd.grad(problem.loss(net, query), list(problem.net.parameters()))
+
+
+def adapted_by_torchopt(torchopt: Any, problem: Problem, support: list[Samples], query: Samples) -> tuple[Tensor, ...]:
+    """MetaSGD, which replaces the net's parameters; they are put back."""
+    parameters = list(problem.net.parameters())
+    inner = torchopt.MetaSGD(problem.net, lr=problem.rate)
+    state = torchopt.extract_state_dict(problem.net, by="reference")
+    for batch in support:
+        inner.step(problem.loss(problem.net, batch))
+    gradients = torch.autograd.grad(problem.loss(problem.net, query), parameters)
+    torchopt.recover_state_dict(problem.net, state)
+    return gradients
+
+
+def adapted_by_learn2learn(
+    learn2learn: Any, problem: Problem, support: list[Samples], query: Samples
+) -> tuple[Tensor, ...]:
+    """A clone of the net, adapted."""
+    net = learn2learn.algorithms.MAML(problem.net, lr=problem.rate, first_order=False).clone()
+    for batch in support:
+        net.adapt(problem.loss(net, batch))
+    return torch.autograd.grad(problem.loss(net, query), list(problem.net.parameters()))
+
+
+def run_on(threads: int, call: Callable[[], object]) -> object:
+    """`call` on so many torch threads."""
+    torch.set_num_threads(threads)
+    return call()
+
+
+def faster(call: Callable[[], object], most: int) -> int:
+    """The torch threads, 1 or `most`, on which `call` is faster: the best of two each, after one."""
+    seconds = {}
+    for threads in dict.fromkeys((1, most)):
+        run_on(threads, call)
+        rounds = []
+        for _ in range(2):
+            begin = time.perf_counter()
+            call()
+            rounds.append(time.perf_counter() - begin)
+        seconds[threads] = min(rounds)
+    return min(seconds, key=lambda n: seconds[n])
