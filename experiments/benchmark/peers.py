@@ -61,7 +61,7 @@ def _gymnasium(kind: Any, make: Callable[[], gymnasium.Env[Any, Any]], _: str, s
 def _stable_baselines3(make: Callable[[], gymnasium.Env[Any, Any]], _: str, size: int, __: int) -> Any:
     from stable_baselines3.common.vec_env import SubprocVecEnv
 
-    envs = SubprocVecEnv([make] * size)
+    envs: Any = SubprocVecEnv([make] * size)
     return partial(_loop, envs.reset(), lambda actions: envs.step(actions)[0]), envs.close
 
 
