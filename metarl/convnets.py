@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metarl.convolution import convolve, normalise
+from metarl.convolution import convolve
 
 # The faster method on a device, as the benchmark `supervised` measures it (Omniglot size, 5-way 1-shot, 8 tasks of 5
 # inner steps, on 2 cores). Not measured on "cuda": torch's own there, and on every device that is not listed.
@@ -74,8 +74,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         norm = self.norm
         if (self.method or FASTEST.get(x.device.type, "torch")) == "bilinear":
-            x = convolve(x, self.convolution.weight, self.convolution.stride[0])
-            x = normalise(x, norm.weight, norm.bias, norm.eps)
+            stride = self.convolution.stride[0]
+            x = convolve(x, self.convolution.weight, norm.weight, norm.bias, stride=stride, epsilon=norm.eps)
         else:
             # not torch's batch_norm: under vmap, torch 2.13 takes a wrong second derivative of it, without a word
             x = self.convolution(x)

@@ -1,239 +1,208 @@
-"""Convolution and normalisation that are fast on CPUs to differentiate twice, with weights of each task's own.
+"""A convolutional module that is fast on CPUs to differentiate twice, with weights of each task's own.
 
-Both say their derivatives in the library's fast calls, where torch's second derivatives are built of many slow ones.
-Under vmap, tasks lie next to the channels in memory, [n, height, width, task, channel]: one grouped convolution, and
-one normalisation of more channels, serves all tasks without a copy.
+Its first and second derivatives are written out in the library's fast calls, where torch builds the second of many slow
+ones: its second derivative of a convolution swaps images and channels. Under vmap, tasks lie next to the channels in
+memory, [n, height, width, task, channel]: one grouped convolution, and one normalisation of more channels, serve all
+tasks without a copy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
-def convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """conv2d(x, weight, padding=1), faster on CPUs to differentiate twice with a weight per task.
+def convolve(x: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, *, stride: int, epsilon: float) -> Tensor:
+    """relu(batch_norm(conv2d(x, weight, padding=1), scale, shift)) with the batch's own mean and variance.
 
-    A convolution is bilinear: its two derivatives and their derivatives are again itself, its transpose and its weight
-    gradient, one call each. Torch's second derivative swaps images and channels and takes several times as long.
+    Images [n, c, h, w], weight [o, c, 3, 3], scale and shift [o]. The third derivative raises RuntimeError.
     """
-    return Convolve.apply(x, weight, stride, 1)
+    return Module.apply(x, weight, scale, shift, stride, epsilon)[0]
 
 
-class _Bilinear(Function):
-    """One of three maps of images x [n, groups·c, h, w], weights [groups·o, c, 3, 3], outputs y [n, groups·o, …].
+class _OverTasks(Function):
+    """A function whose tasks, under vmap, are further groups of channels of one call."""
 
-    Each takes two of the three, and gives the third; under vmap the tasks are further groups. `axes` are the axes of
-    groups of what it takes and what it gives: 1 of images, 0 of weights.
-    """
-
-    axes: tuple[int, int, int]
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[:2])
-        ctx.stride, ctx.groups = inputs[2:4]
+    # the axis of channels of each tensor it takes and gives: 1 of images, 0 of weights and of vectors
+    takes: tuple[int, ...]
+    gives: tuple[int, ...]
 
     @classmethod
-    def tasks(
-        cls, info: Any, dims: tuple[int | None, ...], a: Tensor, b: Tensor, stride: int, groups: int, *rest: Any
-    ) -> tuple[Tensor, int]:
-        a, b = (_merge(t, d, info.batch_size, axis) for t, d, axis in zip((a, b), dims, cls.axes, strict=False))
-        out = cls.apply(a, b, stride, groups * info.batch_size, *rest)
-        return out.unflatten(cls.axes[2], (info.batch_size, -1)), cls.axes[2]
+    def tasks(cls, info: Any, dims: Sequence[int | None], args: Sequence[Any]) -> tuple[Any, Any]:
+        size, count = info.batch_size, len(cls.takes)
+        merged = [_merge(t, dim, size, axis) for t, dim, axis in zip(args, dims, cls.takes, strict=False)]
+        outs = cls.apply(*merged, *args[count:])
+        axes = cls.gives[: len(outs)]
+        return tuple(out.unflatten(axis, (size, -1)) for out, axis in zip(outs, axes, strict=True)), axes
 
 
-def _merge(x: Tensor, dim: int | None, tasks: int, axis: int) -> Tensor:
-    """Merge the tasks, dimension `dim` of x or none, into its axis of groups."""
+def _merge(x: Tensor | None, dim: int | None, tasks: int, axis: int) -> Tensor | None:
+    """Merge the tasks, dimension `dim` of x or none, into its axis of channels."""
+    if x is None:
+        return None
     x = x.unsqueeze(axis).expand(*x.shape[:axis], tasks, *x.shape[axis:]) if dim is None else x.movedim(dim, axis)
     return x.flatten(axis, axis + 1)
 
 
-def _derivative(y: Tensor, x: Tensor, weight: Tensor, stride: int, groups: int, *, by_weight: bool) -> Tensor:
-    """The gradient of a convolution of x and weight, by one of them, for the output gradient y."""
-    mask = [not by_weight, by_weight, False]
-    given = torch.ops.aten.convolution_backward(
-        y, x, weight, [0], [stride] * 2, [1, 1], [1, 1], False, [0, 0], groups, mask
-    )
-    return given[int(by_weight)]
+class Module(_OverTasks):
+    """x, weight, scale, shift to y = relu(scale·ẑ + shift), z, its mean, and r.
 
-
-class Convolve(_Bilinear):
-    """x, weight to y."""
-
-    axes = (1, 0, 1)
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, stride: int, groups: int) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last)
-        return functional.conv2d(x, weight, stride=stride, padding=1, groups=groups)
-
-    @staticmethod
-    def backward(ctx: Any, y: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        by_x = ToImages.apply(y, weight, ctx.stride, ctx.groups, x.shape[2:]) if ctx.needs_input_grad[0] else None
-        return by_x, ToWeight.apply(y, x, ctx.stride, ctx.groups), None, None
-
-    @staticmethod
-    def vmap(info: Any, dims: Any, *args: Any) -> tuple[Tensor, int]:
-        return Convolve.tasks(info, dims, *args)
-
-
-class ToImages(_Bilinear):
-    """y, weight to x of height and width `size`."""
-
-    axes = (1, 0, 1)
-
-    @staticmethod
-    def forward(y: Tensor, weight: Tensor, stride: int, groups: int, size: tuple[int, int]) -> Tensor:
-        y = y.contiguous(memory_format=torch.channels_last)
-        x = torch.empty(
-            (len(y), groups * weight.shape[1], *size),
-            dtype=y.dtype,
-            device=y.device,
-            memory_format=torch.channels_last,
-        )
-        return _derivative(y, x, weight, stride, groups, by_weight=False)
-
-    @staticmethod
-    def backward(ctx: Any, x: Tensor) -> tuple[Tensor | None, ...]:
-        y, weight = ctx.saved_tensors
-        return (
-            Convolve.apply(x, weight, ctx.stride, ctx.groups),
-            ToWeight.apply(y, x, ctx.stride, ctx.groups),
-            None,
-            None,
-            None,
-        )
-
-    @staticmethod
-    def vmap(info: Any, dims: Any, *args: Any) -> tuple[Tensor, int]:
-        return ToImages.tasks(info, dims, *args)
-
-
-class ToWeight(_Bilinear):
-    """y, x to weight."""
-
-    axes = (1, 1, 0)
-
-    @staticmethod
-    def forward(y: Tensor, x: Tensor, stride: int, groups: int) -> Tensor:
-        y, x = (t.contiguous(memory_format=torch.channels_last) for t in (y, x))
-        weight = y.new_empty(y.shape[1], x.shape[1] // groups, 3, 3)
-        return _derivative(y, x, weight, stride, groups, by_weight=True)
-
-    @staticmethod
-    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
-        y, x = ctx.saved_tensors
-        by_x = ToImages.apply(y, weight, ctx.stride, ctx.groups, x.shape[2:]) if ctx.needs_input_grad[1] else None
-        return Convolve.apply(x, weight, ctx.stride, ctx.groups), by_x, None, None
-
-    @staticmethod
-    def vmap(info: Any, dims: Any, *args: Any) -> tuple[Tensor, int]:
-        return ToWeight.tasks(info, dims, *args)
-
-
-def normalise(x: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> Tensor:
-    """relu(batch_norm(x, …)) with the batch's own mean and variance: images [n, c, h, w], scale and shift [c].
-
-    It can be differentiated twice; the third derivative raises RuntimeError.
+    z is the convolution, ẑ = r·(z − mean) and r = (variance + ε)^−½. The derivative is of y alone.
     """
-    return Normalise.apply(x, scale, shift, epsilon)[0]
 
-
-class _OverChannels(Function):
-    """Functions of images [n, c, h, w] and of vectors [c]: under vmap the tasks are further channels."""
-
-    @classmethod
-    def tasks(cls, info: Any, dims: tuple[int | None, ...], *args: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        *tensors, epsilon = args
-        axes = (0 if t.dim() - (d is not None) == 1 else 1 for t, d in zip(tensors, dims, strict=False))
-        merged = (_merge(t, d, info.batch_size, axis) for t, d, axis in zip(tensors, dims, axes, strict=False))
-        outs = cls.apply(*merged, epsilon)
-        to = tuple(0 if out.dim() == 1 else 1 for out in outs)
-        return tuple(out.unflatten(axis, (info.batch_size, -1)) for out, axis in zip(outs, to, strict=True)), to
-
-
-class Normalise(_OverChannels):
-    """x, scale, shift to relu(scale·x̂ + shift), mean and r, for x̂ = r·(x − mean) and r = (variance + ε)^−½."""
+    takes, gives = (1, 0, 0, 0), (1, 1, 0, 0)
 
     @staticmethod
-    def forward(x: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
-        x = x.contiguous(memory_format=torch.channels_last)
-        y, mean, r = torch.native_batch_norm(x, scale, shift, None, None, True, 0.0, epsilon)
-        return y.relu_(), mean, r
+    def forward(
+        x: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, stride: int, epsilon: float
+    ) -> tuple[Tensor, ...]:
+        z = _convolution(_last(x), weight, stride)
+        y, mean, r = torch.native_batch_norm(_last(z), scale, shift, None, None, True, 0.0, epsilon)
+        return y.relu_(), z, mean, r
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(*inputs[:2], *output)
-        ctx.epsilon = inputs[3]
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs[:3], *output)
+        ctx.settings = inputs[4:]
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
-        return *NormaliseBackward.apply(g, *ctx.saved_tensors, ctx.epsilon), None
+    def backward(ctx: Any, g: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+        if g is None:
+            return (None,) * 6
+        by_weight, by_scale, by_shift, _, *by_x = ModuleBackward.apply(
+            g, *ctx.saved_tensors, *ctx.settings, ctx.needs_input_grad[0]
+        )
+        return by_x[0] if by_x else None, by_weight, by_scale, by_shift, None, None
 
     @staticmethod
-    def vmap(info: Any, dims: Any, *args: Any) -> Any:
-        return Normalise.tasks(info, dims, *args)
+    def vmap(info: Any, dims: Any, *args: Any) -> tuple[Any, Any]:
+        return Module.tasks(info, dims, args)
 
 
-class NormaliseBackward(_OverChannels):
-    """The gradients of Normalise by x, scale and shift, with their derivative written out.
+class ModuleBackward(_OverTasks):
+    """The gradients of Module's y by weight, scale, shift, z and, where asked for, x, for its output gradient g.
 
-    For g the output gradient where the ReLU is open, a bar a mean over n, h and w of which there are m, and c = mean of
-    g·x̂: by x it is scale·r·(g − ḡ − c·x̂), by scale m·c, by shift m·ḡ.
+    With g zero where the ReLU is shut, a bar for the mean over the m positions of all images, and c = mean(g·ẑ), they
+    are, by z: scale·r·(g − ḡ − c·ẑ); by scale: m·c; by shift: m·ḡ.
     """
+
+    takes, gives = (1, 1, 0, 0, 1, 1, 0, 0), (0, 0, 0, 1, 1)
 
     @staticmethod
     def forward(
-        g: Tensor, x: Tensor, scale: Tensor, y: Tensor, mean: Tensor, r: Tensor, epsilon: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        return _backward(torch.ops.aten.threshold_backward(g, y, 0), x, scale, mean, r, epsilon)
+        g: Tensor, x: Tensor, weight: Tensor, scale: Tensor, y: Tensor, z: Tensor, mean: Tensor, r: Tensor, *rest: Any
+    ) -> tuple[Tensor, ...]:
+        stride, epsilon, by_x = rest
+        g = torch.ops.aten.threshold_backward(_last(g), y, 0)
+        by_z, by_scale, by_shift = _normalised(g, z, scale, mean, r, epsilon)
+        by = _gradients(by_z, x, weight, stride, by_x)
+        return by[1], by_scale, by_shift, by_z, *by[:1][: int(by_x)]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.save_for_backward(*inputs[:6], *output[1:])
-        ctx.epsilon = inputs[6]
+        ctx.mark_non_differentiable(output[3])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs[:8], *output[1:4])
+        ctx.settings = inputs[8:]
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, u: Tensor, s: Tensor, t: Tensor) -> tuple[Tensor | None, ...]:
-        g, x, scale, y, mean, r, mc, mg = ctx.saved_tensors
-        g = torch.ops.aten.threshold_backward(g, y, 0)
-        m = x.numel() // len(mean)
-        by_g, mp, mu = _backward(u, x, scale, mean, r, ctx.epsilon)
+    def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
+        by_weight, by_scale, by_shift, _, *by_x = given
+        stride, epsilon, _ = ctx.settings
+        u = (by_weight, by_scale, by_shift, by_x[0] if by_x else None)
+        out = ModuleSecond.apply(*ctx.saved_tensors, *u, stride, epsilon, ctx.needs_input_grad[1])
+        d_g, d_weight, d_scale, *d_x = out
+        return d_g, d_x[0] if d_x else None, d_weight, d_scale, *[None] * 7
+
+    @staticmethod
+    def vmap(info: Any, dims: Any, *args: Any) -> tuple[Any, Any]:
+        return ModuleBackward.tasks(info, dims, args)
+
+
+class ModuleSecond(_OverTasks):
+    """The derivative of ModuleBackward by g, weight, scale and, where asked for, x; it has none of its own.
+
+    `u_…` are the cotangents of ModuleBackward's gradients, None for zero.
+    """
+
+    takes, gives = (1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 1), (1, 0, 0, 1)
+
+    @staticmethod
+    def forward(*args: Any) -> tuple[Tensor, ...]:
+        g, x, weight, scale, y, z, mean, r, mc, mg, by_z, u_weight, u_scale, u_shift, u_x, *settings = args
+        stride, epsilon, by_x = settings
+        s, t = (torch.zeros_like(scale) if u is None else u for u in (u_scale, u_shift))
+        g = torch.ops.aten.threshold_backward(_last(g), y, 0)
+
+        # u is the cotangent of by_z; of_… are factors of the derivative by z
+        u = torch.zeros_like(z) if u_weight is None else _convolution(x, u_weight, stride)
+        if u_x is not None:
+            u += _convolution(u_x, weight, stride)
+        d_g, mp, mu = _normalised(u, z, scale, mean, r, epsilon)
+        m = z.numel() // len(mean)
         c, p, g_mean, u_mean = (v / m for v in (mc, mp, mg, mu))
-        q = (u * g).mean((0, 2, 3)) - u_mean * g_mean - p * c  # u·(gradient by x) is m·scale·r·q
+        q = (u * g).mean((0, 2, 3)) - u_mean * g_mean - p * c  # the sum of u·by_z is m·scale·r·q
         of_u, of_g = -scale * r * r * c, r * (s - scale * r * p)
-        of_x = (r * (2 * scale * r * c * p - s * c) - scale * r * r * q) * r  # of x − mean
-        constant = -of_u * u_mean - of_g * g_mean - of_x * mean
-        by_x = _combine((of_u, u), (of_g, g), (of_x, x), constant)
-        by_g = _combine((torch.ones_like(s), by_g), (s * r, x), t - s * r * mean)
-        return torch.ops.aten.threshold_backward(by_g, y, 0), by_x, m * r * q, None, None, None, None
+        of_z = r * r * (scale * r * (2 * c * p - q) - s * c)
+        d_z = _combine(-of_u * u_mean - of_g * g_mean - of_z * mean, (of_u, u), (of_g, g), (of_z, z))
+        d_g += _combine(t - s * r * mean, (s * r, z))
+        d_g = torch.ops.aten.threshold_backward(d_g, y, 0)
+
+        d_x, d_weight = _gradients(d_z, x, weight, stride, by_x)
+        if u_x is not None:
+            d_weight += _gradients(by_z, u_x, weight, stride, False)[1]
+        if u_weight is not None and by_x:
+            d_x += _gradients(by_z, x, u_weight, stride, True, by_weight=False)[0]
+        return d_g, d_weight, m * r * q, *[d_x][: int(by_x)]
 
     @staticmethod
-    def vmap(info: Any, dims: Any, *args: Any) -> Any:
-        return NormaliseBackward.tasks(info, dims, *args)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> Any:
+        raise RuntimeError("convolve has no third derivative: build Conv4 with method='torch'")
+
+    @staticmethod
+    def vmap(info: Any, dims: Any, *args: Any) -> tuple[Any, Any]:
+        return ModuleSecond.tasks(info, dims, args)
 
 
-def _backward(
-    g: Tensor, x: Tensor, scale: Tensor, mean: Tensor, r: Tensor, epsilon: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of scale·x̂ + shift by x, scale and shift."""
-    g, x = (t.contiguous(memory_format=torch.channels_last) for t in (g, x))
-    return torch.ops.aten.native_batch_norm_backward(g, x, scale, None, None, mean, r, True, epsilon, [True] * 3)
+def _last(x: Tensor) -> Tensor:
+    """x with its channels last in memory."""
+    return x.contiguous(memory_format=torch.channels_last)
 
 
-def _combine(first: tuple[Tensor, Tensor], *rest: Any) -> Tensor:
-    """Σ coefficient [c]·image + constant [c]."""
-    *more, constant = rest
-    out = torch.addcmul(constant[:, None, None], first[0][:, None, None], first[1])
-    for factor, image in more:
+def _convolution(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    return functional.conv2d(_last(x), weight, stride=stride, padding=1, groups=x.shape[1] // weight.shape[1])
+
+
+def _gradients(
+    y: Tensor, x: Tensor, weight: Tensor, stride: int, by_x: bool, *, by_weight: bool = True
+) -> tuple[Any, Any]:
+    """A convolution's gradients by x and by weight, or None, for the output gradient y."""
+    groups = x.shape[1] // weight.shape[1]
+    settings = ([stride] * 2, [1, 1], [1, 1], False, [0, 0], groups, [by_x, by_weight, False])
+    return torch.ops.aten.convolution_backward(_last(y), _last(x), weight, [0], *settings)[:2]
+
+
+def _normalised(g: Tensor, z: Tensor, scale: Tensor, mean: Tensor, r: Tensor, epsilon: float) -> tuple[Tensor, ...]:
+    """The gradients of scale·ẑ + shift by z, scale and shift."""
+    backward = torch.ops.aten.native_batch_norm_backward
+    return backward(_last(g), _last(z), scale, None, None, mean, r, True, epsilon, [True] * 3)
+
+
+def _combine(constant: Tensor, *terms: tuple[Tensor, Tensor]) -> Tensor:
+    """constant [c] + Σ factor [c]·image [n, c, h, w]."""
+    (factor, image), *rest = terms
+    out = torch.addcmul(constant[:, None, None], factor[:, None, None], image)
+    for factor, image in rest:
         out.addcmul_(factor[:, None, None], image)
     return out

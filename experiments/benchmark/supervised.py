@@ -44,8 +44,8 @@ class Supervised:
     """Second-order meta-gradients of sinusoids and of a convolutional classifier at Omniglot's size.
 
     Candidates: metarl, a plain loop over tasks with torch.autograd.grad, and higher, TorchOpt and learn2learn where
-    they are installed. All must give the same gradient, in float64, before any is timed; each then has the faster of one
-    torch thread and as many as torch has.
+    they are installed. All must give the same gradient, in float64, before any is timed; each then has the faster of
+    one torch thread and as many as torch has.
     """
 
     repeats: int = 5

@@ -1,0 +1,53 @@
+"""The supervised benchmark, at sizes that take seconds: it compares equal things, and says so when they are not."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+import pytest
+import torch
+
+from metarl.experiments.benchmark import supervised
+from metarl.experiments.benchmark.supervised import check, images, measure, sinusoids
+
+SINUSOIDS = partial(sinusoids, tasks=3, steps=2, k=3)
+IMAGES = partial(images, tasks=2, steps=1, ways=2, queries=2, filters=2)
+MAKE = pytest.mark.parametrize("make", [SINUSOIDS, IMAGES], ids=["sinusoids", "images"])
+
+
+@pytest.fixture(autouse=True)
+def _no_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where no other library is installed, whatever is here."""
+    for name in ("higher", "torchopt", "learn2learn"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+@MAKE
+def test_candidates_agree_and_the_first_is_compared_with_all_others(make: partial) -> None:
+    threads = torch.get_num_threads()
+    report = measure("a test", make, repeats=1)
+    first, *others = [row.name for row in report.rows]
+    assert first == "metarl"
+    assert others[-1] == "plain loop"
+    assert list(report.ratios) == [("metarl", other) for other in others]
+    assert all(row.work == len(make().episodes.query.x) for row in report.rows)
+    assert report.notes[-1] == "not installed, so not measured: higher, torchopt, learn2learn"
+    assert torch.get_num_threads() == threads
+
+
+@MAKE
+def test_candidates_that_disagree_are_not_timed(make: partial) -> None:
+    check(make())
+    problem = make()
+    with torch.no_grad():
+        next(iter(problem.ours["metarl"][0].parameters())).mul_(1.001)
+    with pytest.raises(RuntimeError, match=r"^metarl gives another meta-gradient than the plain loop"):
+        check(problem)
+
+
+def test_the_gradient_checked_is_of_every_inner_step_and_second_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    first_order = partial(supervised.GradientLearner, first_order=True)
+    monkeypatch.setattr(supervised, "GradientLearner", first_order)
+    with pytest.raises(RuntimeError, match=r"another meta-gradient"):
+        check(SINUSOIDS())
