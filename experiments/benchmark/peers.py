@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import get_all_start_methods
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
+from metarl.envs.physics import quiet
 from metarl.experiments.benchmark.measure import installed
 
 Act = Callable[[np.ndarray], np.ndarray]  # observations [N, obs] to actions [N, act]
@@ -46,7 +48,8 @@ def peer(name: str, env: str, size: int, *, steps: int, threads: int) -> Iterato
     assert theirs is not None
     ant = {"include_cfrc_ext_in_observation": False, "terminate_when_unhealthy": False}  # as ours: 27 observations
     make = partial(gymnasium.make, theirs, **(ant if theirs.startswith("Ant") else {}))
-    run, close = MAKERS[name](make, theirs, size, threads)
+    with quiet():  # also in the processes that are forked here
+        run, close = MAKERS[name](make, theirs, size, threads)
     try:
         yield lambda act: run(act, steps)
     finally:
@@ -61,7 +64,8 @@ def _gymnasium(kind: Any, make: Callable[[], gymnasium.Env[Any, Any]], _: str, s
 def _stable_baselines3(make: Callable[[], gymnasium.Env[Any, Any]], _: str, size: int, __: int) -> Any:
     from stable_baselines3.common.vec_env import SubprocVecEnv
 
-    envs: Any = SubprocVecEnv([make] * size)
+    start = "fork" if "fork" in get_all_start_methods() else None  # others import torch in every process: a minute
+    envs: Any = SubprocVecEnv([make] * size, start_method=start)
     return partial(_loop, envs.reset(), lambda actions: envs.step(actions)[0]), envs.close
 
 

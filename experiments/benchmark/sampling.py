@@ -71,7 +71,7 @@ class Sampling:
         with ExitStack() as stack:
             for name in names:
                 for size in SIZES[name]:
-                    steps = max(1, self.horizon * 200 // (size * (4 if "Ant" in env else 1)))  # a second or so each
+                    steps = max(1, self.horizon * 100 // (size * (4 if "Ant" in env else 1)))  # a second or so each
                     run = stack.enter_context(peer(name, env, size, steps=steps, threads=world.threads))
                     calls[f"{name}, {size} environments"] = partial(run, acting(predict, size))
                     work[f"{name}, {size} environments"] = size * steps
