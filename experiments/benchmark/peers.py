@@ -16,7 +16,7 @@ from metarl.envs.physics import quiet
 from metarl.experiments.benchmark.measure import installed
 
 Act = Callable[[np.ndarray], np.ndarray]  # observations [N, obs] to actions [N, act]
-Run = Callable[[Act], object]
+Run = Callable[[Act, int], object]  # take this many steps with the actions of a policy
 PHYSICS = {"HalfCheetah": "HalfCheetah-v5", "Ant": "Ant-v5"}  # Gymnasium's own environments with the physics of ours
 SIZES = {
     "SyncVectorEnv": (20, 40, 400),
@@ -39,11 +39,8 @@ def physics(env: str) -> str | None:
 
 
 @contextmanager
-def peer(name: str, env: str, size: int, *, steps: int, threads: int) -> Iterator[Run]:
-    """A function that takes `steps` steps in each of `size` environments, with the actions of a policy.
-
-    Its environments, and their processes, are closed at the end.
-    """
+def peer(name: str, env: str, size: int, *, threads: int) -> Iterator[Run]:
+    """A function that goes on stepping `size` environments, which, with their processes, are closed at the end."""
     theirs = physics(env)
     assert theirs is not None
     ant = {"include_cfrc_ext_in_observation": False, "terminate_when_unhealthy": False}  # as ours: 27 observations
@@ -51,14 +48,14 @@ def peer(name: str, env: str, size: int, *, steps: int, threads: int) -> Iterato
     with quiet():  # also in the processes that are forked here
         run, close = MAKERS[name](make, theirs, size, threads)
     try:
-        yield lambda act: run(act, steps)
+        yield run
     finally:
         close()
 
 
 def _gymnasium(kind: Any, make: Callable[[], gymnasium.Env[Any, Any]], _: str, size: int, __: int) -> Any:
     envs = kind([make] * size)
-    return partial(_loop, envs.reset(seed=0)[0], lambda actions: envs.step(actions)[0]), envs.close
+    return _loop(envs.reset(seed=0)[0], lambda actions: envs.step(actions)[0]), envs.close
 
 
 def _stable_baselines3(make: Callable[[], gymnasium.Env[Any, Any]], _: str, size: int, __: int) -> Any:
@@ -66,7 +63,7 @@ def _stable_baselines3(make: Callable[[], gymnasium.Env[Any, Any]], _: str, size
 
     start = "fork" if "fork" in get_all_start_methods() else None  # others import torch in every process: a minute
     envs: Any = SubprocVecEnv([make] * size, start_method=start)
-    return partial(_loop, envs.reset(), lambda actions: envs.step(actions)[0]), envs.close
+    return _loop(envs.reset(), lambda actions: envs.step(actions)[0]), envs.close
 
 
 def _envpool(_: Any, theirs: str, size: int, threads: int) -> Any:
@@ -74,7 +71,7 @@ def _envpool(_: Any, theirs: str, size: int, threads: int) -> Any:
 
     extra = {"use_contact_force": False, "terminate_when_unhealthy": False} if theirs.startswith("Ant") else {}
     envs = envpool.make_gymnasium(theirs, num_envs=size, num_threads=threads, **extra)
-    return partial(_loop, envs.reset()[0], lambda actions: envs.step(actions)[0]), envs.close
+    return _loop(envs.reset()[0], lambda actions: envs.step(actions)[0]), envs.close
 
 
 MAKERS: dict[str, Callable[..., Any]] = {
@@ -85,7 +82,10 @@ MAKERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _loop(first: np.ndarray, step: Callable[[np.ndarray], np.ndarray], act: Act, steps: int) -> None:
-    observations = first
-    for _ in range(steps):
-        observations = step(act(observations))
+def _loop(observations: np.ndarray, step: Callable[[np.ndarray], np.ndarray]) -> Run:
+    def run(act: Act, steps: int) -> None:
+        nonlocal observations
+        for _ in range(steps):
+            observations = step(act(observations))
+
+    return run

@@ -71,9 +71,10 @@ def test_other_libraries_meet_the_same_policies(size: int) -> None:
 
 def test_rates_count_steps_and_the_best_size_of_a_peer_is_the_one_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[str] = []
+    stepped: list[int] = []
 
     def fake(make: object, theirs: str, size: int, threads: int) -> tuple[Callable[..., None], Callable[[], None]]:
-        return lambda act, steps: None, lambda: closed.append(f"{theirs}, {size}")
+        return lambda act, steps: stepped.append(steps), lambda: closed.append(f"{theirs}, {size}")
 
     def timed(calls: Mapping[str, Callable[[], object]], *, repeats: int) -> dict[str, Timing]:
         seconds = {"matched floor": 0.5, "Other, 5 environments": 4.0}
@@ -94,6 +95,7 @@ def test_rates_count_steps_and_the_best_size_of_a_peer_is_the_one_compared(monke
     assert {reference: ratio for (_, reference), ratio in report.ratios.items()} == {
         "matched floor": 0.5, "raw floor": 1, "Other, 10 environments": 0.04,
     }  # fmt: skip
+    assert stepped == [2, 2]  # on the way to where they are measured; `timed` calls nothing
     assert closed == ["HalfCheetah-v5, 10", "HalfCheetah-v5, 5"]
 
 
@@ -102,15 +104,17 @@ def test_rates_count_steps_and_the_best_size_of_a_peer_is_the_one_compared(monke
 def test_other_libraries_show_what_ours_show(name: str, env: str, observations: int) -> None:
     if name == "EnvPool":
         pytest.importorskip("envpool")
-    shapes = []
+    seen = []
 
     def act(shown: np.ndarray) -> np.ndarray:
-        shapes.append(shown.shape)
+        seen.append(shown.copy())
         return np.zeros((2, 6 if observations == 17 else 8))
 
-    with peers.peer(name, env, 2, steps=3, threads=1) as run:
-        run(act)
-    assert shapes == 3 * [(2, observations)]
+    with peers.peer(name, env, 2, threads=1) as run:
+        run(act, 1)
+        run(act, 2)
+    assert [shown.shape for shown in seen] == 3 * [(2, observations)]
+    assert not np.array_equal(seen[0], seen[1])  # the second call goes on from where the first ended
 
 
 def test_every_task_has_a_policy_of_its_own() -> None:
