@@ -48,16 +48,21 @@ def ids() -> list[str]:
     return list(WORLDS)
 
 
-def make_world(id: str, num_envs: int, *, threads: int = 0) -> World:
-    """num_envs copies of the environment id, stepped together; ValueError for an unknown id."""
+def world_class(id: str) -> type[World]:
+    """The kind of World that is called id; ValueError, with the nearest ids, for an unknown one."""
     if id not in WORLDS:
         near = difflib.get_close_matches(id, WORLDS, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise ValueError(f"unknown environment {id!r}: {hint}`metarl list` shows all")
-    return WORLDS[id](num_envs, threads=threads)
+    return WORLDS[id]
+
+
+def make_world(id: str, num_envs: int, *, threads: int = 0) -> World:
+    """num_envs copies of the environment id, stepped together; ValueError for an unknown id."""
+    return world_class(id)(num_envs, threads=threads)
 
 
 for _id, _world in WORLDS.items():
     register(_id, _world)
 
-__all__ = ["WORLDS", "Step", "TaskEnv", "TaskVectorEnv", "World", "ids", "make_world", "register"]
+__all__ = ["WORLDS", "Step", "TaskEnv", "TaskVectorEnv", "World", "ids", "make_world", "register", "world_class"]

@@ -13,6 +13,9 @@ from metarl.algorithms.proximal import Proximal
 from metarl.algorithms.reptile import Reptile
 from metarl.algorithms.trust_region import TrustRegion
 from metarl.core import Distribution, Learner, Loss, every, final
+from metarl.envs import world_class
+from metarl.envs.informed import informed
+from metarl.experiments.ppo import PPOConfig
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import mse, squared_change
 from metarl.nets import MLP, GaussianPolicy
@@ -65,10 +68,13 @@ class LocomotionConfig:
     init_std: float = 1.0
     """of the policy's output"""
     min_std: float = 1e-6
+    observe_goal: bool = False
+    """the observations end with the task: an oracle's"""
 
     def distribution(self, device: torch.device, *, threads: int, test: bool) -> WorldDistribution:
         return WorldDistribution(
-            self.env, trajectories=self.trajectories, horizon=self.horizon, discount=self.discount,
+            informed(world_class(self.env)) if self.observe_goal else self.env,
+            trajectories=self.trajectories, horizon=self.horizon, discount=self.discount,
             gae_lambda=self.gae_lambda, action_scale=self.action_scale, threads=threads, device=device,
         )  # fmt: skip
 
@@ -180,7 +186,7 @@ class ProximalConfig:
         )  # fmt: skip
 
 
-AlgorithmConfig = DescentConfig | ReptileConfig | TrustRegionConfig | ProximalConfig
+AlgorithmConfig = DescentConfig | ReptileConfig | TrustRegionConfig | ProximalConfig | PPOConfig
 
 
 @dataclass(frozen=True)
@@ -191,7 +197,7 @@ class Config:
     learner: LearnerConfig
     algorithm: AlgorithmConfig
     meta_batch: int = 40
-    """tasks an iteration"""
+    """tasks an iteration; for PPO: sub-environments"""
     iterations: int = 500
     seed: int = 0
     chunk: int | None = None
@@ -216,6 +222,19 @@ class Config:
         for name in ("seed", "threads", "torch_threads", "test_steps"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: give 0 or a positive number")
+        if isinstance(self.algorithm, PPOConfig) and not isinstance(self.task, LocomotionConfig):
+            raise ValueError("PPO trains in environments: give a supervised task another algorithm")
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps an iteration takes where no episode ends early; 0 for supervised tasks."""
+        if not isinstance(self.task, LocomotionConfig):
+            return 0
+        horizon = self.task.horizon or world_class(self.task.env).default_horizon
+        if isinstance(self.algorithm, PPOConfig):
+            return self.meta_batch * horizon
+        batches = self.learner.steps + (not isinstance(self.algorithm, ReptileConfig))
+        return self.meta_batch * self.task.trajectories * horizon * batches
 
     def distribution(self, device: torch.device, *, test: bool = False) -> Distribution:
         """The tasks to train on, or to `test` on."""
@@ -226,6 +245,8 @@ class Config:
         return self.learner.build(self.task.net(distribution), self.task.loss).to(device)
 
     def build_algorithm(self, learner: Learner) -> Algorithm:
+        if isinstance(self.algorithm, PPOConfig):
+            raise ValueError("PPO is no outer loop over learners: metarl.experiments.pretraining.Pretraining trains it")
         return self.algorithm.build(learner, self.task, self.iterations, self.chunk)
 
 

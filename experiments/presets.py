@@ -11,6 +11,7 @@ from metarl.experiments.config import (
     DescentConfig,
     LearnerConfig,
     LocomotionConfig,
+    PPOConfig,
     ProximalConfig,
     ReptileConfig,
     SinusoidConfig,
@@ -54,7 +55,11 @@ METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {
     "fomaml": (LearnerConfig(rate=RATE, first_order=True), TrustRegionConfig()),
     "promp": (LearnerConfig(rate=RATE), ProximalConfig()),
     "reptile": (LearnerConfig(steps=3, rate=RATE), ReptileConfig(rate=1.0, rate_end=0.1)),
+    "pretrained": (LearnerConfig(steps=0, rate=RATE), PPOConfig()),  # the paper's baselines: one policy for all tasks,
+    "oracle": (LearnerConfig(steps=0, rate=RATE), PPOConfig()),  # and one that is told the task
 }
+PPO_ENVS = 256  # sub-environments
+PPO_STEPS, PPO_STEPS_POINT = 20_000_000, 4_000_000  # environment steps of training
 ENVS = {
     "half-cheetah-vel": "HalfCheetahVel",
     "half-cheetah-dir": "HalfCheetahDir",
@@ -76,6 +81,10 @@ def locomotion(env: str, method: str) -> Config:
         task = replace(task, hidden=(64, 64), activation="tanh")
     if not paper:
         task = replace(task, horizon=100, action_scale=1.0 if point else 0.3)
+    if isinstance(algorithm, PPOConfig):
+        task = replace(task, observe_goal=method == "oracle")
+        config = Config(task, learner, algorithm, meta_batch=PPO_ENVS, chunk=CHUNK)
+        return replace(config, iterations=round((PPO_STEPS_POINT if point else PPO_STEPS) / config.env_steps))
     iterations = 1001 if method == "promp" else 100 if point else 500
     return Config(task, learner, algorithm, meta_batch=20 if point else 40, iterations=iterations, chunk=CHUNK)
 
@@ -106,4 +115,7 @@ def quick(config: Config) -> Config:
     """The same run at a size that ends within minutes on 2 cores."""
     if isinstance(config.task, SinusoidConfig):
         return replace(config, iterations=10_000)
-    return replace(config, task=replace(config.task, trajectories=10), meta_batch=20, iterations=350, chunk=None)
+    task = replace(config.task, trajectories=10)
+    if isinstance(config.algorithm, PPOConfig):
+        return replace(config, task=task, iterations=config.iterations // 5)
+    return replace(config, task=task, meta_batch=20, iterations=350, chunk=None)

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -18,10 +18,13 @@ from metarl.algorithms.base import Algorithm
 from metarl.checkpoint import RunFolder
 from metarl.core import Distribution, Learner
 from metarl.evaluate import evaluate
-from metarl.experiments.config import Config, restore
+from metarl.experiments.config import Config, PPOConfig, restore
 from metarl.experiments.presets import preset
 from metarl.progress import Display, ProgressFile
 from metarl.train import Stream, generator, seed_torch, train
+
+if TYPE_CHECKING:
+    from metarl.experiments.pretraining import Pretraining
 
 VALIDATION_TASKS = 100  # supervised runs, whose episodes tell no score: tasks behind the losses in the log
 CLOCK = ("seconds_sampling", "seconds_update")  # never equal twice: to TensorBoard and the screen, not progress.csv
@@ -44,15 +47,25 @@ def new_learner(
     return config.build_learner(distribution, device)
 
 
+def new_training(config: Config, distribution: Distribution, device: torch.device) -> Algorithm | Pretraining:
+    """What trains a fresh learner as the settings say."""
+    learner = new_learner(config, distribution, device)
+    if isinstance(config.algorithm, PPOConfig):
+        from metarl.experiments.pretraining import Pretraining  # Stable-Baselines3 is slow to import
+
+        return Pretraining(config, distribution, learner, device=device)
+    return config.build_algorithm(learner)
+
+
 def start(name: str, config: Config, path: Path, *, device: torch.device) -> None:
     """Train preset `name` with settings `config` from the beginning, in the new folder `path`."""
     config = replace(config, torch_threads=config.torch_threads or torch.get_num_threads())
     distribution = config.distribution(device)
-    algorithm = config.build_algorithm(new_learner(config, distribution, device))
+    training = new_training(config, distribution, device)
     versions = {package: version(package) for package in ("metarl", "torch", "mujoco", "gymnasium", "numpy")}
     run = RunFolder.create(path, {"preset": name, "settings": asdict(config), "versions": versions})
     with run.locked():
-        _run(run, config, distribution, algorithm, device)
+        _run(run, config, distribution, training, device)
 
 
 def resume(path: Path, *, device: torch.device) -> None:
@@ -60,9 +73,9 @@ def resume(path: Path, *, device: torch.device) -> None:
     run = RunFolder.open(path)
     config = settings(run)
     distribution = config.distribution(device)
-    algorithm = config.build_algorithm(new_learner(config, distribution, device))
+    training = new_training(config, distribution, device)
     with run.locked():
-        _run(run, config, distribution, algorithm, device)
+        _run(run, config, distribution, training, device)
 
 
 def settings(run: RunFolder) -> Config:
@@ -83,18 +96,25 @@ def load(path: Path, *, device: torch.device) -> tuple[RunFolder, Config, Distri
 
 
 def _run(
-    run: RunFolder, config: Config, distribution: Distribution, algorithm: Algorithm, device: torch.device
+    run: RunFolder,
+    config: Config,
+    distribution: Distribution,
+    training: Algorithm | Pretraining,
+    device: torch.device,
 ) -> None:
     torch.set_num_threads(config.torch_threads)
     state: dict[str, Any] = {"iteration": 0, "env_steps": 0.0}
     if run.checkpoints():
-        state = run.load(algorithm)
+        state = run.load(training)
     begin, env_steps = int(state["iteration"]), float(state["env_steps"])
     progress = ProgressFile(run.path / "progress.csv", keep=begin)
-    updates = train(
-        algorithm, distribution, iterations=config.iterations, meta_batch=config.meta_batch, seed=config.seed,
-        start=begin,
-    )  # fmt: skip
+    if isinstance(training, Algorithm):
+        updates = train(
+            training, distribution, iterations=config.iterations, meta_batch=config.meta_batch, seed=config.seed,
+            start=begin,
+        )  # fmt: skip
+    else:
+        updates = training.updates(start=begin)
     with (
         Interrupt() as interrupt,
         SummaryWriter(str(run.path), purge_step=begin + 1) as board,
@@ -104,7 +124,7 @@ def _run(
         for done, metrics in enumerate(updates, begin + 1):
             env_steps += metrics.pop("env_steps", 0.0)
             if done % config.log_every == 0 or done == config.iterations:
-                metrics.update(_validation(algorithm.learner, config, device) if distribution.metric == "loss" else {})
+                metrics.update(_validation(training.learner, config, device) if distribution.metric == "loss" else {})
                 exact = {"iteration": done, "env_steps": int(env_steps), **metrics}
                 for name in CLOCK:
                     del exact[name]
@@ -116,7 +136,7 @@ def _run(
                 board.add_scalar("env_steps_per_second", rate, done)
                 display.show(done, _describe(metrics, distribution.metric, rate))
             if done % config.checkpoint_every == 0 or done == config.iterations or interrupt.asked:
-                run.save(done, algorithm, {"env_steps": env_steps})
+                run.save(done, training, {"env_steps": env_steps})
             if interrupt.asked and done < config.iterations:
                 print(f"stopped after iteration {done}; go on with: metarl train --resume {run.path}", file=sys.stderr)
                 raise SystemExit(130)

@@ -13,15 +13,24 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from filelock import FileLock, Timeout
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from metarl.algorithms.base import Algorithm
 from metarl.core import Learner
+
+
+class Trained(Protocol):
+    """What a checkpoint keeps: a learner, and what its training (an `Algorithm`, say) remembers between iterations."""
+
+    learner: Learner
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class RunFolder:
@@ -80,7 +89,7 @@ class RunFolder:
         """Checkpoint folders, oldest first."""
         return sorted(p for p in (self.path / "checkpoints").glob("*") if p.name.isdigit())
 
-    def save(self, iteration: int, algorithm: Algorithm, extra: dict[str, Any]) -> Path:
+    def save(self, iteration: int, algorithm: Trained, extra: dict[str, Any]) -> Path:
         """Write the checkpoint after `iteration` finished iterations."""
         final = self.path / "checkpoints" / f"{iteration:08d}"
         if final.exists():
@@ -121,7 +130,7 @@ class RunFolder:
         learner.load_state_dict(weights)
         return int(newest.name)
 
-    def load(self, algorithm: Algorithm) -> dict[str, Any]:
+    def load(self, algorithm: Trained) -> dict[str, Any]:
         """Load the newest checkpoint into `algorithm` and its learner; returns its iteration and extras."""
         self.load_weights(algorithm.learner)
         newest = self._newest()

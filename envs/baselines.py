@@ -1,0 +1,94 @@
+"""A TaskVectorEnv as a Stable-Baselines3 VecEnv, at native speed. Importing this imports Stable-Baselines3."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+from stable_baselines3.common.vec_env import VecEnv
+
+from metarl.envs.vector import TaskVectorEnv
+
+UNBOUNDED = 1e6  # Stable-Baselines3 wants finite bounds and clips to them; the world clips by itself where it should
+
+
+class BaselinesVecEnv(VecEnv):
+    """The sub-environments of `env` for Stable-Baselines3: finished ones start their next episode in the same step.
+
+    Observations [N, obs] and rewards [N] are float32. The world receives `action_scale` times an action, unclipped, as
+    in `WorldDistribution`. Where an episode ends, infos hold "terminal_observation", "TimeLimit.truncated" and, as
+    Stable-Baselines3's Monitor has it, "episode" with the return "r" and the length "l".
+    """
+
+    def __init__(self, env: TaskVectorEnv, *, action_scale: float = 1.0) -> None:
+        if action_scale <= 0:
+            raise ValueError(f"action_scale is {action_scale}: give a positive number")
+        self.env, self.action_scale = env, action_scale
+        shown, acted = env.single_observation_space, env.single_action_space
+        super().__init__(
+            env.num_envs,
+            Box(-np.inf, np.inf, shown.shape, np.float32),
+            Box(-UNBOUNDED, UNBOUNDED, acted.shape, np.float32),
+        )
+        self._actions = np.zeros((env.num_envs, *(acted.shape or ())))
+        self._returns, self._lengths = np.zeros(env.num_envs), np.zeros(env.num_envs, int)
+
+    def reset(self) -> np.ndarray:
+        seeds = None if all(seed is None for seed in self._seeds) else self._seeds
+        observations, _ = self.env.reset(seed=seeds)
+        self._reset_seeds()
+        self._returns[:], self._lengths[:] = 0, 0
+        return observations.astype(np.float32)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self._actions = self.action_scale * actions
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        observations, rewards, terminated, truncated, _ = self.env.step(self._actions)
+        dones = terminated | truncated
+        self._returns += rewards
+        self._lengths += 1
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        if dones.any():
+            for i in np.flatnonzero(dones):
+                infos[i] = {
+                    "terminal_observation": observations[i].astype(np.float32),
+                    "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
+                    "episode": {"r": float(self._returns[i]), "l": int(self._lengths[i])},
+                }
+            observations, _ = self.env.reset(options={"reset_mask": dones})
+            self._returns[dones], self._lengths[dones] = 0, 0
+        return observations.astype(np.float32), rewards.astype(np.float32), dones, infos
+
+    def close(self) -> None:
+        self.env.close()
+
+    def set_options(self, options: Any = None) -> None:
+        raise ValueError("options are not passed on: fix tasks by set_tasks of the TaskVectorEnv")
+
+    def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
+        return [getattr(self.env, attr_name)] * self._count(indices)
+
+    def set_attr(self, attr_name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
+        raise AttributeError(
+            f"{attr_name} cannot be set through Stable-Baselines3: set it on {type(self.env).__name__}"
+        )
+
+    def env_method(
+        self, method_name: str, *args: Any, indices: int | Iterable[int] | None = None, **kwargs: Any
+    ) -> list[Any]:
+        raise AttributeError(
+            f"{method_name} cannot be called on one sub-environment: call it on {type(self.env).__name__}, for all"
+        )
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gymnasium.Wrapper], indices: int | Iterable[int] | None = None
+    ) -> list[bool]:
+        return [False] * self._count(indices)
+
+    def get_images(self) -> Sequence[np.ndarray | None]:
+        return self.env.render() or [None] * self.num_envs
+
+    def _count(self, indices: int | Iterable[int] | None) -> int:
+        return len(list(self._get_indices(indices)))

@@ -1,0 +1,181 @@
+"""The MAML paper's baselines: one policy for all tasks, trained by Stable-Baselines3's PPO, as our learner's weights.
+
+Section 5.3 of Finn et al. 2017 compares MAML with a policy trained over random tasks and then fine-tuned, and with an
+oracle that also observes the task. Both are PPO over sub-environments that draw a new task at every episode.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.vec_env import VecNormalize
+from torch import nn
+
+from metarl.algorithms.base import require_finite
+from metarl.core import Distribution, Learner
+from metarl.envs import TaskVectorEnv
+from metarl.envs.baselines import BaselinesVecEnv
+from metarl.experiments.config import Config, PPOConfig
+from metarl.learners.gradient import GradientLearner
+from metarl.nets import GaussianPolicy
+from metarl.rl.rollout import WorldDistribution
+from metarl.train import Stream, generator
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
+METRICS = ("policy_gradient_loss", "value_loss", "approx_kl", "clip_fraction", "explained_variance", "std")
+
+
+def copy_policy(policy: ActorCriticPolicy, net: GaussianPolicy) -> None:
+    """Give `net` the weights of an SB3 MlpPolicy of the same hidden layers and activation, less its value net.
+
+    Both then give the same actions, as long as the standard deviation is within the bounds of `net`.
+    """
+    hidden = [layer for layer in policy.mlp_extractor.policy_net if isinstance(layer, nn.Linear)]
+    theirs = [*hidden, cast(nn.Linear, policy.action_net)]
+    ours = cast("list[nn.Linear]", list(net.mean.layers))
+    shapes = [[tuple(layer.weight.shape) for layer in layers] for layers in (ours, theirs)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"the policy's layers are {shapes[1]}, the net's {shapes[0]}: build both of the same sizes")
+    with torch.no_grad():
+        for mine, its in zip(ours, theirs, strict=True):
+            mine.weight.copy_(its.weight)
+            mine.bias.copy_(its.bias)
+        net.log_std.copy_(cast(nn.Parameter, policy.log_std))
+
+
+class Pretraining:
+    """PPO on the tasks of `distribution`; after every iteration `learner` has the policy's weights.
+
+    An iteration begins with fresh episodes whose random numbers follow from (seed, iteration) and lasts one horizon, so
+    a resumed run equals one never stopped. Rewards are divided by the running standard deviation of the discounted
+    return (SB3's VecNormalize), the observations are as they are.
+    """
+
+    def __init__(
+        self, config: Config, distribution: Distribution, learner: Learner, *, device: torch.device | str = "cpu"
+    ) -> None:
+        options, task = config.algorithm, config.task
+        if not isinstance(options, PPOConfig) or not isinstance(distribution, WorldDistribution):
+            raise ValueError("pre-training takes PPOConfig and tasks in an environment: use a preset TASK-pretrained")
+        if not isinstance(learner, GradientLearner) or not isinstance(learner.net, GaussianPolicy):
+            raise ValueError("PPO's weights fit only a gradient learner of a GaussianPolicy")
+        self.config, self.options, self.learner, self.net = config, options, learner, learner.net
+        self.count = 0  # finished iterations
+        self.size = config.meta_batch * distribution.horizon  # samples an iteration
+        world = type(distribution.template)
+        envs = TaskVectorEnv(
+            world, config.meta_batch, max_episode_steps=distribution.horizon, threads=distribution.threads
+        )
+        self.envs = VecNormalize(
+            BaselinesVecEnv(envs, action_scale=distribution.action_scale), norm_obs=False, gamma=distribution.discount
+        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="You have specified a mini-batch size")  # the last may be smaller
+            self.model = PPO(
+                "MlpPolicy",
+                self.envs,
+                learning_rate=lambda _: self.rate,
+                n_steps=distribution.horizon,
+                batch_size=min(options.batch_size, self.size),
+                n_epochs=options.epochs,
+                gamma=distribution.discount,
+                gae_lambda=options.gae_lambda,
+                clip_range=options.clip,
+                ent_coef=options.entropy,
+                max_grad_norm=options.max_gradient,
+                policy_kwargs={
+                    "net_arch": {"pi": list(task.hidden), "vf": list(options.value_hidden)},
+                    "activation_fn": ACTIVATIONS[task.activation],
+                    "log_std_init": float(self.net.log_std.detach()[0]),
+                },
+                seed=self._seed(Stream.INIT, 0),
+                device=device,
+            )
+        self.model.set_logger(Logger(None, []))
+        copy_policy(self.policy, self.net)
+
+    @property
+    def policy(self) -> ActorCriticPolicy:
+        """SB3's policy, with its value net."""
+        return cast(ActorCriticPolicy, self.model.policy)
+
+    @property
+    def rate(self) -> float:
+        """Adam's step size in this iteration."""
+        begin, end = self.options.rate, self.options.rate_end
+        return begin + (end - begin) * self.count / self.config.iterations
+
+    def updates(self, start: int) -> Iterator[dict[str, float]]:
+        """Yield the metrics of iterations `start` … to the run's last, each after its update, as `metarl.train` does.
+
+        `return_0` is the mean return of each sub-environment's first episode.
+        """
+        for iteration in range(start, self.config.iterations):
+            self.count = iteration
+            begin, watch = time.perf_counter(), Watch()
+            self.model.set_random_seed(self._seed(Stream.TRAIN, iteration))
+            try:
+                self.model.learn(self.size, callback=watch, log_interval=None)  # type: ignore[arg-type]
+            except ValueError:  # torch's, of many lines, for a policy that has become NaN
+                self._require_finite()
+                raise
+            self._require_finite()
+            copy_policy(self.policy, self.net)
+            self.count = iteration + 1
+            yield {
+                "return_0": float(np.mean(list(watch.returns.values()))),
+                "env_steps": float(self.size),
+                **{name: float(self.model.logger.name_to_value[f"train/{name}"]) for name in METRICS},
+                "seconds_sampling": watch.sampled - begin,
+                "seconds_update": time.perf_counter() - watch.sampled,
+            }
+
+    def state_dict(self) -> dict[str, Any]:
+        """PPO's policy with its value net, Adam's state, and the statistics of rewards."""
+        rewards = self.envs.ret_rms
+        return {
+            "policy": self.policy.state_dict(),
+            "optimizer": self.policy.optimizer.state_dict(),
+            "rewards": {"mean": float(rewards.mean), "var": float(rewards.var), "count": float(rewards.count)},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore `state_dict`."""
+        self.policy.load_state_dict(state["policy"])
+        self.policy.optimizer.load_state_dict(state["optimizer"])
+        rewards = self.envs.ret_rms
+        rewards.mean, rewards.var = np.float64(state["rewards"]["mean"]), np.float64(state["rewards"]["var"])
+        rewards.count = state["rewards"]["count"]
+
+    def _seed(self, stream: Stream, iteration: int) -> int:
+        return int(generator(stream, self.config.seed, iteration).integers(2**31))
+
+    def _require_finite(self) -> None:
+        largest = max(float(p.detach().abs().max()) for p in self.policy.parameters())
+        require_finite("the largest weight after PPO's update", largest)
+
+
+class Watch(BaseCallback):
+    """What one iteration brought: the return of each sub-environment's first episode, and when sampling ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.returns: dict[int, float] = {}
+        self.sampled = 0.0
+
+    def _on_step(self) -> bool:
+        for i in np.flatnonzero(self.locals["dones"]):
+            self.returns.setdefault(int(i), self.locals["infos"][i]["episode"]["r"])
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self.sampled = time.perf_counter()
