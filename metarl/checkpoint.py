@@ -109,8 +109,8 @@ class RunFolder:
         """Load the newest weights, or those after `iteration`, into `learner`; returns the iterations behind them."""
         newest = self._newest() if iteration is None else self.path / "checkpoints" / f"{iteration:08d}"
         if newest not in self.checkpoints():
-            have = ", ".join(str(int(p.name)) for p in self.checkpoints())
-            raise ValueError(f"{self.path} has no checkpoint after iteration {iteration}: it has {have}")
+            there = ", ".join(str(int(p.name)) for p in self.checkpoints())
+            raise ValueError(f"{self.path} has no checkpoint after iteration {iteration}: it has {there}")
         try:
             with safe_open(newest / "weights.safetensors", "pt") as file:
                 trained = (file.metadata() or {}).get("preset")

@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
-Tree = Any  # a tensor, or tuples, NamedTuples and dicts of trees
+from metarl.parts import Tree, joined, over_parts, split
+
 Predict = Callable[[Any], Tree]
 Loss = Callable[[Predict, Any], Tensor]  # (predict, batch) to a scalar; it predicts on batch[0]
 
@@ -79,8 +80,15 @@ class Predictor:
 
     def after(self, batch: Tree, k: int) -> Predictor:
         """The predictor after inner step `k` on a support batch [T, …]."""
-        step = vmap(partial(self.learner.step, k=k), chunk_size=self.chunk, randomness="different")
-        return Predictor(self.learner, lambda: step(self.states, batch), chunk=self.chunk)
+
+        def part(learner: Learner, part: tuple[Tree, Tree]) -> Tree:
+            return vmap(partial(learner.step, k=k), randomness="different")(*part)
+
+        def make_states() -> Tree:
+            parts = [part for part, _ in split((self.states, batch), self.chunk)]
+            return joined(over_parts(part, self.learner, parts))
+
+        return Predictor(self.learner, make_states, chunk=self.chunk)
 
 
 class Tasks(ABC):
@@ -142,14 +150,22 @@ class Learner(nn.Module, ABC):
     def forward(self, episodes: Episodes, objective: Objective, *, chunk: int | None = None) -> Tree:
         """Replay the adaptation of every task and apply `objective` to its predictors: a tree of [T, …].
 
-        `chunk` bounds how many tasks are computed at a time.
+        `chunk` bounds how many tasks are computed at a time; the parts are spread over torch's threads.
         """
+
+        def part(learner: Learner, part: Episodes) -> Tree:
+            return learner.together(part, objective)
+
+        return joined(over_parts(part, self, [part for part, _ in split(episodes, chunk)]))
+
+    def together(self, episodes: Episodes, objective: Objective) -> Tree:
+        """`forward` of all the tasks at once."""
 
         def one(episode: Episodes) -> Tree:
             predicts = [partial(self.predict, state) for state in self.states(episode.support)]
             return objective(predicts, episode)
 
-        return vmap(one, chunk_size=chunk, randomness="different")(episodes)
+        return vmap(one, randomness="different")(episodes)
 
     def arrays(self, states: Tree) -> Callable[[np.ndarray], Tree]:
         """`predict` for T stacked states, as a function of NumPy arrays [T, N, x]; override where NumPy is faster."""
@@ -189,14 +205,6 @@ def collect(learner: Learner, tasks: Tasks, *, query: bool = True, chunk: int | 
         return Episodes(tuple(batch for _, batch in steps), tasks.query(last) if query else ())
 
 
-def split(episodes: Tree, chunk: int | None) -> Iterator[tuple[Tree, float]]:
-    """Cut a tree of [T, …] into parts of at most `chunk` tasks, each with its share of T."""
-    total = len(tree_leaves(episodes)[0])
-    for start in range(0, total, chunk or total):
-        stop = min(start + (chunk or total), total)
-        yield tree_map(lambda leaf: leaf[start:stop], episodes), (stop - start) / total  # noqa: B023
-
-
 def meta_gradient(
     learner: Learner, episodes: Episodes, objective: Objective, *, chunk: int | None = None
 ) -> tuple[float, list[Tensor]]:
@@ -217,13 +225,18 @@ def meta_gradient_and_outputs(
 ) -> tuple[float, list[Tensor], Tree]:
     """`meta_gradient` for an objective that returns (loss, outputs); also returns the outputs, leaves [T, …]."""
     parameters = list(learner.parameters())
-    total, gradients, parts = 0.0, [torch.zeros_like(p) for p in parameters], []
-    for part, share in split(episodes, chunk):
-        losses, outputs = learner(part, objective)
-        parts.append(tree_map(torch.detach, outputs))
+
+    def part(learner: Learner, part_and_share: tuple[Episodes, float]) -> tuple[float, Sequence[Tensor | None], Tree]:
+        part, share = part_and_share
+        losses, outputs = learner.together(part, objective)
         loss = share * losses.mean()
-        for sum_, grad in zip(gradients, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
+        found = torch.autograd.grad(loss, parameters, allow_unused=True)
+        return loss.item(), found, tree_map(torch.detach, outputs)
+
+    done = over_parts(part, learner, list(split(episodes, chunk)))
+    gradients = [torch.zeros_like(p) for p in parameters]
+    for _, found, _ in done:
+        for sum_, grad in zip(gradients, found, strict=True):
             if grad is not None:
                 sum_.add_(grad)
-        total += loss.item()
-    return total, gradients, tree_map(lambda *leaves: torch.cat(leaves), *parts)
+    return sum(loss for loss, _, _ in done), gradients, joined([outputs for _, _, outputs in done])

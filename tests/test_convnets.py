@@ -11,20 +11,18 @@ from byhand import Params, flat, relative_error
 from torch import Tensor
 from torch.nn import functional
 
-from metarl import convnets
-from metarl.convnets import METHODS, Conv4
+from metarl.convnets import Conv4
 from metarl.core import Episodes, final, meta_gradient
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import Samples, cross_entropy
 
-METHOD = pytest.mark.parametrize("method", METHODS)
 FORM = pytest.mark.parametrize("pool", [False, True], ids=["stride", "pool"])
 
 
-def classifier(method: str | None, *, pool: bool = False, size: int = 17) -> Conv4:
+def classifier(*, pool: bool = False, size: int = 17) -> Conv4:
     """A small float64 Conv4, 2 channels to 3 classes, away from its initial scales and shifts."""
     torch.manual_seed(0)
-    net = Conv4(2, 3, size=size, filters=4, pool=pool, method=method).double()
+    net = Conv4(2, 3, size=size, filters=4, pool=pool).double()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
@@ -62,10 +60,9 @@ def hand_gradient(net: Conv4, data: Episodes, *, rate: float, fast: str, pool: b
     return flat(torch.autograd.grad(total, list(params.values())))
 
 
-@METHOD
 @FORM
-def test_logits_and_gradient_are_those_of_torch(method: str, pool: bool) -> None:
-    net, batch = classifier(method, pool=pool), byhand.task(episodes(), 0).query
+def test_logits_and_gradient_are_those_of_torch(pool: bool) -> None:
+    net, batch = classifier(pool=pool), byhand.task(episodes(), 0).query
     x = batch.x.requires_grad_()
     found, expected = net(x), by_hand(dict(net.named_parameters()), x, pool=pool)
     assert relative_error(found.detach(), expected.detach()) < 1e-12
@@ -74,11 +71,10 @@ def test_logits_and_gradient_are_those_of_torch(method: str, pool: bool) -> None
     assert relative_error(flat(pair[0]), flat(pair[1])) < 1e-10
 
 
-@METHOD
 @FORM
 @pytest.mark.parametrize("fast", ["", "blocks.0", "blocks.2.norm", "head"])
-def test_meta_gradient_is_that_of_a_loop_over_tasks(method: str, pool: bool, fast: str) -> None:
-    net, data = classifier(method, pool=pool), episodes()
+def test_meta_gradient_is_that_of_a_loop_over_tasks(pool: bool, fast: str) -> None:
+    net, data = classifier(pool=pool), episodes()
     learner = GradientLearner(net, cross_entropy, steps=2, rate=0.3, fast=fast)
     expected = hand_gradient(net, data, rate=0.3, fast=fast, pool=pool)
     for chunk in (None, 1):
@@ -86,9 +82,8 @@ def test_meta_gradient_is_that_of_a_loop_over_tasks(method: str, pool: bool, fas
         assert relative_error(found, expected) < 1e-10
 
 
-@METHOD
-def test_meta_gradient_by_images(method: str) -> None:
-    net, data = classifier(method), byhand.task(episodes(), 0)
+def test_meta_gradient_by_images() -> None:
+    net, data = classifier(), byhand.task(episodes(), 0)
     x = data.support[0].x.requires_grad_()
     params = dict(net.named_parameters())
 
@@ -102,60 +97,16 @@ def test_meta_gradient_by_images(method: str) -> None:
     assert relative_error(found, after_a_step(lambda p, images: by_hand(p, images, pool=False))) < 1e-10
 
 
-@METHOD
-def test_float32_meta_gradient_is_near_float64s(method: str) -> None:
-    net, data = classifier(method), episodes()
+def test_float32_meta_gradient_is_near_float64s() -> None:
+    net, data = classifier(), episodes()
     exact = hand_gradient(net, data, rate=0.3, fast="", pool=False)
     single = Episodes(*torch.utils._pytree.tree_map(lambda v: v.float() if v.is_floating_point() else v, tuple(data)))
     learner = GradientLearner(net.float(), cross_entropy, steps=2, rate=0.3)
     assert relative_error(flat(meta_gradient(learner, single, final(cross_entropy))[1]).double(), exact) < 1e-4
 
 
-def test_without_a_method_the_table_decides_by_the_images_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    used: list[str] = []
-    real = convnets.convolve
-    monkeypatch.setattr(convnets, "convolve", lambda x, *a, **k: (used.append(x.device.type), real(x, *a, **k))[1])
-    x = torch.randn(3, 2, 17, 17, dtype=torch.float64)
-    classifier(None)(x)
-    assert used == ["cpu"] * 4
-    classifier("torch")(x)
-    classifier(None).to("meta")(x.to("meta"))  # not in the table: torch's own
-    assert used == ["cpu"] * 4
-    monkeypatch.setitem(convnets.FASTEST, "cpu", "torch")
-    classifier(None)(x)
-    assert used == ["cpu"] * 4
-
-
-def test_a_third_derivative_is_refused_rather_than_wrong() -> None:
-    net = classifier("bilinear")
-    weight = net.blocks[0].convolution.weight
-    value = net(torch.randn(3, 2, 17, 17, dtype=torch.float64)).square().sum()
-    for _ in range(2):
-        value = torch.autograd.grad(value, weight, create_graph=True)[0].square().sum()
-    with pytest.raises(RuntimeError, match="no third derivative: build Conv4 with method='torch'"):
-        torch.autograd.grad(value, weight)
-
-    net, data = classifier("bilinear"), episodes()
-    params = {name: p.detach() for name, p in net.named_parameters()}
-    name = "blocks.1.convolution.weight"
-
-    def curvature(batch: Samples) -> Tensor:
-        def loss(weight: Tensor) -> Tensor:
-            moved = {**params, name: weight}
-            return cross_entropy(lambda x: torch.func.functional_call(net, moved, (x,)), batch)
-
-        def slope(weight: Tensor) -> Tensor:
-            return torch.func.grad(loss)(weight).square().sum()
-
-        return torch.func.grad(slope)(params[name])
-
-    batched = torch.func.vmap(curvature)(data.query)
-    assert relative_error(batched[1], curvature(byhand.task(data, 1).query)) < 1e-12
-
-
-@METHOD
-def test_normalisation_is_of_the_batch_in_evaluation_too(method: str) -> None:
-    net, x = classifier(method).eval(), torch.randn(6, 2, 17, 17, dtype=torch.float64)
+def test_normalisation_is_of_the_batch_in_evaluation_too() -> None:
+    net, x = classifier().eval(), torch.randn(6, 2, 17, 17, dtype=torch.float64)
     assert not torch.allclose(net(x)[:3], net(x[:3]))
     assert [name for name, _ in net.named_buffers()] == []
 
@@ -168,8 +119,6 @@ def test_sizes_are_the_papers() -> None:
 
 
 def test_errors_name_what_is_wrong() -> None:
-    with pytest.raises(ValueError, match=r"unknown method 'fft': choose one of bilinear, torch"):
-        Conv4(1, 5, method="fft")
     with pytest.raises(ValueError, match=r"size 15 vanish"):
         Conv4(1, 5, size=15, pool=True)
     with pytest.raises(ValueError, match=r"takes images \(1, 28, 28\) and got \(3, 28, 28\)"):

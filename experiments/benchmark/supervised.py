@@ -103,20 +103,18 @@ def images(*, tasks: int = 8, steps: int = 5, ways: int = 5, queries: int = 15, 
     x = torch.rand(tasks, ways * (1 + queries), 1, 28, 28, generator=rng)
     y = torch.arange(ways).repeat(1 + queries).expand(tasks, -1)
     torch.manual_seed(0)
-    nets = {method: Conv4(1, ways, filters=filters, method=method) for method in (None, "torch")}
+    net = Conv4(1, ways, filters=filters)
     layers: list[nn.Module] = []
     for _ in range(4):
         convolution = nn.Conv2d(filters if layers else 1, filters, 3, stride=2, padding=1, bias=False)
         layers += [convolution, nn.BatchNorm2d(filters, track_running_stats=False), nn.ReLU()]
     plain = nn.Sequential(*layers, nn.AvgPool2d(2), nn.Flatten(), nn.Linear(filters, ways))
-    for net in nets.values():
-        share(nets[None], net)
-    share(nets[None], plain)
+    share(net, plain)
     episodes = Episodes((Samples(x[:, :ways], y[:, :ways]),) * steps, Samples(x[:, ways:], y[:, ways:]))
     ours: dict[str, tuple[nn.Module, int | None]] = {
-        "metarl": (nets[None], None),
-        "metarl, torch's grouped convolution": (nets["torch"], None),
-        "metarl, torch's convolution, a task at a time": (nets["torch"], 1),
+        "metarl, 4 tasks at a time": (net, 4),
+        "metarl, all tasks at once": (net, None),
+        "metarl, a task at a time": (net, 1),
     }
     return Problem(plain, cross_entropy, 0.1, episodes, ours)
 

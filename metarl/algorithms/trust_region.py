@@ -13,7 +13,8 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from metarl.algorithms.base import Algorithm, Divergence, require_finite
-from metarl.core import Episodes, Learner, Loss, Predict, Tree, meta_gradient_and_outputs, split
+from metarl.core import Episodes, Learner, Loss, Predict, Tree, meta_gradient_and_outputs
+from metarl.parts import over_parts, split
 
 
 class TrustRegion(Algorithm):
@@ -121,24 +122,32 @@ class TrustRegion(Algorithm):
         """The Hessian of the mean divergence at the current parameters, as a function of a flat vector, undamped."""
         parameters = list(self.learner.parameters())
         sizes = [p.numel() for p in parameters]
-        parts = list(split(episodes, self.chunk))
-        kept = None if self.recompute else [self._product(part, parameters) for part, _ in parts]
+        parts, shares = zip(*split(episodes, self.chunk), strict=True)
+
+        def build(learner: Learner, part: Episodes) -> Callable[[list[Tensor]], Tensor]:
+            return self._product(learner, part, parameters)
+
+        kept = None if self.recompute else over_parts(build, self.learner, list(parts))
 
         def product(vector: Tensor) -> Tensor:
             pieces = [v.view_as(p) for v, p in zip(vector.split(sizes), parameters, strict=True)]
-            total = torch.zeros_like(vector)
-            for i, (part, share) in enumerate(parts):
-                total.add_((kept[i] if kept else self._product(part, parameters))(pieces), alpha=share)
-            return total
+
+            def of_part(learner: Learner, i: int) -> Tensor:
+                return (kept[i] if kept else build(learner, parts[i]))(pieces)
+
+            products = over_parts(of_part, self.learner, list(range(len(parts))))
+            return torch.stack([share * part for share, part in zip(shares, products, strict=True)]).sum(0)
 
         return product
 
-    def _product(self, episodes: Episodes, parameters: list[Parameter]) -> Callable[[list[Tensor]], Tensor]:
+    def _product(
+        self, learner: Learner, episodes: Episodes, parameters: list[Parameter]
+    ) -> Callable[[list[Tensor]], Tensor]:
         """The undamped product of some tasks, in three backward passes.
 
         They are J times the vector (Jᵀu by u, its adjoint), H, and Jᵀ. Forward mode would run the adaptation again.
         """
-        outputs, spec = tree_flatten(self.learner(episodes, lambda predicts, ep: predicts[-1](ep.query[0])))
+        outputs, spec = tree_flatten(learner.together(episodes, lambda predicts, ep: predicts[-1](ep.query[0])))
         cotangent = [torch.zeros_like(leaf, requires_grad=True) for leaf in outputs]
         pulled = _grad(outputs, parameters, cotangent, create_graph=True)
         old = tree_unflatten([leaf.detach() for leaf in outputs], spec)

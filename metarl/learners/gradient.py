@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad
-from torch.utils._pytree import tree_map
+from torch.func import functional_call, grad, vmap
+from torch.utils._pytree import tree_leaves, tree_map
 
-from metarl.core import Learner, Loss, Tree
+from metarl.core import Episodes, Learner, Loss, Objective, Tree
 
 
 class GradientLearner(Learner):
@@ -67,13 +67,42 @@ class GradientLearner(Learner):
         gradients = grad(lambda s: self.loss(partial(self.predict, s), batch))(state)
         if self.first_order:
             gradients = tree_map(torch.detach, gradients)
-        return {name: value - self.rate(name, k) * gradients[name] for name, value in state.items()}
+        return self.descend(state, gradients, k)
 
-    def rate(self, name: str, k: int) -> float | Tensor:
-        """α for parameter `name` at inner step `k`."""
+    def descend(self, state: dict[str, Tensor], gradients: dict[str, Tensor], k: int) -> dict[str, Tensor]:
+        """θ − α∇L at inner step `k`, of one task or of several stacked."""
         if self.learned is not None:
-            return self.learned[name.replace(".", "/")]
-        return self.rates[min(k, len(self.rates) - 1)]
+            rates = {name: self.learned[name.replace(".", "/")] for name in state}
+        else:
+            rates = dict.fromkeys(state, self.rates[min(k, len(self.rates) - 1)])
+        return {name: value - rates[name] * gradients[name] for name, value in state.items()}
+
+    def together(self, episodes: Episodes, objective: Objective) -> Tree:
+        """As in `Learner`, faster: the gradient of the sum of the tasks' losses is each task's own.
+
+        One call of autograd gives all; `torch.func.grad` would wrap every operation a second time.
+        """
+        count, outer = len(tree_leaves(episodes)[0]), torch.is_grad_enabled()
+        losses = vmap(lambda state, batch: self.loss(partial(self.predict, state), batch), randomness="different")
+        state = {name: value.expand(count, *value.shape) for name, value in self.init().items()}
+        states = [state]
+        for k, batch in enumerate(episodes.support):
+            with torch.enable_grad():
+                inputs = {  # under no_grad even a view of a parameter says that it requires gradients
+                    name: value if outer and value.requires_grad else value.detach().requires_grad_()
+                    for name, value in state.items()
+                }
+                total = losses(inputs, batch).sum()
+                found = torch.autograd.grad(
+                    total, list(inputs.values()), create_graph=outer and not self.first_order, materialize_grads=True
+                )
+            state = self.descend(state, dict(zip(state, found, strict=True)), k)
+            states.append(state)
+
+        def judge(states: list[dict[str, Tensor]], episode: Episodes) -> Tree:
+            return objective([partial(self.predict, state) for state in states], episode)
+
+        return vmap(judge, randomness="different")(states, episodes)
 
     def predict(self, state: dict[str, Tensor], x: Tree) -> Tree:
         return functional_call(self.net, state, (x,))
