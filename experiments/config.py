@@ -201,7 +201,7 @@ class Config:
     iterations: int = 500
     seed: int = 0
     chunk: int | None = None
-    """tasks differentiated at a time; None: all (most memory)"""
+    """tasks differentiated at a time, by each thread; None: all (most memory)"""
     threads: int = 0
     """simulator threads; 0: all cores; results do not depend on it"""
     torch_threads: int = 0
@@ -245,8 +245,6 @@ class Config:
         return self.learner.build(self.task.net(distribution), self.task.loss).to(device)
 
     def build_algorithm(self, learner: Learner) -> Algorithm:
-        if isinstance(self.algorithm, PPOConfig):
-            raise ValueError("PPO is no outer loop over learners: metarl.experiments.pretraining.Pretraining trains it")
         return self.algorithm.build(learner, self.task, self.iterations, self.chunk)
 
 
