@@ -147,7 +147,7 @@ class Learner(nn.Module, ABC):
             states.append(self.step(states[-1], batch, k))
         return states
 
-    def forward(self, episodes: Episodes, objective: Objective, *, chunk: int | None = None) -> Tree:
+    def forward(self, episodes: Episodes, objective: Callable[..., Tree], *, chunk: int | None = None) -> Tree:
         """Replay the adaptation of every task and apply `objective` to its predictors: a tree of [T, …].
 
         `chunk` bounds how many tasks are computed at a time; the parts are spread over torch's threads.
@@ -158,7 +158,7 @@ class Learner(nn.Module, ABC):
 
         return joined(over_parts(part, self, [part for part, _ in split(episodes, chunk)]))
 
-    def together(self, episodes: Episodes, objective: Objective) -> Tree:
+    def together(self, episodes: Episodes, objective: Callable[..., Tree]) -> Tree:
         """`forward` of all the tasks at once."""
 
         def one(episode: Episodes) -> Tree:

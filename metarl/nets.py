@@ -16,13 +16,13 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., np.ndarra
 }
 
 
-def linear(rows: Tensor, layer: nn.Linear) -> Tensor:
-    """`layer(rows)` for rows [n, inputs], faster to differentiate twice.
+def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """As in torch.nn.functional, for rows [n, inputs]; faster to differentiate twice.
 
     The weight is laid out as the product takes it: PyTorch otherwise hands some second derivatives on transposed, and
     what is done to them element by element then takes several times as long.
     """
-    return rows @ layer.weight.mT.contiguous() + layer.bias
+    return rows @ weight.mT.contiguous() + bias
 
 
 class MLP(nn.Module):
@@ -43,8 +43,8 @@ class MLP(nn.Module):
         *hidden, last = self.layers
         rows = x.reshape(-1, x.shape[-1])
         for layer in hidden:
-            rows = act(linear(rows, layer))
-        return linear(rows, last).view(*x.shape[:-1], -1)
+            rows = act(linear(rows, layer.weight, layer.bias))
+        return linear(rows, last.weight, last.bias).view(*x.shape[:-1], -1)
 
 
 class GaussianPolicy(nn.Module):

@@ -24,7 +24,7 @@ def main(args: list[str] | None = None) -> None:
     """Run one benchmark, print it and, with `--json FILE`, keep it."""
     args = sys.argv[1:] if args is None else args
     try:
-        benchmark = tyro.cli(Benchmark, args=args, prog="python -m metarl.experiments.benchmark")  # type: ignore[arg-type,var-annotated]
+        benchmark = tyro.cli(Benchmark, args=args, prog="python -m metarl.experiments.benchmark")
         check(benchmark.json)
         reports = benchmark.run()
     except (ValueError, OSError) as error:

@@ -183,10 +183,10 @@ def adapted_plainly(problem: Problem, support: list[Samples], query: Samples) ->
     start = dict(problem.net.named_parameters())
     fast: dict[str, Tensor] = dict(start)
     for batch in support:
-        loss = problem.loss(lambda x, p=fast: functional_call(problem.net, p, (x,)), batch)
+        loss = problem.loss(partial(functional_call, problem.net, fast), batch)
         gradients = torch.autograd.grad(loss, list(fast.values()), create_graph=True)
         fast = {name: p - problem.rate * g for (name, p), g in zip(fast.items(), gradients, strict=True)}
-    last = problem.loss(lambda x: functional_call(problem.net, fast, (x,)), query)
+    last = problem.loss(partial(functional_call, problem.net, fast), query)
     return torch.autograd.grad(last, list(start.values()))
 
 

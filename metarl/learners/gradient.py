@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metarl.core import Episodes, Learner, Loss, Objective, Tree
+from metarl.core import Episodes, Learner, Loss, Tree
 
 
 class GradientLearner(Learner):
@@ -77,7 +77,7 @@ class GradientLearner(Learner):
             rates = dict.fromkeys(state, self.rates[min(k, len(self.rates) - 1)])
         return {name: value - rates[name] * gradients[name] for name, value in state.items()}
 
-    def together(self, episodes: Episodes, objective: Objective) -> Tree:
+    def together(self, episodes: Episodes, objective: Callable[..., Tree]) -> Tree:
         """As in `Learner`, faster: the gradient of the sum of the tasks' losses is each task's own.
 
         One call of autograd gives all; `torch.func.grad` would wrap every operation a second time.
