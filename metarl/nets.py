@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         act = ACTIVATIONS[self.activation][0]
-        *hidden, last = self.layers
+        *hidden, last = cast("list[nn.Linear]", list(self.layers))
         rows = x.reshape(-1, x.shape[-1])
         for layer in hidden:
             rows = act(linear(rows, layer.weight, layer.bias))

@@ -31,9 +31,9 @@ def test_candidates_agree_and_the_first_is_compared_with_all_others(
     torch.set_num_threads(2)
     report = measure("a test", make, repeats=1)
     first, *others = [row.name for row in report.rows]
-    assert first == "metarl"
+    assert first in ("metarl", "metarl, 4 tasks at a time")
     assert others[-1] == "plain loop"
-    assert list(report.ratios) == [("metarl", other) for other in others]
+    assert list(report.ratios) == [(first, other) for other in others]
     assert all(row.work == len(make().episodes.query.x) for row in report.rows)
     assert report.notes[-1] == "not installed, so not measured: higher, torchopt, learn2learn"
     assert torch.get_num_threads() == 2
@@ -45,8 +45,8 @@ def test_candidates_that_disagree_are_not_timed(make: partial) -> None:
     check(make())
     problem = make()
     with torch.no_grad():
-        next(iter(problem.ours["metarl"][0].parameters())).mul_(1.001)
-    with pytest.raises(RuntimeError, match=r"^metarl gives another meta-gradient than the plain loop"):
+        next(iter(next(iter(problem.ours.values()))[0].parameters())).mul_(1.001)
+    with pytest.raises(RuntimeError, match=r"^metarl.* gives another meta-gradient than the plain loop"):
         check(problem)
 
 
