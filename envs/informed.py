@@ -1,7 +1,6 @@
 """Worlds that show their task: what an oracle, which is told the goal, observes."""
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -17,6 +16,8 @@ def informed(world: type[World]) -> type[World]:
     """
 
     class Informed(world):  # type: ignore[valid-type, misc]
+        observation_space: Box
+
         def __init__(self, num_envs: int, *, threads: int = 0) -> None:
             super().__init__(num_envs, threads=threads)
             shown, task = self.observation_space, self.task_space
@@ -28,7 +29,7 @@ def informed(world: type[World]) -> type[World]:
             return f"{world.__name__}, informed"
 
         def write(self, out: np.ndarray) -> None:
-            size: Any = self.tasks.shape[1]
+            size = self.tasks.shape[1]
             super().write(out[:, :-size])
             out[:, -size:] = self.tasks
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 
 @dataclass(frozen=True)
@@ -39,3 +40,6 @@ class PPOConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a positive number")
         if not 0 <= self.gae_lambda <= 1:
             raise ValueError(f"gae_lambda is {self.gae_lambda}: give a number from 0 to 1")
+
+    def build(self, learner: Any, task: Any, iterations: int, chunk: int | None) -> NoReturn:
+        raise ValueError("PPO is no outer loop over a learner: `metarl train` or pretraining.Pretraining trains it")

@@ -24,7 +24,7 @@ from metarl.algorithms.base import require_finite
 from metarl.core import Distribution, Learner
 from metarl.envs import TaskVectorEnv
 from metarl.envs.baselines import BaselinesVecEnv
-from metarl.experiments.config import Config, PPOConfig
+from metarl.experiments.config import Config, LocomotionConfig, PPOConfig
 from metarl.learners.gradient import GradientLearner
 from metarl.nets import GaussianPolicy
 from metarl.rl.rollout import WorldDistribution
@@ -49,7 +49,7 @@ def copy_policy(policy: ActorCriticPolicy, net: GaussianPolicy) -> None:
         for mine, its in zip(ours, theirs, strict=True):
             mine.weight.copy_(its.weight)
             mine.bias.copy_(its.bias)
-        net.log_std.copy_(cast(nn.Parameter, policy.log_std))
+        net.log_std.copy_(policy.log_std)
 
 
 class Pretraining:
@@ -64,11 +64,14 @@ class Pretraining:
         self, config: Config, distribution: Distribution, learner: Learner, *, device: torch.device | str = "cpu"
     ) -> None:
         options, task = config.algorithm, config.task
-        if not isinstance(options, PPOConfig) or not isinstance(distribution, WorldDistribution):
+        if not isinstance(options, PPOConfig) or not isinstance(task, LocomotionConfig):
             raise ValueError("pre-training takes PPOConfig and tasks in an environment: use a preset TASK-pretrained")
+        if not isinstance(distribution, WorldDistribution):
+            raise ValueError(f"pre-training samples from a WorldDistribution, not {type(distribution).__name__}")
         if not isinstance(learner, GradientLearner) or not isinstance(learner.net, GaussianPolicy):
             raise ValueError("PPO's weights fit only a gradient learner of a GaussianPolicy")
-        self.config, self.options, self.learner, self.net = config, options, learner, learner.net
+        self.config, self.options, self.net = config, options, learner.net
+        self.learner: Learner = learner
         self.count = 0  # finished iterations
         self.size = config.meta_batch * distribution.horizon  # samples an iteration
         world = type(distribution.template)
@@ -106,7 +109,7 @@ class Pretraining:
     @property
     def policy(self) -> ActorCriticPolicy:
         """SB3's policy, with its value net."""
-        return cast(ActorCriticPolicy, self.model.policy)
+        return self.model.policy
 
     @property
     def rate(self) -> float:
@@ -125,9 +128,13 @@ class Pretraining:
             self.model.set_random_seed(self._seed(Stream.TRAIN, iteration))
             try:
                 self.model.learn(self.size, callback=watch, log_interval=None)  # type: ignore[arg-type]
-            except ValueError:  # torch's, of many lines, for a policy that has become NaN
-                self._require_finite()
-                raise
+            except ValueError as error:
+                if "but found invalid values" not in str(error):
+                    raise
+                raise FloatingPointError(  # in place of torch's, of many lines
+                    "PPO's update gave a policy that is no distribution: train with a smaller --algorithm.rate; "
+                    "checkpoints written before are whole"
+                ) from None
             self._require_finite()
             copy_policy(self.policy, self.net)
             self.count = iteration + 1
@@ -152,9 +159,8 @@ class Pretraining:
         """Restore `state_dict`."""
         self.policy.load_state_dict(state["policy"])
         self.policy.optimizer.load_state_dict(state["optimizer"])
-        rewards = self.envs.ret_rms
-        rewards.mean, rewards.var = np.float64(state["rewards"]["mean"]), np.float64(state["rewards"]["var"])
-        rewards.count = state["rewards"]["count"]
+        rewards, known = self.envs.ret_rms, state["rewards"]
+        rewards.mean, rewards.var, rewards.count = np.array(known["mean"]), np.array(known["var"]), known["count"]
 
     def _seed(self, stream: Stream, iteration: int) -> int:
         return int(generator(stream, self.config.seed, iteration).integers(2**31))
