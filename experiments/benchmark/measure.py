@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 PACKAGES = ("metarl", "torch", "numpy", "mujoco", "gymnasium", "stable-baselines3")
+REFERENCES = ("envpool", "higher", "torchopt", "learn2learn")  # said only where installed
 
 
 class Timing(NamedTuple):
@@ -110,6 +111,7 @@ def machine() -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     versions = {package: installed(package) for package in PACKAGES}
+    versions |= {package: found for package in REFERENCES if (found := installed(package))}
     return {"processor": processor, "cores": cores, "gpu": gpu, "python": platform.python_version(), **versions}
 
 
