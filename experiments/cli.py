@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -15,7 +14,6 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from metarl.checkpoint import write_atomically
 from metarl.experiments.config import Config
 from metarl.experiments.presets import PRESETS, preset, quick
 
@@ -78,27 +76,31 @@ class Evaluate:
     """held-out tasks; default: the preset's"""
     seed: int = 0
     """of the held-out tasks and, where random, of the random initialisation"""
+    checkpoint: str = "last"
+    """last, a number of iterations, or best: on validation tasks, which tests never see"""
     json: Path | None = None
     """a file to write the numbers to"""
     device: Device = "auto"
 
     def run(self) -> None:
-        from metarl.experiments.evaluation import evaluate_run
+        from metarl.experiments.evaluation import evaluate_run, write_evaluation
         from metarl.experiments.runner import pick_device
 
         if self.json is not None and not self.json.resolve().parent.is_dir():
             raise ValueError(f"cannot write {self.json}: its folder does not exist, make it first")
         result = evaluate_run(
-            self.run_folder, steps=self.steps, tasks=self.tasks, seed=self.seed, device=pick_device(self.device)
-        )
+            self.run_folder, steps=self.steps, tasks=self.tasks, seed=self.seed, checkpoint=self.checkpoint,
+            device=pick_device(self.device),
+        )  # fmt: skip
         table = Table("gradient steps", result["metric"], "95 %", "random initialisation", "95 %")
         columns = ("steps", "mean", "ci95", "random_mean", "random_ci95")
         for k, *values in zip(*(result[c] for c in columns), strict=True):
             mean, ci95, random_mean, random_ci95 = (float("nan") if v is None else v for v in values)
             table.add_row(str(k), f"{mean:.4g}", f"± {ci95:.2g}", f"{random_mean:.4g}", f"± {random_ci95:.2g}")
-        Console().print(f"{result['preset']}, {result['tasks']} held-out tasks", table, sep="\n")
+        print(f"{result['preset']} after {result['iteration']} iterations, {result['tasks']} held-out tasks")
+        Console().print(table)
         if self.json is not None:
-            write_atomically(self.json, json.dumps(result, indent=2) + "\n")
+            write_evaluation(result, self.json)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from metarl.checkpoint import RunFolder, write_atomically
 from metarl.evaluate import evaluate
 from metarl.experiments import runner
+from metarl.experiments.selection import load_checkpoint
+from metarl.progress import read_progress
 from metarl.statistics import mean_ci95
 from metarl.train import Stream, generator
 
@@ -18,29 +22,63 @@ log = logging.getLogger(__name__)
 
 
 def evaluate_run(
-    path: Path, *, steps: int | None = None, tasks: int | None = None, seed: int = 0, device: torch.device
+    path: Path,
+    *,
+    steps: int | None = None,
+    tasks: int | None = None,
+    seed: int = 0,
+    checkpoint: str = "last",
+    device: torch.device,
 ) -> dict[str, Any]:
     """Scores of the run in `path` after 0 … `steps` gradient steps on `tasks` held-out tasks drawn with `seed`.
 
-    Returns what `metarl evaluate --json` writes: mean and 95 % interval over tasks for each number of steps, of the
-    trained and of a random initialisation, None (null) where adaptation diverged. Both meet the same tasks.
+    `checkpoint` is "last", "best" (on validation tasks) or a number of iterations. Returns what `metarl evaluate
+    --json` writes: for each number of steps the mean, its 95 % interval over tasks and the `scores` of the tasks, of
+    the trained initialisation and of a random one; None (null) where adaptation diverged. Both meet the same tasks.
     """
     run, config, distribution, learner = runner.load(path, device=device)
+    iteration = load_checkpoint(run, config, distribution, learner, checkpoint)
     steps = config.test_steps if steps is None else steps
     tasks = config.test_tasks if tasks is None else tasks
     random = runner.new_learner(config, distribution, device, seed=config.seed + seed + 1)
     result: dict[str, Any] = {
         "preset": run.config["preset"],
+        "settings": run.config["settings"],
+        "versions": run.config["versions"],
+        "iteration": iteration,
+        "env_steps": _env_steps(run, iteration),
         "metric": distribution.metric,
         "steps": list(range(steps + 1)),
     }
+    goals = getattr(distribution.sample(tasks, generator(Stream.TEST, seed)), "goals", None)
+    if goals is not None:
+        result["goals"] = goals.tolist()
     for prefix, subject in (("", learner), ("random_", random)):
         rng = generator(Stream.TEST, seed)
         scores = evaluate(subject, distribution, steps=steps, tasks=tasks, rng=rng, chunk=config.chunk)
         _warn(scores, "random initialisation" if prefix else "trained")
         pairs = [mean_ci95(row) if np.isfinite(row).all() else (None, None) for row in scores]
         result[f"{prefix}mean"], result[f"{prefix}ci95"] = [m for m, _ in pairs], [c for _, c in pairs]
+        result[f"{prefix}scores"] = [[float(f"{x:.6g}") if np.isfinite(x) else None for x in row] for row in scores]
     return {**result, "tasks": tasks, "seed": seed}
+
+
+def write_evaluation(result: dict[str, Any], file: Path) -> None:
+    """Write `result` as JSON, one line a key, and one a row of scores."""
+    lines = []
+    for key, value in result.items():
+        text = json.dumps(value)
+        if value and isinstance(value, list) and isinstance(value[0], list):
+            text = "[\n    " + ",\n    ".join(json.dumps(row) for row in value) + "\n  ]"
+        lines.append(f"  {json.dumps(key)}: {text}")
+    write_atomically(file, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _env_steps(run: RunFolder, iteration: int) -> int:
+    """The environment steps that training had taken after `iteration`; 0 in supervised runs."""
+    progress = run.path / "progress.csv"
+    rows = read_progress(progress) if progress.exists() else []
+    return next((int(row["env_steps"]) for row in rows if int(row["iteration"]) == iteration), 0)
 
 
 def _warn(scores: np.ndarray, what: str) -> None:

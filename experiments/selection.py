@@ -1,0 +1,57 @@
+"""Which checkpoint of a run to evaluate: the best on validation tasks, which neither training nor tests see."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from metarl.checkpoint import RunFolder, write_atomically
+from metarl.core import Distribution, Learner
+from metarl.evaluate import evaluate
+from metarl.experiments.config import Config
+from metarl.train import Stream, generator
+
+SMALLER_IS_BETTER = ("loss",)  # metrics
+
+
+def load_checkpoint(run: RunFolder, config: Config, distribution: Distribution, learner: Learner, which: str) -> int:
+    """Load the weights of checkpoint `which`, "last", "best" or a number of iterations; returns those iterations.
+
+    "best" has the best mean score after the run's inner steps on `config.test_tasks` validation tasks, the same for
+    every checkpoint. The scores are kept in validation.json in the run folder, so each checkpoint is scored once.
+    """
+    if which == "last":
+        return run.load_weights(learner)
+    if which.isdecimal():
+        return run.load_weights(learner, iteration=int(which))
+    if which != "best":
+        raise ValueError(f"unknown checkpoint {which!r}: choose best, last or a number of iterations")
+    sign = -1 if distribution.metric in SMALLER_IS_BETTER else 1
+    scores = validate(run, config, distribution, learner)
+    best = max(scores, key=lambda iteration: (sign * scores[iteration], -iteration))
+    return run.load_weights(learner, iteration=best)
+
+
+def validate(run: RunFolder, config: Config, distribution: Distribution, learner: Learner) -> dict[int, float]:
+    """Mean validation score of each checkpoint, {iteration: score}; leaves the last one's weights in `learner`."""
+    file = run.path / "validation.json"
+    known = _read(file)
+    iterations = [int(checkpoint.name) for checkpoint in run.checkpoints()]
+    steps = max(1, learner.steps)  # a pre-trained initialisation is fine-tuned too
+    for iteration in iterations:
+        run.load_weights(learner, iteration=iteration)
+        if iteration not in known:
+            rng = generator(Stream.VALIDATE, config.seed)
+            scores = evaluate(learner, distribution, steps=steps, tasks=config.test_tasks, rng=rng, chunk=config.chunk)
+            known[iteration] = float(scores[-1].mean())
+            write_atomically(file, json.dumps(known, indent=2) + "\n")
+    return {iteration: known[iteration] for iteration in iterations}
+
+
+def _read(file: Path) -> dict[int, float]:
+    if not file.exists():
+        return {}
+    try:
+        return {int(iteration): float(score) for iteration, score in json.loads(file.read_text()).items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"{file} is damaged ({error}): delete it, and the checkpoints are scored anew") from None
