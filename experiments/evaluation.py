@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from metarl.checkpoint import RunFolder, write_atomically
+from metarl.checkpoint import write_atomically
 from metarl.evaluate import evaluate
 from metarl.experiments import runner
 from metarl.experiments.selection import load_checkpoint
-from metarl.progress import read_progress
 from metarl.statistics import mean_ci95
 from metarl.train import Stream, generator
 
@@ -33,11 +32,13 @@ def evaluate_run(
     """Scores of the run in `path` after 0 … `steps` gradient steps on `tasks` held-out tasks drawn with `seed`.
 
     `checkpoint` is "last", "best" (on validation tasks) or a number of iterations. Returns what `metarl evaluate
-    --json` writes: for each number of steps the mean, its 95 % interval over tasks and the `scores` of the tasks, of
-    the trained initialisation and of a random one; None (null) where adaptation diverged. Both meet the same tasks.
+    --json` writes: what was trained, and for each number of steps the mean, its 95 % interval over tasks and each
+    task's score, of the trained initialisation and of a random one; None (null) where adaptation diverged. Both meet
+    the same tasks.
     """
     run, config, distribution, learner = runner.load(path, device=device)
     iteration = load_checkpoint(run, config, distribution, learner, checkpoint)
+    state = run.state(iteration)
     steps = config.test_steps if steps is None else steps
     tasks = config.test_tasks if tasks is None else tasks
     random = runner.new_learner(config, distribution, device, seed=config.seed + seed + 1)
@@ -46,7 +47,8 @@ def evaluate_run(
         "settings": run.config["settings"],
         "versions": run.config["versions"],
         "iteration": iteration,
-        "env_steps": _env_steps(run, iteration),
+        "env_steps": int(state["env_steps"]),
+        "train_seconds": round(state.get("seconds", 0.0), 1),
         "metric": distribution.metric,
         "steps": list(range(steps + 1)),
     }
@@ -72,13 +74,6 @@ def write_evaluation(result: dict[str, Any], file: Path) -> None:
             text = "[\n    " + ",\n    ".join(json.dumps(row) for row in value) + "\n  ]"
         lines.append(f"  {json.dumps(key)}: {text}")
     write_atomically(file, "{\n" + ",\n".join(lines) + "\n}\n")
-
-
-def _env_steps(run: RunFolder, iteration: int) -> int:
-    """The environment steps that training had taken after `iteration`; 0 in supervised runs."""
-    progress = run.path / "progress.csv"
-    rows = read_progress(progress) if progress.exists() else []
-    return next((int(row["env_steps"]) for row in rows if int(row["iteration"]) == iteration), 0)
 
 
 def _warn(scores: np.ndarray, what: str) -> None:

@@ -50,9 +50,12 @@ SINUSOIDS = {
 # after one gradient step (README), 1 never got under way.
 CHUNK = 4  # tasks differentiated at a time, by each thread: their tensors stay in the caches
 RATE = (0.1, 0.05)
+HEAD = "mean.layers.2"  # of the policies, which have two hidden layers
 METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {
     "maml": (LearnerConfig(rate=RATE), TrustRegionConfig()),
     "fomaml": (LearnerConfig(rate=RATE, first_order=True), TrustRegionConfig()),
+    "meta-sgd": (LearnerConfig(rate=(0.1,), learn_rate=True), TrustRegionConfig()),
+    "anil": (LearnerConfig(rate=RATE, fast=HEAD), TrustRegionConfig()),
     "promp": (LearnerConfig(rate=RATE), ProximalConfig()),
     "reptile": (LearnerConfig(steps=3, rate=RATE), ReptileConfig(rate=1.0, rate_end=0.1)),
     "pretrained": (LearnerConfig(steps=0, rate=RATE), PPOConfig()),  # the paper's baselines: one policy for all tasks,

@@ -103,7 +103,7 @@ def _run(
     device: torch.device,
 ) -> None:
     torch.set_num_threads(config.torch_threads)
-    state: dict[str, Any] = {"iteration": 0, "env_steps": 0.0}
+    state: dict[str, Any] = {"iteration": 0, "env_steps": 0.0, "seconds": 0.0}
     if run.checkpoints():
         state = run.load(training)
     begin, env_steps = int(state["iteration"]), float(state["env_steps"])
@@ -136,7 +136,8 @@ def _run(
                 board.add_scalar("env_steps_per_second", rate, done)
                 display.show(done, _describe(metrics, distribution.metric, rate))
             if done % config.checkpoint_every == 0 or done == config.iterations or interrupt.asked:
-                run.save(done, training, {"env_steps": env_steps})
+                seconds = state.get("seconds", 0.0) + time.perf_counter() - clock
+                run.save(done, training, {"env_steps": env_steps, "seconds": seconds})
             if interrupt.asked and done < config.iterations:
                 print(f"stopped after iteration {done}; go on with: metarl train --resume {run.path}", file=sys.stderr)
                 raise SystemExit(130)

@@ -132,13 +132,20 @@ class RunFolder:
 
     def load(self, algorithm: Trained) -> dict[str, Any]:
         """Load the newest checkpoint into `algorithm` and its learner; returns its iteration and extras."""
-        self.load_weights(algorithm.learner)
-        newest = self._newest()
+        state = self.state(self.load_weights(algorithm.learner))
         try:
-            state = torch.load(newest / "state.pt", weights_only=True, map_location="cpu")
             algorithm.load_state_dict(state.pop("algorithm"))
+        except Exception as error:  # an algorithm may raise anything for another's state
+            raise _damaged(self._newest(), error) from None
+        return state
+
+    def state(self, iteration: int) -> dict[str, Any]:
+        """What `save` kept after `iteration`: "iteration", "algorithm" and the extras."""
+        checkpoint = self.path / "checkpoints" / f"{iteration:08d}"
+        try:
+            state: dict[str, Any] = torch.load(checkpoint / "state.pt", weights_only=True, map_location="cpu")
         except Exception as error:  # torch raises many types for a file cut short
-            raise _damaged(newest, error) from None
+            raise _damaged(checkpoint, error) from None
         return state
 
     def _newest(self) -> Path:

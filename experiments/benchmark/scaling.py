@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
 from metarl.experiments.benchmark.iteration import measure, peak_memory
 from metarl.experiments.benchmark.measure import Report, Timing
-from metarl.experiments.config import LocomotionConfig
+from metarl.experiments.config import Config, LocomotionConfig
 from metarl.experiments.output import check_output, draft
 from metarl.experiments.presets import preset
 
@@ -28,7 +30,7 @@ class Scaling:
     json: Path | None = None
 
     def run(self) -> list[Report]:
-        """Time iterations of growing size; memory is the process's peak so far, which growing sizes make their own."""
+        """Time iterations of growing size, each size in a process of its own, whose peak memory is its own."""
         if self.plot is not None:
             check_output(self.plot, (".png", ".pdf", ".svg"))
         config = preset(self.preset)
@@ -44,15 +46,21 @@ class Scaling:
                     if name == "tasks"
                     else replace(config, task=replace(config.task, trajectories=size))
                 )
-                seconds = measure(sized, repeats=self.repeats, device=self.device)["iteration"]
+                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+                    seconds, peak = alone.submit(_measure, sized, self.repeats, self.device).result()
                 report.add(f"{size} {name}", Timing(median(seconds), min(seconds), max(seconds)), work=size)
-                memory.append(peak_memory())
+                memory.append(peak)
                 report.notes.append(f"{size} {name}: peak memory {memory[-1]:.2f} GiB")
             report.compare(report.rows[-1], report.rows[0])
             reports.append(report)
             if self.plot is not None and name == "tasks":
                 _draw(self.plot, sizes, report, memory)
         return reports
+
+
+def _measure(config: Config, repeats: int, device: str) -> tuple[list[float], float]:
+    """Seconds of each iteration, and this process's peak memory in GiB."""
+    return measure(config, repeats=repeats, device=device)["iteration"], peak_memory()
 
 
 def _draw(out: Path, sizes: list[int], report: Report, memory: list[float]) -> None:
@@ -63,9 +71,8 @@ def _draw(out: Path, sizes: list[int], report: Report, memory: list[float]) -> N
     seconds = [row.timing.median for row in report.rows]
     for axes, values, label in ((time, seconds, "seconds an iteration"), (space, memory, "peak memory (GiB)")):
         axes.plot(sizes, values, marker="o")
-        slope = values[-1] / sizes[-1]
         if axes is time:
-            axes.plot([0, sizes[-1]], [0, slope * sizes[-1]], ls=":", color="gray", label="proportional")
+            axes.plot([0, sizes[-1]], [0, values[-1]], ls=":", color="gray", label="proportional")
             axes.legend(frameon=False)
         axes.set(xlabel="tasks", ylabel=label, ylim=(0, None), xlim=(0, None))
         axes.grid(alpha=0.3)

@@ -1,0 +1,90 @@
+"""A recipe reproduces one published result: train presets over seeds, choose checkpoints, evaluate, compare, draw.
+
+Everything it does is kept in run folders and done once: started again, it goes on where it was stopped, at the
+iteration. Methods spend the same environment steps, not the same iterations.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from metarl.checkpoint import RunFolder
+from metarl.experiments import runner
+from metarl.experiments.config import Config, PPOConfig
+from metarl.experiments.evaluation import evaluate_run, write_evaluation
+from metarl.experiments.presets import preset
+from metarl.experiments.report import write_report
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A task's presets, what each may spend, and the numbers to stand beside."""
+
+    task: str  # the presets' first words, "half-cheetah-vel-2017"
+    env_steps: int  # of training, for each method and seed; PPO's baselines train for their presets' own
+    methods: tuple[str, ...] = ("maml", "promp", "fomaml", "reptile", "meta-sgd", "anil", "pretrained", "oracle")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    published: Mapping[str, Sequence[float]] = field(default_factory=dict)  # name: return after 0, 1, … gradient steps
+    source: str = ""  # of `published`
+
+    def run(
+        self,
+        *,
+        methods: Sequence[str] = (),
+        seeds: Sequence[int] = (),
+        fraction: float = 1.0,
+        runs: Path = Path("runs"),
+        results: Path | None = None,
+        device: torch.device,
+    ) -> None:
+        """Train and evaluate each of `methods` with each of `seeds` (none: all of the recipe's), then report.
+
+        `fraction` of the budget gives a quick look. Run folders are made in `runs`/TASK; tables and pictures in
+        `results` (None: beside the runs).
+        """
+        if not 0 < fraction <= 1:
+            raise ValueError(f"fraction is {fraction}: give more than 0 and at most 1")
+        if unknown := sorted(set(methods) - set(self.methods)):
+            raise ValueError(f"{self.task} has no recipe for {unknown[0]!r}: choose of {', '.join(self.methods)}")
+        folder = runs / (self.task if fraction == 1 else f"{self.task}-{fraction:g}")
+        folder.mkdir(parents=True, exist_ok=True)
+        for seed in seeds or self.seeds:  # seed by seed: a first whole picture comes early
+            for method in methods or self.methods:
+                path = folder / f"{method}-{seed}"
+                self.train(path, self.config(method, seed=seed, fraction=fraction), device=device)
+                self.evaluate(path, device=device)
+        write_report(self, folder, folder if results is None else results)
+
+    def config(self, method: str, *, seed: int, fraction: float) -> Config:
+        """The settings of one run."""
+        config = replace(preset(f"{self.task}-{method}"), seed=seed)
+        own = isinstance(config.algorithm, PPOConfig)
+        iterations = config.iterations if own else self.env_steps / config.env_steps
+        return replace(config, iterations=max(1, int(fraction * iterations)))
+
+    def train(self, path: Path, config: Config, *, device: torch.device) -> None:
+        """Train to the end of the budget, from the start or from where the run in `path` stands."""
+        method = path.name.rpartition("-")[0]
+        if not path.exists():
+            print(f"{path}: {config.iterations} iterations", file=sys.stderr)
+            runner.start(f"{self.task}-{method}", config, path, device=device)
+            return
+        run = RunFolder.open(path)
+        made, wanted = replace(runner.settings(run), torch_threads=0), replace(config, torch_threads=0)
+        if made != wanted:
+            raise ValueError(f"{path} was made with other settings than the recipe's: move it away, or choose other --runs")
+        checkpoints = run.checkpoints()
+        if not checkpoints or int(checkpoints[-1].name) < config.iterations:
+            runner.resume(path, device=device)
+
+    def evaluate(self, path: Path, *, device: torch.device) -> None:
+        """Write the run's evaluation.json: the checkpoint that is best on validation tasks, on the test tasks."""
+        file = path / "evaluation.json"
+        if not file.exists():
+            print(f"{path}: choosing the checkpoint on validation tasks, testing it", file=sys.stderr)
+            write_evaluation(evaluate_run(path, checkpoint="best", device=device), file)
