@@ -1,0 +1,103 @@
+"""Decoded images kept on disk: a safetensors file beside the data, rebuilt when they change or it is damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+import warnings
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pooch
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from metarl.tasks.images import ImageClasses
+
+FORMAT = "1"  # changes with the way images are decoded, so that old files are not read
+
+
+def fingerprint(paths: Iterable[Path]) -> str:
+    """A digest of files' names, sizes and times of change."""
+    digest = hashlib.sha256()
+    for path in paths:
+        stat = path.stat()
+        digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def cached(data: Path, name: str, source: str, build: Callable[[], ImageClasses]) -> ImageClasses:
+    """The classes `build` makes from data with the fingerprint `source`: read from disk, or built and written there.
+
+    The file lies in `data`/.metarl-cache or, where that cannot be written, in the user's cache folder. It is written
+    beside its place and renamed into it, and a checksum is compared when it is read. Warns of a damaged file, and
+    where none can be written.
+    """
+    key = hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:12]
+    places = [data / ".metarl-cache" / f"{name}.safetensors"]
+    places.append(Path(pooch.os_cache("metarl")) / ".metarl-cache" / f"{name}-{key}.safetensors")
+    for place in places:
+        classes = _read(place, source)
+        if classes is not None:
+            return classes
+    classes = build()
+    for place in places:
+        try:
+            _write(place, source, classes)
+            return classes
+        except OSError as error:
+            reason = error
+    warnings.warn(f"decoded images are not kept, the next start will decode again: {reason}", stacklevel=2)
+    return classes
+
+
+def _checksum(classes: ImageClasses) -> str:
+    names = zlib.crc32(json.dumps(classes.names).encode())
+    return str(zlib.crc32(classes.images.numpy().data, zlib.crc32(classes.counts.data, names)))
+
+
+def _read(path: Path, source: str) -> ImageClasses | None:
+    """The classes in `path`, or None where there is no file, an older one, or, with a warning, a damaged one."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            if (metadata.get("format"), metadata.get("source")) != (FORMAT, source):
+                return None
+            names, counts = tuple(json.loads(metadata["names"])), file.get_tensor("counts").numpy()
+            classes = ImageClasses(file.get_tensor("images"), names, counts)
+        if metadata["checksum"] == _checksum(classes):
+            return classes
+    except (FileNotFoundError, PermissionError):
+        return None
+    except (OSError, SafetensorError, KeyError, ValueError):
+        pass
+    warnings.warn(f"{path} is damaged: it is made again", stacklevel=3)
+    return None
+
+
+def _write(path: Path, source: str, classes: ImageClasses) -> None:
+    beside = path.parent.parent
+    if beside.exists() and not beside.stat().st_mode & 0o222:
+        raise PermissionError(f"{beside} is marked read-only")  # which would not stop root
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{uuid.uuid4().hex}.draft")
+    metadata = {
+        "format": FORMAT,
+        "source": source,
+        "names": json.dumps(classes.names),
+        "checksum": _checksum(classes),
+    }
+    try:
+        draft.touch()
+        mode = draft.stat().st_mode
+        save_file({"images": classes.images, "counts": torch.from_numpy(classes.counts)}, draft, metadata)
+        draft.chmod(mode)  # safetensors leaves it to its owner alone
+        os.replace(draft, path)
+    except SafetensorError as error:
+        raise OSError(f"cannot write {path} ({error})") from None
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""Downloads: checked by md5, resumed where they broke off, with a progress bar."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pooch
+import requests
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+CHUNK = 1 << 16  # bytes read at a time
+PATIENCE = 30  # seconds without an answer
+
+
+def download(url: str, path: Path, *, md5: str) -> None:
+    """Download `url` to `path`, which appears only when whole and right. Does nothing where it is there already.
+
+    Raises OSError, with the remedy, where the network or the folder fails or the checksum is not `md5`. After a broken
+    connection `path`.part stays, and the next call goes on from there.
+    """
+    part = path.with_name(f"{path.name}.part")
+
+    def fetch(url: str, draft: str, _: object) -> None:
+        _fetch(url, part)
+        os.replace(part, draft)
+
+    remedy = f"try again, or get it in another way and put it there as {path}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            pooch.retrieve(url, known_hash=f"md5:{md5}", fname=path.name, path=path.parent, downloader=fetch)
+    except requests.RequestException as error:
+        raise OSError(f"cannot download {url} ({_reason(error)}): {remedy}") from None
+    except ValueError:  # pooch's, for a wrong checksum; it has removed the file
+        raise OSError(f"what came from {url} is not the file expected (its md5 is not {md5}): {remedy}") from None
+    except OSError as error:
+        raise OSError(f"cannot write {path} ({error.strerror or error}): give another folder by --data") from None
+
+
+def _fetch(url: str, part: Path) -> None:
+    """Complete the file `part`, from its end on if the server can."""
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"} if have else {"Accept-Encoding": "identity"}
+    with requests.get(url, headers=headers, stream=True, timeout=PATIENCE) as answer:
+        if answer.status_code == requests.codes.requested_range_not_satisfiable:
+            return  # nothing is missing; if the file is a wrong one, its checksum tells
+        answer.raise_for_status()
+        resumed = answer.status_code == requests.codes.partial_content
+        have = have if resumed else 0
+        length = answer.headers.get("Content-Length")
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        with (
+            Progress(*columns, console=console, disable=not console.is_terminal) as bar,
+            part.open("ab" if resumed else "wb") as file,
+        ):
+            task = bar.add_task(f"downloading {url.rsplit('/', 1)[-1]}", total=have + int(length) if length else None)
+            bar.update(task, completed=have)
+            for chunk in answer.iter_content(CHUNK):
+                file.write(chunk)
+                bar.advance(task, len(chunk))
+
+
+def _reason(error: requests.RequestException) -> str:
+    """Why a request failed, in a few words."""
+    if error.response is not None:
+        return f"the server answered {error.response.status_code}"
+    return "no answer in time" if isinstance(error, requests.Timeout) else "no connection, or it broke"

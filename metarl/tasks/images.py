@@ -1,0 +1,165 @@
+"""N-way K-shot classification: few-shot tasks drawn from classes of images that lie in one tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarl.core import Distribution, Predictor, Tasks
+from metarl.losses import Samples
+
+
+@dataclass(frozen=True)
+class ImageClasses:
+    """C classes of images, class after class in one tensor.
+
+    `images` is uint8 [M, channels, size, size], 0 to 255; `names` are the classes' [C], `counts` how many images each
+    has, int64 [C]; they sum to M.
+    """
+
+    images: Tensor
+    names: tuple[str, ...]
+    counts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """The index of each class's first image, int64 [C]."""
+        return np.cumsum(self.counts) - self.counts
+
+    def select(self, chosen: Iterable[int]) -> ImageClasses:
+        """Some of the classes, by index, in the order given."""
+        chosen = list(chosen)
+        rows = [np.arange(self.starts[c], self.starts[c] + self.counts[c]) for c in chosen]
+        images = self.images[torch.from_numpy(np.concatenate(rows))]
+        return ImageClasses(images, tuple(self.names[c] for c in chosen), self.counts[chosen])
+
+    def rotated(self) -> ImageClasses:
+        """Four times as many classes: each class, and it turned by 90, 180 and 270 degrees, as classes of their own."""
+        images = torch.cat([torch.rot90(self.images, turns, (2, 3)) for turns in range(4)])
+        names = tuple(f"{name} turned {90 * turns}" if turns else name for turns in range(4) for name in self.names)
+        return ImageClasses(images, names, np.tile(self.counts, 4))
+
+
+class Picks(NamedTuple):
+    """The images of a meta-batch, as places in `ImageClasses.images`, int64 [T, n]; their labels, int64 [T, n]; and
+    by how many pixels each is moved (down, right), int64 [2, T, n], or None.
+    """
+
+    places: Tensor
+    labels: Tensor
+    moves: Tensor | None
+
+
+class ImageTasks(Tasks):
+    """T classification tasks. Their images are gathered when first asked for; every inner step sees all K shots."""
+
+    def __init__(self, images: Tensor, support: Picks, query: Picks) -> None:
+        self.n, self.images = len(support.places), images
+        self._picks = support, query
+
+    @cached_property
+    def _support(self) -> Samples:
+        return gathered(self.images, self._picks[0])
+
+    @cached_property
+    def _query(self) -> Samples:
+        return gathered(self.images, self._picks[1])
+
+    def support(self, predict: Predictor, step: int) -> Samples:
+        return self._support
+
+    def query(self, predict: Predictor) -> Samples:
+        return self._query
+
+    def score(self, predict: Predictor) -> Tensor:
+        """The share of the query's images that are classified rightly, [T], from logits [T, n, ways]."""
+        return (predict(self._query.x).argmax(-1) == self._query.y).float().mean(1)
+
+
+class Images(Distribution):
+    """Tasks that tell `ways` classes apart from `shots` images of each, judged on `queries` other images of each.
+
+    A batch is Samples(x float32 [T, n, channels, size, size] in 0 … 1, y int64 [T, n]) with n = ways·shots or
+    ways·queries, in random order, as learners that read a sequence need. Labels are given anew in each task. With
+    `shift`, every image is moved by up to so many pixels each way, its border repeated: an augmentation for training.
+    The images are held on `device`; only indices are drawn in NumPy.
+
+    Raises ValueError for counts below 1, more ways than classes, and a class with fewer images than a task takes.
+    """
+
+    metric = "accuracy"
+
+    def __init__(
+        self,
+        classes: ImageClasses,
+        *,
+        ways: int = 5,
+        shots: int = 1,
+        queries: int = 15,
+        shift: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        for name, value, fewest in ("ways", ways, 2), ("shots", shots, 1), ("queries", queries, 1), ("shift", shift, 0):
+            if value < fewest:
+                raise ValueError(f"{name} is {value}: give {fewest} or more")
+        if ways > len(classes):
+            raise ValueError(f"{ways} ways, but there are only {len(classes)} classes: lower the ways")
+        poorest = int(classes.counts.argmin())
+        if classes.counts[poorest] < shots + queries:
+            raise ValueError(
+                f"class {classes.names[poorest]} has {classes.counts[poorest]} images, but {shots} shots and {queries} "
+                f"queries take {shots + queries}: lower one of them"
+            )
+        self.classes, self.device = classes, torch.device(device)
+        self.ways, self.shots, self.queries, self.shift = ways, shots, queries, shift
+        self.images = classes.images.to(self.device)
+
+    def sample(self, n: int, rng: np.random.Generator) -> ImageTasks:
+        chosen = distinct(np.full(n, len(self.classes)), self.ways, rng)  # [T, ways]
+        within = distinct(self.classes.counts[chosen], self.shots + self.queries, rng)
+        index = self.classes.starts[chosen][..., None] + within  # [T, ways, shots + queries]
+        return ImageTasks(self.images, *(self._picks(part, rng) for part in np.split(index, [self.shots], axis=2)))
+
+    def _picks(self, index: np.ndarray, rng: np.random.Generator) -> Picks:
+        """Shuffle images [T, ways, k] of one task among themselves."""
+        tasks, ways, k = index.shape
+        order = rng.permuted(np.broadcast_to(np.arange(ways * k), (tasks, ways * k)), axis=1)
+        moves = rng.integers(-self.shift, self.shift + 1, (2, tasks, ways * k)) if self.shift else None
+        shuffled = np.take_along_axis(index.reshape(tasks, ways * k), order, axis=1)
+        places, labels = (torch.from_numpy(a).to(self.device) for a in (shuffled, order // k))
+        return Picks(places, labels, None if moves is None else torch.from_numpy(moves).to(self.device))
+
+
+def distinct(below: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """`n` different integers from 0 to each `below` − 1, every ordered choice equally likely: [...] to [..., n].
+
+    Floyd's algorithm (Bentley and Floyd 1987), then a shuffle: n draws, however many there are to choose from.
+    """
+    found = np.empty((*below.shape, n), np.int64)
+    for i in range(n):
+        last = below - n + i
+        drawn = rng.integers(last + 1)
+        taken = (found[..., :i] == drawn[..., None]).any(-1)
+        found[..., i] = np.where(taken, last, drawn)
+    return rng.permuted(found, axis=-1)
+
+
+def gathered(images: Tensor, picks: Picks) -> Samples:
+    """The picked images [T, n, channels, size, size] as float32 in 0 … 1, with their labels."""
+    x = images.index_select(0, picks.places.flatten())
+    if picks.moves is not None:
+        size = images.shape[-1]
+        place = torch.arange(size, device=images.device)
+        rows, columns = (place - picks.moves.flatten(1)[..., None]).clamp(0, size - 1)  # each [T·n, size]
+        pixels = (rows[:, :, None] * size + columns[:, None, :]).flatten(1)[:, None]
+        x = x.flatten(2).gather(2, pixels.expand(-1, x.shape[1], -1)).view_as(x)
+    return Samples(x.unflatten(0, picks.places.shape).float().div_(255), picks.labels)

@@ -1,0 +1,120 @@
+"""miniImageNet: 100 classes of 600 photographs of 84 × 84 pixels, in the split of Ravi and Larochelle (2017)."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from metarl.tasks.cache import cached, fingerprint
+from metarl.tasks.decoding import Files, ImageFile, decode
+from metarl.tasks.folder import FOLDERS, Split, check_split, data_folder, files_of_split, split_folders
+from metarl.tasks.images import ImageClasses
+from metarl.tasks.pickles import read_arrays
+
+SIZE = 84
+COUNTS: dict[Split, int] = {"train": 64, "validation": 16, "test": 20}
+SHORT: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
+NAMES = ("mini-imagenet", "miniimagenet", "mini_imagenet", "miniImagenet", "miniImageNet")
+
+
+def miniimagenet(data: Path | None, split: Split) -> ImageClasses:
+    """One split of miniImageNet, [M, 3, 84, 84]: 64 classes to train, 16 to validate, 20 to test.
+
+    ImageNet's licence forbids handing its images on, so they are not downloaded. They are looked for in `data` (see
+    `data_folder`) and in a folder mini-imagenet (or miniimagenet, …) there, in one of three forms, in this order:
+
+    - pickled caches mini-imagenet-cache-train.pkl, -val.pkl, -test.pkl, read without executing what they contain;
+    - Ravi's train.csv, val.csv and test.csv, with columns filename and label, beside the images: images/FILE,
+      images/LABEL/FILE or LABEL/FILE;
+    - class folders train/LABEL/FILE, val/LABEL/FILE and test/LABEL/FILE.
+
+    Raises ValueError for missing or damaged data, a class in two splits, and a split without its number of classes.
+    """
+    check_split(split)
+    root = data_folder(data)
+    for folder in (root, *(root / name for name in NAMES)):
+        if any((folder / f"mini-imagenet-cache-{short}.pkl").is_file() for short in SHORT.values()):
+            classes = _from_pickle(_existing(folder / f"mini-imagenet-cache-{SHORT[split]}.pkl"))
+        elif any((folder / f"{short}.csv").is_file() for short in SHORT.values()):
+            classes = _from_files(folder, split, _files_of_csv(folder, split))
+        elif folder.is_dir() and (folder != root or _holds_labels(folder)) and (folders := split_folders(folder)):
+            classes = _from_files(folder, split, files_of_split(folders, split))
+        else:
+            continue
+        if len(classes) != COUNTS[split]:
+            raise ValueError(
+                f"the {split} split in {folder} has {len(classes)} classes, miniImageNet's has {COUNTS[split]}: "
+                f"get it again, or use it as a folder of images of your own"
+            )
+        return classes
+    raise ValueError(
+        f"no miniImageNet in {root} or its folder mini-imagenet: put the pickled caches mini-imagenet-cache-train.pkl, "
+        f"-val.pkl and -test.pkl, or train.csv, val.csv, test.csv and images/, there, or name the folder that has them "
+        f"by --data or METARL_DATA"
+    )
+
+
+def _holds_labels(folder: Path) -> bool:
+    """Whether the training classes of a folder are named as ImageNet's are: n and 8 digits."""
+    return any(folder.glob("train/n" + "[0-9]" * 8))
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: put it beside the other splits")
+    return path
+
+
+def _from_files(folder: Path, split: Split, files: Files) -> ImageClasses:
+    source = fingerprint(Path(file.path) for of_class in files.values() for file in of_class)
+    return cached(folder, f"miniimagenet-{split}", source, lambda: decode(files, size=SIZE, mode="RGB"))
+
+
+def _files_of_csv(folder: Path, split: Split) -> Files:
+    """The files that a split's CSV names. Raises ValueError for a missing file or column, and for a class in two."""
+    labels = {of: _rows(_existing(folder / f"{SHORT[of]}.csv")) for of in FOLDERS}
+    for of, rows in labels.items():
+        shared = {label for _, label in rows} & {label for _, label in labels[split]}
+        if of != split and shared:
+            raise ValueError(f"class {min(shared)} is in {SHORT[of]}.csv and in {SHORT[split]}.csv in {folder}")
+    found: Files = {}
+    for name, label in sorted(labels[split], key=lambda row: row[::-1]):
+        places = [folder / "images" / name, folder / "images" / label / name, folder / label / name]
+        path = next((place for place in places if place.is_file()), None)
+        if path is None:
+            raise ValueError(f"{SHORT[split]}.csv names {name}, which is not at {places[0]}, nor in a folder {label}")
+        found.setdefault(label, []).append(ImageFile(str(path), path.read_bytes))
+    return found
+
+
+def _rows(path: Path) -> list[tuple[str, str]]:
+    """Filenames and labels."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    try:
+        return [(row["filename"], row["label"]) for row in rows]
+    except KeyError:
+        raise ValueError(f"{path} has no columns filename and label: get Ravi and Larochelle's split files") from None
+
+
+def _from_pickle(path: Path) -> ImageClasses:
+    """The classes of a pickled {"image_data": uint8 [M, 84, 84, 3], "class_dict": {label: indices}}."""
+    found = read_arrays(path)
+    wrong = f"{path} is not a miniImageNet cache"
+    if not isinstance(found, dict) or not {"image_data", "class_dict"} <= set(found):
+        raise ValueError(f"{wrong}: it lacks image_data or class_dict")
+    images, classes = found["image_data"], found["class_dict"]
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (SIZE, SIZE, 3):
+        raise ValueError(f"{wrong}: image_data is not uint8 [M, {SIZE}, {SIZE}, 3]")
+    try:
+        rows = {str(name): np.asarray(classes[name], np.int64).reshape(-1) for name in sorted(classes)}
+        order = np.concatenate(list(rows.values()))
+    except (TypeError, ValueError, AttributeError):
+        raise ValueError(f"{wrong}: class_dict does not give indices for names") from None
+    if len(np.unique(order)) != len(order) or order.min(initial=0) < 0 or order.max(initial=0) >= len(images):
+        raise ValueError(f"{wrong}: class_dict gives an image twice, or one that is not there")
+    by_class = torch.from_numpy(np.ascontiguousarray(images[order].transpose(0, 3, 1, 2)))
+    return ImageClasses(by_class, tuple(rows), np.array([len(r) for r in rows.values()], np.int64))
