@@ -1,13 +1,81 @@
-"""Means and intervals."""
+"""Means, interquartile means and 95 % intervals."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
+
+Statistic = Callable[[np.ndarray], np.ndarray]  # of scores [..., seeds, tasks], to [...]
+BLOCK = 4_000_000  # resampled scores held at a time
+
+
+class Estimate(NamedTuple):
+    """A statistic of scores and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 def mean_ci95(values: np.ndarray) -> tuple[float, float]:
     """The mean of `values` [n] and the half-width of its 95 % interval, 1.96·sd/√n (0 for a single value)."""
     n = len(values)
     return float(np.mean(values)), 1.96 * float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else 0.0
+
+
+def mean(scores: np.ndarray) -> np.ndarray:
+    """The mean over seeds and tasks of `scores` [..., seeds, tasks]; returns [...]."""
+    return scores.mean(axis=(-2, -1))
+
+
+def interquartile_mean(scores: np.ndarray) -> np.ndarray:
+    """The mean of the middle half of all of `scores` [..., seeds, tasks], pooled; returns [...].
+
+    Of n scores the ⌊n/4⌋ lowest and the ⌊n/4⌋ highest are left out (Agarwal et al. 2021, section 4.3).
+    """
+    pooled = scores.reshape(*scores.shape[:-2], -1)
+    n = pooled.shape[-1]
+    cut = n // 4
+    return np.partition(pooled, (cut, n - cut - 1), axis=-1)[..., cut : n - cut].mean(axis=-1)
+
+
+def estimate(
+    scores: np.ndarray, statistic: Statistic, *, rng: np.random.Generator, resamples: int = 2000
+) -> Estimate:
+    """`statistic` of `scores` [seeds, tasks] with its stratified bootstrap interval (Agarwal et al. 2021, section 4.1).
+
+    Each task is a stratum: runs are resampled with replacement within each task, apart from the other tasks, and the
+    interval reaches from the 2.5th to the 97.5th percentile of the resampled statistics. So it is about these very
+    tasks, and other training seeds. With a single seed there is nothing to resample within a task: then tasks are
+    resampled, and the interval is about other tasks, and this very seed; with a single task as well it has no width.
+
+    Two things make it too narrow. The spread of n seeds within a task is estimated √((n − 1)/n) too small. And the
+    scores of one seed on different tasks are taken as independent, as they are where every task has runs of its own;
+    where one training run is judged on all tasks, a seed good or bad on all of them is not seen (3 seeds, 40 tasks,
+    noise of 1 a score, simulated: intervals cover 90 % of the time, and 53 % if seeds differ by 0.3 on all tasks).
+    Look at the means of the seeds too.
+
+    Returns nan for all three where a score is not finite. Raises ValueError for scores that are not [seeds, tasks].
+    """
+    if scores.ndim != 2 or scores.size == 0:
+        raise ValueError(f"scores have shape {scores.shape}: give [seeds, tasks], one of each at least")
+    if resamples < 1:
+        raise ValueError(f"resamples is {resamples}: give a positive number")
+    if not np.isfinite(scores).all():
+        return Estimate(math.nan, math.nan, math.nan)
+    block = max(1, BLOCK // scores.size)
+    sizes = [min(block, resamples - done) for done in range(0, resamples, block)]
+    values = np.concatenate([statistic(_resample(scores, size, rng)) for size in sizes])
+    low, high = np.percentile(values, (2.5, 97.5))
+    return Estimate(float(statistic(scores)), float(low), float(high))
+
+
+def _resample(scores: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """`size` resamples [size, seeds, tasks] of `scores` [seeds, tasks]."""
+    seeds, tasks = scores.shape
+    if seeds == 1:
+        return scores[0, rng.integers(tasks, size=(size, 1, tasks))]
+    return scores[rng.integers(seeds, size=(size, seeds, tasks)), np.arange(tasks)]
