@@ -110,7 +110,7 @@ def _from_pickle(path: Path) -> ImageClasses:
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (SIZE, SIZE, 3):
         raise ValueError(f"{wrong}: image_data is not uint8 [M, {SIZE}, {SIZE}, 3]")
     try:
-        rows = {str(name): np.asarray(classes[name], np.int64).reshape(-1) for name in sorted(classes)}
+        rows = {name: np.asarray(indices, np.int64).reshape(-1) for name, indices in sorted(classes.items())}
         order = np.concatenate(list(rows.values()))
     except (TypeError, ValueError, AttributeError):
         raise ValueError(f"{wrong}: class_dict does not give indices for names") from None

@@ -10,7 +10,7 @@ import pytest
 from pictures import class_folders, png, write
 from PIL import Image
 
-from metarl.tasks.folder import data_folder, image_folder
+from metarl.tasks.folder import FOLDERS, data_folder, image_folder
 from metarl.tasks.images import Images
 
 
@@ -53,9 +53,7 @@ def test_class_folders_alone_are_divided_by_seed(tmp_path: Path) -> None:
     class_folders(tmp_path, 25, 1)
 
     def names(seed: int) -> list[set[str]]:
-        return [
-            {*image_folder(tmp_path, s, size=2, seed=seed).names} for s in ("train", "validation", "test")
-        ]  # type: ignore[arg-type]
+        return [{*image_folder(tmp_path, split, size=2, seed=seed).names} for split in FOLDERS]
 
     first = names(0)
     assert [len(split) for split in first] == [16, 4, 5]

@@ -180,7 +180,7 @@ def test_select_keeps_each_classes_images() -> None:
         ({"shots": 3, "queries": 5}, "class c0 has 7 images, but 3 shots and 5 queries take 8"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(settings: dict[str, int], message: str) -> None:
+def test_what_cannot_be_drawn_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Images(numbered(COUNTS), **{"queries": 3, **settings})
 

@@ -1,0 +1,117 @@
+"""Pickles are read for their arrays, in every spelling, and never executed."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metarl.tasks.pickles import read_arrays
+
+
+class Calls:
+    """Pickles as a call of `function` with `args`."""
+
+    def __init__(self, function: Any, *args: Any) -> None:
+        self.call = function, args
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+def saved(tmp_path: Path, content: bytes) -> Path:
+    path = tmp_path / "x.pkl"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("core", [b"numpy.core.", b"numpy._core."], ids=["old", "new"])
+def test_arrays_of_every_protocol_and_spelling(tmp_path: Path, protocol: int, core: bytes) -> None:
+    images = np.arange(2 * 3, dtype=np.uint8).reshape(2, 3) + 250
+    classes = OrderedDict(a=[0, np.int64(2)], b=np.array([1, 3]))
+    content = pickle.dumps({"image_data": images, "class_dict": classes, "fortran": images.T}, protocol)
+    assert b"numpy._core." in content
+    found = read_arrays(saved(tmp_path, respelt(content, core)))
+    assert [*found] == ["image_data", "class_dict", "fortran"]
+    assert found["image_data"].dtype == np.uint8
+    assert (found["image_data"] == images).all()
+    assert (found["fortran"] == images.T).all()
+    assert found["class_dict"]["a"] == [0, 2]
+    assert found["class_dict"]["b"].tolist() == [1, 3]
+
+
+def respelt(content: bytes, core: bytes) -> bytes:
+    """A pickle with its modules named as NumPy 1 or 2 names them."""
+    for module in (b"multiarray", b"numeric"):
+        old = b"numpy._core." + module
+        new = core + module
+        content = content.replace(b"c" + old + b"\n", b"c" + new + b"\n")  # GLOBAL
+        content = content.replace(b"\x8c" + bytes([len(old)]) + old, b"\x8c" + bytes([len(new)]) + new)  # strings
+    start = content.find(b"\x95")
+    if content[:2] >= b"\x80\x04" and start == 2:  # the frame of protocols 4 and 5 tells its length
+        content = content[:3] + (len(content) - 11).to_bytes(8, "little") + content[11:]
+    return content
+
+
+def test_a_cache_of_python_2(tmp_path: Path) -> None:
+    # {'a': np.array([200, 7], np.uint8)} as Python 2 and NumPy 1 write it by protocol 2: str for bytes
+    content = (
+        b"\x80\x02}q\x00U\x01aq\x01cnumpy.core.multiarray\n_reconstruct\nq\x02cnumpy\nndarray\nq\x03K\x00\x85q\x04"
+        b"U\x01bq\x05\x87q\x06Rq\x07(K\x01K\x02\x85q\x08cnumpy\ndtype\nq\x09U\x02u1q\x0aK\x00K\x01\x87q\x0bRq\x0c"
+        b"(K\x03U\x01|q\x0dNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x0eb\x89U\x02\xc8\x07q\x0ftq\x10bs."
+    )
+    found = read_arrays(saved(tmp_path, content))
+    assert [*found] == ["a"]
+    assert (found["a"].dtype, found["a"].tolist()) == (np.uint8, [200, 7])
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+@pytest.mark.parametrize(
+    ("function", "args"),
+    [
+        (os.mkdir, ("{target}",)),
+        (os.system, ("mkdir {target}",)),
+        (eval, ("__import__('os').mkdir('{target}')",)),
+        (exec, ("import os; os.mkdir('{target}')",)),
+        (getattr, (os, "mkdir")),
+        (np.fromfile, ("{target}",)),
+        (np.save, ("{target}", 1)),
+    ],
+    ids=["mkdir", "system", "eval", "exec", "getattr", "fromfile", "save"],
+)
+def test_nothing_is_executed(tmp_path: Path, protocol: int, function: Any, args: tuple[Any, ...]) -> None:
+    target = tmp_path / "made"
+    args = tuple(arg.format(target=target) if isinstance(arg, str) else "os" for arg in args)
+    content = pickle.dumps({"image_data": np.zeros(3, np.uint8), "class_dict": Calls(function, *args)}, protocol)
+    with pytest.raises(ValueError, match=r"cannot read .*x.pkl \(it asks for .*, which is no array\)") as error:
+        read_arrays(saved(tmp_path, content))
+    assert "\n" not in str(error.value)
+    assert not [path for path in tmp_path.iterdir() if path.name != "x.pkl"]
+
+
+def test_names_below_an_allowed_one_are_refused(tmp_path: Path) -> None:
+    for content in (b"\x80\x04\x8c\x05numpy\x8c\x0endarray.tofile\x93.", b"cnumpy\nload\n.", b"c_codecs\nlookup\n."):
+        with pytest.raises(ValueError, match="which is no array"):
+            read_arrays(saved(tmp_path, content))
+
+
+def test_encodings_are_not_looked_up(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="bytes in the encoding 'rot13'"):
+        read_arrays(saved(tmp_path, b"c_codecs\nencode\n(Vabc\nVrot13\ntR."))
+    assert read_arrays(saved(tmp_path, b"c_codecs\nencode\n(Vab\xff\nVlatin1\ntR.")) == b"ab\xff"
+
+
+def test_damaged_pickles_are_refused(tmp_path: Path) -> None:
+    whole = pickle.dumps({"image_data": np.zeros(300, np.uint8)})
+    for content in (b"", whole[:-200], b"\x00\x01\x02", whole[:40] + b"\xff" + whole[41:]):
+        with pytest.raises(ValueError, match=r"cannot read .*x.pkl \(.+\): get the file again") as error:
+            read_arrays(saved(tmp_path, content))
+        assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="cannot read"):
+        read_arrays(tmp_path / "none.pkl")
