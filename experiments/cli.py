@@ -1,4 +1,4 @@
-"""The command line: metarl list | train | evaluate | plot | video."""
+"""The command line: metarl list | train | evaluate | compare | plot | video."""
 
 from __future__ import annotations
 
@@ -104,6 +104,37 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Compare:
+    """Compare evaluated runs over seeds and tasks: means and interquartile means with 95 % intervals."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """run folders with an evaluation.json, or evaluation files; seeds of one preset are pooled"""
+    out: Path | None = None
+    """a picture, .png, .pdf or .svg"""
+    csv: Path | None = None
+    json: Path | None = None
+
+    def run(self) -> None:
+        from metarl.experiments import compare, tables
+        from metarl.experiments.figures import save
+        from metarl.experiments.output import check_output
+        from metarl.experiments.plot import SUFFIXES
+
+        for file, suffixes in ((self.out, SUFFIXES), (self.csv, (".csv",)), (self.json, (".json",))):
+            if file is not None:
+                check_output(file, suffixes)
+        comparison = compare.compare(self.runs)
+        console = Console(width=None if sys.stdout.isatty() else 140)
+        console.print(tables.table(comparison, width=console.width))
+        if self.out is not None:
+            save(compare.picture(comparison), self.out)
+        if self.csv is not None:
+            tables.write_csv(comparison, self.csv)
+        if self.json is not None:
+            tables.write_json(comparison, self.json)
+
+
+@dataclass(frozen=True)
 class Plot:
     """Plot progress, and adaptation where evaluation.json lies in a run folder."""
 
@@ -138,14 +169,16 @@ class Video:
         print(f"video: {self.out}")
 
 
-Command = List | Train | Evaluate | Plot | Video
-COMMANDS: dict[str, type[Any]] = {c.__name__.lower(): c for c in (List, Train, Evaluate, Plot, Video)}
+Command = List | Train | Evaluate | Compare | Plot | Video
+COMMANDS: dict[str, type[Any]] = {c.__name__.lower(): c for c in (List, Train, Evaluate, Compare, Plot, Video)}
 USAGE = """metarl: meta-learning and meta-reinforcement-learning
 
   metarl list                                     the presets
   metarl train PRESET [--quick] [--out DIR] …     train (metarl train PRESET --help: all settings)
   metarl train --resume DIR                       go on with a run
   metarl evaluate DIR [--steps K] [--json FILE]   score on held-out tasks after 0 … K gradient steps
+  metarl compare DIR… [--out FILE.png] [--csv FILE] [--json FILE]
+                                                  evaluated runs: seeds pooled, means with intervals
   metarl plot DIR… --out FILE.png                 learning curves and adaptation
   metarl video DIR --out FILE.mp4|gif             before and after adaptation, side by side
 """

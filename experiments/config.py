@@ -12,7 +12,7 @@ from metarl.algorithms.descent import Descent
 from metarl.algorithms.proximal import Proximal
 from metarl.algorithms.reptile import Reptile
 from metarl.algorithms.trust_region import TrustRegion
-from metarl.core import Distribution, Learner, Loss, every, final
+from metarl.core import Distribution, Learner, Loss, adapt, every, final
 from metarl.envs import world_class
 from metarl.envs.informed import informed
 from metarl.experiments.ppo import PPOConfig
@@ -22,6 +22,7 @@ from metarl.nets import MLP, GaussianPolicy
 from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
 from metarl.rl.rollout import WorldDistribution
 from metarl.tasks.sinusoid import Sinusoid
+from metarl.train import Stream, generator
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class LocomotionConfig:
     init_std: float = 1.0
     """of the policy's output"""
     min_std: float = 1e-6
+    normalise: bool = False
+    """shift and scale observations as a random policy sees them, fixed before training"""
     observe_goal: bool = False
     """the observations end with the task: an oracle's"""
 
@@ -80,14 +83,25 @@ class LocomotionConfig:
 
     def net(self, distribution: Any) -> GaussianPolicy:
         world = distribution.template
-        return GaussianPolicy(
+        policy = GaussianPolicy(
             world.observation_space.shape[0], world.action_space.shape[0], hidden=self.hidden,
             activation=self.activation, init_std=self.init_std, min_std=self.min_std,
         )  # fmt: skip
+        if self.normalise:
+            policy.normalise(first_observations(policy, distribution))
+        return policy
 
     loss = staticmethod(surrogate)
     divergence = staticmethod(gaussian_kl)
     clipped = staticmethod(clipped_surrogate)
+
+
+def first_observations(policy: GaussianPolicy, distribution: WorldDistribution) -> torch.Tensor:
+    """What `policy` sees on ten tasks, always the same: [n, obs], on the CPU."""
+    learner = GradientLearner(policy, surrogate, steps=0)
+    tasks = distribution.sample(10, generator(Stream.INIT, 0))
+    seen = tasks.trajectories(next(adapt(learner, tasks, steps=0))[0])
+    return seen.observations[seen.mask.bool()].cpu()
 
 
 TaskConfig = SinusoidConfig | LocomotionConfig

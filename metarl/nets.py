@@ -17,6 +17,10 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., np.ndarra
 }
 
 
+LIMIT = 10.0  # of normalised observations
+LEAST = 0.1  # deviation that an observation is divided by
+
+
 def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """As in torch.nn.functional, for rows [n, inputs]; faster to differentiate twice.
 
@@ -52,8 +56,12 @@ class GaussianPolicy(nn.Module):
     """A Gaussian policy with a state-independent log-std: observations [..., obs] to (mean [..., act], log_std [act]).
 
     Glorot-uniform weights and zero biases as in rllab, which the MAML paper used. The log-std is a parameter like the
-    others, adapted with them, and is clamped to [log min_std, log max_std].
+    others, adapted with them, and is clamped to [log min_std, log max_std]. Observations may be normalised by constants
+    (`normalise`), which no loop changes.
     """
+
+    shift: Tensor
+    scale: Tensor
 
     def __init__(
         self,
@@ -75,9 +83,20 @@ class GaussianPolicy(nn.Module):
                 nn.init.zeros_(parameter)
         self.log_std = nn.Parameter(torch.full((actions,), math.log(init_std)))
         self.bounds = (math.log(min_std), math.log(max_std))
+        self.register_buffer("shift", torch.zeros(observations))
+        self.register_buffer("scale", torch.ones(observations))
 
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        return self.mean(observations), self.log_std.clamp(*self.bounds)
+        inputs = ((observations - self.shift) * self.scale).clamp(-LIMIT, LIMIT)
+        return self.mean(inputs), self.log_std.clamp(*self.bounds)
+
+    def normalise(self, observations: Tensor) -> None:
+        """Shift and scale inputs from now on so that `observations` [n, obs] would have mean 0 and deviation 1.
+
+        What hardly varies in them is divided by `LEAST` in place of its deviation. Inputs are cut at ±`LIMIT`.
+        """
+        self.shift.copy_(observations.mean(0))
+        self.scale.copy_(1 / observations.std(0).clamp(min=LEAST))
 
     def arrays(self, params: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """The policies of T tasks as one batched product in NumPy: [T, N, obs] to ([T, N, act], [T, act]).
@@ -90,6 +109,7 @@ class GaussianPolicy(nn.Module):
         biases = [params[f"mean.layers.{i}.bias"][:, None] for i in range(depth)]
         log_std = np.clip(params["log_std"], *self.bounds)
         act = ACTIVATIONS[self.mean.activation][1]
+        shift, scale = self.shift.cpu().numpy(), self.scale.cpu().numpy()
 
         def predict(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             if x.shape[-1] != weights[0].shape[1]:
@@ -97,6 +117,9 @@ class GaussianPolicy(nn.Module):
                     f"the policy takes {weights[0].shape[1]} observations and got {x.shape[-1]}: build it with the "
                     "environment's sizes"
                 )
+            x = x - shift
+            x *= scale
+            np.clip(x, -LIMIT, LIMIT, out=x)
             for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
                 x = x @ weight
                 x += bias

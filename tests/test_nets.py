@@ -94,3 +94,21 @@ def test_a_policy_of_other_sizes_says_so() -> None:
     learner, states = stacked_learner("relu")
     with pytest.raises(ValueError, match="takes 5 observations and got 6"):
         learner.arrays(states)(np.zeros((3, 7, 6), np.float32))
+
+
+def test_normalised_observations_have_mean_0_and_deviation_1() -> None:
+    torch.manual_seed(0)
+    net = GaussianPolicy(4, 2, hidden=(8, 8))
+    seen = torch.randn(5000, 4) * torch.tensor([3.0, 0.5, 0.01, 1.0]) + torch.tensor([1.0, -2.0, 0.0, 7.0])
+    net.normalise(seen)
+    inputs: list[Tensor] = []
+    net.mean.register_forward_hook(lambda _, x, __: inputs.append(x[0]))
+    net(seen)
+    torch.testing.assert_close(inputs[0].mean(0), torch.zeros(4), atol=1e-4, rtol=0)
+    expected = torch.tensor([1.0, 1.0, 0.1, 1.0])  # what hardly varies is divided by 0.1
+    torch.testing.assert_close(inputs[0].std(0), expected, atol=2e-3, rtol=0)
+    net(torch.tensor([[1e6, 0.0, -1e6, 0.0]]))
+    assert inputs[1].abs().max() == 10
+    x = np.random.default_rng(0).normal(size=(1, 6, 4)).astype(np.float32) * 5
+    stacked = {name: value.detach()[None].numpy() for name, value in net.named_parameters()}
+    np.testing.assert_allclose(net.arrays(stacked)(x)[0][0], net(torch.from_numpy(x[0]))[0].detach(), atol=1e-5)

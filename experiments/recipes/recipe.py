@@ -77,7 +77,7 @@ class Recipe:
         run = RunFolder.open(path)
         made, wanted = replace(runner.settings(run), torch_threads=0), replace(config, torch_threads=0)
         if made != wanted:
-            raise ValueError(f"{path} was made with other settings than the recipe's: move it away, or choose other --runs")
+            raise ValueError(f"{path} was made with other settings than the recipe's: move it, or choose other --runs")
         checkpoints = run.checkpoints()
         if not checkpoints or int(checkpoints[-1].name) < config.iterations:
             runner.resume(path, device=device)

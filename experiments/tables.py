@@ -1,0 +1,122 @@
+"""A comparison as a table on the terminal, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from math import floor, isfinite, log10
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from metarl.checkpoint import write_atomically
+from metarl.experiments.compare import Comparison
+from metarl.experiments.selection import SMALLER_IS_BETTER
+from metarl.statistics import Estimate
+
+STATISTICS = ("mean", "iqm")
+FIRST, CELL = 26, 18  # columns of a terminal that a method's name and a number of gradient steps take
+
+
+def table(comparison: Comparison, *, width: int = 140) -> Table:
+    """Method × gradient steps: mean and interquartile mean, their intervals below them, and the spread of the seeds.
+
+    As many numbers of gradient steps are shown as `width`, columns of the terminal, has room for: the first two and
+    the last always.
+    """
+    steps = _shown(max(row.scores.shape[1] for row in comparison.rows), room=(width - FIRST) // CELL)
+    better = "less" if comparison.metric in SMALLER_IS_BETTER else "more"
+    several = any(len(row.seeds) > 1 for row in comparison.rows)
+    title = f"{comparison.task}: {comparison.metric} ({better} is better) after k gradient steps"
+    notes = f"{comparison.tasks} held-out tasks of seed {comparison.test_seed}; {comparison.intervals}; "
+    notes += "IQM: mean of the middle half of all scores" + "; by seed: lowest and highest mean of a seed" * several
+    result = Table("method", "", title=title, caption=notes, box=SIMPLE_HEAD)
+    for k in steps:
+        result.add_column(f"k = {k}", no_wrap=True)
+    for row in comparison.rows:
+        about = [row.name, f"{len(row.seeds)} seed{'s' * (len(row.seeds) > 1)}"]
+        about += [f"{_range(row.env_steps)} env steps"] * any(row.env_steps)
+        shown = [k for k in steps if k < len(row.mean)]
+        blank = [""] * (len(steps) - len(shown))
+        lines = [("mean", [_cell(row.mean[k]) for k in shown]), ("IQM", [_cell(row.iqm[k]) for k in shown])]
+        if len(row.seeds) > 1:
+            lines.append(("by seed", [_span(row.seed_means[k]) for k in shown]))
+        columns = zip(*(cells for _, cells in lines), strict=True)
+        names = "\n".join(name + "\n" * (name != "by seed") for name, _ in lines)
+        result.add_row(escape("\n".join(about)), names, *(escape("\n".join(cells)) for cells in columns), *blank)
+        result.add_section()
+    return result
+
+
+def write_csv(comparison: Comparison, file: Path) -> None:
+    """Write a line a method and number of gradient steps; empty where adaptation diverged.
+
+    Beside the statistics: preset, number of seeds and tasks, and the mean of the seeds' environment steps.
+    """
+    text = io.StringIO()
+    columns = ["method", "preset", "seeds", "tasks", "env_steps", "gradient_steps"]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*columns, *(name + end for name in STATISTICS for end in ("", "_low", "_high"))])
+    for row in comparison.rows:
+        env_steps = round(sum(row.env_steps) / len(row.env_steps))
+        lead = [row.name, row.preset, len(row.seeds), comparison.tasks, env_steps]
+        for k, pair in enumerate(zip(row.mean, row.iqm, strict=True)):
+            writer.writerow([*lead, k, *_nulls(value for one in pair for value in one)])
+    write_atomically(file, text.getvalue())
+
+
+def write_json(comparison: Comparison, file: Path) -> None:
+    """Write everything, the means of each seed too, a line a row; null where adaptation diverged."""
+    rows = []
+    for row in comparison.rows:
+        entry: dict[str, Any] = {"method": row.name, "preset": row.preset, "settings": row.settings}
+        entry |= {"seeds": row.seeds, "iterations": row.iterations, "env_steps": row.env_steps}
+        for name in STATISTICS:
+            for end, values in zip(("", "_low", "_high"), zip(*getattr(row, name), strict=True), strict=True):
+                entry[name + end] = _nulls(values)
+        rows.append("    " + json.dumps({**entry, "seed_means": [_nulls(values) for values in row.seed_means]}))
+    head = {name: getattr(comparison, name) for name in ("task", "metric", "tasks", "test_seed", "intervals")}
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
+    lines.append('  "rows": [\n' + ",\n".join(rows) + "\n  ]")
+    write_atomically(file, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _shown(count: int, *, room: int) -> list[int]:
+    """Numbers of gradient steps, of 0 … `count` − 1, for `room` columns, at least three."""
+    if count <= max(room, 3):
+        return list(range(count))
+    between = max(room, 3) - 2
+    return [0, *(1 + i * (count - 2) // between for i in range(between + 1))]
+
+
+def _cell(found: Estimate) -> str:
+    """Two lines: the estimate and its interval, with as many decimals as the interval deserves."""
+    if not isfinite(found.value):
+        return "diverged\n"
+    value, low, high = (f"{x:.{_decimals(found.high - found.low)}f}" for x in found)
+    return f"{value}\n[{low}, {high}]"
+
+
+def _span(values: np.ndarray) -> str:
+    low, high = values.min(), values.max()
+    return f"{low:.{_decimals(high - low)}f} … {high:.{_decimals(high - low)}f}" if isfinite(high - low) else "diverged"
+
+
+def _decimals(width: float) -> int:
+    """Decimals that give half of `width` two digits."""
+    return min(6, max(0, 1 - floor(log10(width / 2)))) if width > 0 else 3
+
+
+def _range(counts: tuple[int, ...]) -> str:
+    low, high = (f"{count / 1e6:.3g}M" if count >= 1e6 else f"{count:,}" for count in (min(counts), max(counts)))
+    return low if low == high else f"{low} … {high}"
+
+
+def _nulls(values: Iterable[float]) -> list[float | None]:
+    return [float(value) if isfinite(value) else None for value in values]

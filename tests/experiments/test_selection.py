@@ -1,0 +1,73 @@
+"""Choosing a checkpoint on validation tasks, and what evaluation then says."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from metarl.experiments import runner
+from metarl.experiments.cli import main
+from metarl.experiments.evaluation import evaluate_run
+from metarl.experiments.selection import load_checkpoint, validate
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four iterations on the point, a checkpoint each."""
+    path = tmp_path_factory.mktemp("runs") / "point"
+    sizes = "--iterations 4 --checkpoint-every 1 --meta-batch 3 --task.trajectories 3 --task.horizon 10 --test-tasks 4"
+    main(["train", "point-nav-2017-promp", "--out", str(path), *sizes.split()])
+    return path
+
+
+def test_the_best_checkpoint_is_the_one_that_scores_best(run: Path) -> None:
+    folder, config, distribution, learner = runner.load(run, device=CPU)
+    scores = validate(folder, config, distribution, learner)
+    assert sorted(scores) == [1, 2, 3, 4]
+    assert len(set(scores.values())) == 4
+    assert load_checkpoint(folder, config, distribution, learner, "best") == max(scores, key=lambda k: scores[k])
+    distribution.metric = "loss"
+    assert load_checkpoint(folder, config, distribution, learner, "best") == min(scores, key=lambda k: scores[k])
+    assert load_checkpoint(folder, config, distribution, learner, "last") == 4
+    assert load_checkpoint(folder, config, distribution, learner, "2") == 2
+    weights = learner.state_dict()["net.log_std"].clone()
+    assert load_checkpoint(folder, config, distribution, learner, "3") == 3
+    assert not torch.equal(weights, learner.state_dict()["net.log_std"])
+
+
+def test_scores_are_kept(run: Path) -> None:
+    folder, config, distribution, learner = runner.load(run, device=CPU)
+    first = validate(folder, config, distribution, learner)
+    file = run / "validation.json"
+    assert {int(k): v for k, v in json.loads(file.read_text()).items()} == first
+    file.write_text(json.dumps({**first, 2: 1000.0}))
+    assert load_checkpoint(folder, config, distribution, learner, "best") == 2  # read, not scored again
+    file.write_text("{")
+    with pytest.raises(ValueError, match=r"validation\.json is damaged .* delete it"):
+        validate(folder, config, distribution, learner)
+    file.unlink()
+    assert validate(folder, config, distribution, learner) == first
+
+
+def test_unknown_checkpoints(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for asked, said in (("newest", "unknown checkpoint 'newest': choose best"), ("7", "it has 1, 2, 3, 4")):
+        with pytest.raises(SystemExit):
+            main(["evaluate", str(run), "--checkpoint", asked])
+        assert said in capsys.readouterr().err
+
+
+def test_evaluation_says_what_was_trained_and_every_score(run: Path) -> None:
+    result = evaluate_run(run, steps=2, tasks=5, seed=1, checkpoint="3", device=CPU)
+    assert result["iteration"] == 3
+    assert result["env_steps"] <= 3 * 3 * 3 * 10 * 2  # iterations × tasks × trajectories × steps × (support, query)
+    assert result["train_seconds"] > 0
+    assert result["settings"]["meta_batch"] == 3
+    assert np.shape(result["goals"]) == (5, 2)
+    for prefix in ("", "random_"):
+        scores = np.array(result[f"{prefix}scores"])
+        assert scores.shape == (3, 5)
+        np.testing.assert_allclose(scores.mean(1), result[f"{prefix}mean"], rtol=1e-5)
