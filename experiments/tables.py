@@ -46,7 +46,7 @@ def table(comparison: Comparison, *, width: int = 140) -> Table:
         blank = [""] * (len(steps) - len(shown))
         lines = [("mean", [_cell(row.mean[k]) for k in shown]), ("IQM", [_cell(row.iqm[k]) for k in shown])]
         if len(row.seeds) > 1:
-            lines.append(("by seed", [_span(row.seed_means[k]) for k in shown]))
+            lines.append(("by seed", [_span(row.seed_means[k], row.mean[k]) for k in shown]))
         columns = zip(*(cells for _, cells in lines), strict=True)
         names = "\n".join(name + "\n" * (name != "by seed") for name, _ in lines)
         result.add_row(escape("\n".join(about)), names, *(escape("\n".join(cells)) for cells in columns), *blank)
@@ -103,14 +103,15 @@ def _cell(found: Estimate) -> str:
     return f"{value}\n[{low}, {high}]"
 
 
-def _span(values: np.ndarray) -> str:
-    low, high = values.min(), values.max()
-    return f"{low:.{_decimals(high - low)}f} … {high:.{_decimals(high - low)}f}" if isfinite(high - low) else "diverged"
+def _span(values: np.ndarray, found: Estimate) -> str:
+    """From the lowest to the highest of `values`, with as many decimals as their mean, `found`."""
+    decimals = _decimals(found.high - found.low)
+    return f"{values.min():.{decimals}f} … {values.max():.{decimals}f}" if isfinite(found.value) else "diverged"
 
 
 def _decimals(width: float) -> int:
     """Decimals that give half of `width` two digits."""
-    return min(6, max(0, 1 - floor(log10(width / 2)))) if width > 0 else 3
+    return min(6, max(0, 1 - floor(log10(width / 2)))) if width > 0 else 3  # also for nan
 
 
 def _range(counts: tuple[int, ...]) -> str:
