@@ -123,9 +123,10 @@ def compare(runs: Sequence[Path]) -> Comparison:
 def read_evaluation(path: Path) -> Evaluation:
     """The evaluation in the run folder or file `path`."""
     file = path / "evaluation.json" if path.is_dir() else path
+    command = f"metarl evaluate {path if path.is_dir() else 'RUN'} --json {file}"
     if not file.exists():
-        raise ValueError(f"there is no {file}: write it by `metarl evaluate RUN --json {file}`")
-    remedy = f"evaluate anew by `metarl evaluate RUN --json {file}`"
+        raise ValueError(f"there is no {file}: write it by `{command}`")
+    remedy = f"evaluate anew by `{command}`"
     try:
         stored = json.loads(file.read_text())
         stored["metric"], stored["mean"]

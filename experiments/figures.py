@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LINES = (*COLOURS, "#8C564B")  # brown is an eighth
 GREYS = ("0.25", "0.45", "0.6")  # of random initialisations and published numbers
-MARKERS = "os^Dv<>p"
+MARKERS = "os^Dv<>pX"  # one more than colours: a ninth line differs from the first
 DODGE = 0.05  # between the first and the last line's markers, of the axis, so that intervals stand beside each other
 GRID = 400  # points of a curve that is averaged over seeds
 
@@ -67,8 +67,8 @@ def adaptation_figure(
     hollow = cycle(MARKERS)
     for label, values in published.items():
         axis.errorbar(  # without errors: the legend lists what `plot` draws first
-            range(len(values)), values, label=label, color=next(greys), linestyle=BEFORE, linewidth=1.2,
-            marker=next(hollow), markersize=6, markerfacecolor="white", zorder=1.5,
+            np.arange(len(values)), np.asarray(values, float), label=label, color=next(greys), linestyle=BEFORE,
+            linewidth=1.2, marker=next(hollow), markersize=6, markerfacecolor="white", zorder=1.5,
         )  # fmt: skip
     positive = all(v > 0 for c in curves for v in (*c.value, *c.low) if v == v)
     if metric in SMALLER_IS_BETTER and positive:
@@ -196,7 +196,8 @@ def _logarithmic(axis: Axes) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
     axis.set_yscale("log")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    low, high = axis.get_ylim()
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 6, 8)))
     axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_locator(NullLocator())
 
