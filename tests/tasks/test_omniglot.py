@@ -102,6 +102,7 @@ def test_rotations_are_those_of_the_protocol(data: Path, protocol: Protocol, tur
 def test_characters_keep_their_drawings_with_ink_bright(small: Path) -> None:
     classes = load(small, "train", "small")
     assert classes.names[:2] == ("Greek/character001", "Greek/character002")
+    assert list(classes.names) == sorted(classes.names)
     assert classes.counts.tolist() == [20] * 6
     # in small1 Balinese and Early Aramaic come before Greek: 40 pictures, then those of grey 40, 41, …
     assert classes.images[:40, 0, 1, 1].tolist() == [255 - 40 - i for i in range(40)]
