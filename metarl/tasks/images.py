@@ -50,29 +50,30 @@ class ImageClasses:
 
 
 class Picks(NamedTuple):
-    """The images of a meta-batch, as places in `ImageClasses.images`, int64 [T, n]; their labels, int64 [T, n]; and
-    by how many pixels each is moved (down, right), int64 [2, T, n], or None.
+    """The images of a meta-batch, int64 [T, n] each: their places in `ImageClasses.images`, their labels, and where
+    in the bordered image (see `windows`) they are cut out.
     """
 
     places: Tensor
     labels: Tensor
-    moves: Tensor | None
+    rows: Tensor
+    columns: Tensor
 
 
 class ImageTasks(Tasks):
     """T classification tasks. Their images are gathered when first asked for; every inner step sees all K shots."""
 
-    def __init__(self, images: Tensor, support: Picks, query: Picks) -> None:
-        self.n, self.images = len(support.places), images
+    def __init__(self, windows: Tensor, support: Picks, query: Picks) -> None:
+        self.n, self.windows = len(support.places), windows
         self._picks = support, query
 
     @cached_property
     def _support(self) -> Samples:
-        return gathered(self.images, self._picks[0])
+        return gathered(self.windows, self._picks[0])
 
     @cached_property
     def _query(self) -> Samples:
-        return gathered(self.images, self._picks[1])
+        return gathered(self.windows, self._picks[1])
 
     def support(self, predict: Predictor, step: int) -> Samples:
         return self._support
@@ -121,22 +122,21 @@ class Images(Distribution):
             )
         self.classes, self.device = classes, torch.device(device)
         self.ways, self.shots, self.queries, self.shift = ways, shots, queries, shift
-        self.images = classes.images.to(self.device)
+        self.windows = windows(classes.images.to(self.device), shift)
 
     def sample(self, n: int, rng: np.random.Generator) -> ImageTasks:
         chosen = distinct(np.full(n, len(self.classes)), self.ways, rng)  # [T, ways]
         within = distinct(self.classes.counts[chosen], self.shots + self.queries, rng)
         index = self.classes.starts[chosen][..., None] + within  # [T, ways, shots + queries]
-        return ImageTasks(self.images, *(self._picks(part, rng) for part in np.split(index, [self.shots], axis=2)))
+        return ImageTasks(self.windows, *(self._picks(part, rng) for part in np.split(index, [self.shots], axis=2)))
 
     def _picks(self, index: np.ndarray, rng: np.random.Generator) -> Picks:
         """Shuffle images [T, ways, k] of one task among themselves."""
         tasks, ways, k = index.shape
         order = rng.permuted(np.broadcast_to(np.arange(ways * k), (tasks, ways * k)), axis=1)
-        moves = rng.integers(-self.shift, self.shift + 1, (2, tasks, ways * k)) if self.shift else None
         shuffled = np.take_along_axis(index.reshape(tasks, ways * k), order, axis=1)
-        places, labels = (torch.from_numpy(a).to(self.device) for a in (shuffled, order // k))
-        return Picks(places, labels, None if moves is None else torch.from_numpy(moves).to(self.device))
+        rows, columns = rng.integers(2 * self.shift + 1, size=(2, tasks, ways * k))
+        return Picks(*(torch.from_numpy(a).to(self.device) for a in (shuffled, order // k, rows, columns)))
 
 
 def distinct(below: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -153,13 +153,23 @@ def distinct(below: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     return rng.permuted(found, axis=-1)
 
 
-def gathered(images: Tensor, picks: Picks) -> Samples:
+def windows(images: Tensor, shift: int) -> Tensor:
+    """Every image [channels, size, size] moved by up to `shift` pixels each way, its border repeated.
+
+    A view [M, channels, 2·shift + 1, 2·shift + 1, size, size] of the images with a border of `shift` pixels.
+    """
+    size = images.shape[-1]
+    if shift:
+        bordered = torch.arange(-shift, size + shift, device=images.device).clamp(0, size - 1)
+        images = images[:, :, bordered][..., bordered]
+    return images.unfold(2, size, 1).unfold(3, size, 1)
+
+
+def gathered(windows: Tensor, picks: Picks) -> Samples:
     """The picked images [T, n, channels, size, size] as float32 in 0 … 1, with their labels."""
-    x = images.index_select(0, picks.places.flatten())
-    if picks.moves is not None:
-        size = images.shape[-1]
-        place = torch.arange(size, device=images.device)
-        rows, columns = (place - picks.moves.flatten(1)[..., None]).clamp(0, size - 1)  # each [T·n, size]
-        pixels = (rows[:, :, None] * size + columns[:, None, :]).flatten(1)[:, None]
-        x = x.flatten(2).gather(2, pixels.expand(-1, x.shape[1], -1)).view_as(x)
-    return Samples(x.unflatten(0, picks.places.shape).float().div_(255), picks.labels)
+    if windows.is_cuda:
+        return Samples(windows[picks.places, :, picks.rows, picks.columns].float().div_(255), picks.labels)
+    # NumPy: torch would wake all its threads for a millisecond's work, and on a busy machine wait for them
+    places, rows, columns = (part.numpy() for part in (picks.places, picks.rows, picks.columns))
+    x = np.divide(windows.numpy()[places, :, rows, columns], np.float32(255))
+    return Samples(torch.from_numpy(x), picks.labels)

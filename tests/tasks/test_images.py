@@ -188,3 +188,14 @@ def test_what_cannot_be_drawn_is_refused(settings: dict[str, Any], message: str)
 def test_the_tightest_task_is_drawn() -> None:
     support, query = draw(ways=6, shots=3, queries=4, n=1)
     assert support.x.shape[1] + query.x.shape[1] == 42
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_draws_the_same_tasks() -> None:
+    settings: dict[str, Any] = {"ways": 3, "queries": 4, "shift": 1}
+    there, here = (draw(device=device, **settings) for device in ("cuda", "cpu"))
+    for a, b in zip(there, here, strict=True):
+        assert a.x.is_cuda
+        assert a.y.is_cuda
+        torch.testing.assert_close(a.x.cpu(), b.x)
+        assert torch.equal(a.y.cpu(), b.y)
