@@ -49,7 +49,7 @@ def table(comparison: Comparison, *, width: int = 140) -> Table:
             lines.append(("by seed", [_span(row.seed_means[k], row.mean[k]) for k in shown]))
         columns = zip(*(cells for _, cells in lines), strict=True)
         names = "\n".join(name + "\n" * (name != "by seed") for name, _ in lines)
-        result.add_row(escape("\n".join(about)), names, *(escape("\n".join(cells)) for cells in columns), *blank)
+        result.add_row(escape("\n".join(about)), names, *("\n".join(cells) for cells in columns), *blank)
         result.add_section()
     return result
 

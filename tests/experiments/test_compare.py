@@ -32,7 +32,10 @@ def test_seeds_of_a_preset_are_pooled(tmp_path: Path) -> None:
             assert found[k] == estimate(scores[:, k], statistic, rng=np.random.default_rng(0), resamples=2000)
     assert (promp.name, promp.seeds) == ("promp", (0,))
     assert random.random
-    assert "runs within each task; of tasks, where there is one run" in comparison.intervals
+    assert comparison.intervals.endswith("resamples of runs within each task; of tasks, where there is one run")
+    pooled, single = compare(write(tmp_path, stored[0], stored[2])), compare(write(tmp_path, stored[1]))
+    assert pooled.intervals.endswith("resamples of runs within each task")
+    assert single.intervals.endswith("resamples of tasks, where there is one run")
 
 
 def test_a_run_folder_stands_for_its_evaluation(tmp_path: Path) -> None:
@@ -70,7 +73,7 @@ def test_a_random_initialisation_is_shown_once(tmp_path: Path) -> None:
     assert (random.name, random.seeds, random.random) == ("random initialisation", (0, 1), True)
     np.testing.assert_array_equal(random.scores, [one["random_scores"] for one in stored[1:3]])
     assert random.env_steps == (0, 0)
-    stored[3]["random_scores"] = [[-1.0, -2.0, -3.0]] * 2
+    stored[3]["random_scores"][1][2] += 0.5
     rows = [row for row in compare(write(tmp_path, *stored)).rows if row.random]
     assert [row.name for row in rows] == ["random (maml, …)", "random (promp)"]
     np.testing.assert_array_equal(rows[1].scores, [stored[3]["random_scores"]])

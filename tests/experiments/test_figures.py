@@ -71,14 +71,14 @@ def test_losses_are_on_a_log_scale_with_several_ticks() -> None:
     (axis,) = adaptation_figure(losses, metric="loss").axes
     assert axis.get_yscale() == "log"
     low, high = axis.get_ylim()
-    assert sum(low <= tick <= high for tick in axis.get_yticks()) >= 3
+    assert {2, 3, 4} <= {round(tick, 9) for tick in axis.get_yticks() if low <= tick <= high}
     zero = [Curve("maml", [4.0, 0.0], [3.0, 0.0], [5.0, 0.0])]
     assert adaptation_figure(zero, metric="loss").axes[0].get_yscale() == "linear"
 
 
 def test_a_single_point() -> None:
     (axis,) = adaptation_figure([Curve("maml", [1.0], [0.5], [2.0])], metric="return").axes
-    assert axis.get_xlim()[0] < 0 < axis.get_xlim()[1]
+    assert axis.get_xlim() == (-0.04, 1.04)
 
 
 def test_learning_curves_are_means_over_seeds(tmp_path: Path) -> None:

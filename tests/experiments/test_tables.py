@@ -40,7 +40,8 @@ def test_table(comparison: Comparison) -> None:
     interval = lines[maml + 1].split("[")[2].rstrip("]").split(", ")
     assert [float(x) for x in interval] == pytest.approx([first.low, first.high], abs=0.06)
     assert "9,001 … 16M env steps" in lines[maml + 2]
-    assert "IQM" in lines[maml + 2]
+    assert float(lines[maml + 2].split("IQM")[1].split()[1]) == pytest.approx(comparison.rows[0].iqm[1].value, abs=0.06)
+    assert sum("env steps" in line for line in lines) == 3  # random initialisations took none
     means = comparison.rows[0].seed_means[0]
     low, high = lines[maml + 4].split("by seed")[1].split("…")[:2]
     assert float(low) == pytest.approx(means.min(), abs=0.06)
@@ -50,6 +51,17 @@ def test_table(comparison: Comparison) -> None:
     assert lines[anil].split()[-1] == "diverged"
     assert "3 held-out tasks of seed 0" in " ".join(lines)
     assert "tasks, where there is one run" in " ".join(" ".join(lines).split())
+
+
+def test_an_interval_is_told_to_two_digits(tmp_path: Path) -> None:
+    for scale in (1e-3, 1.0, 100.0):
+        scores = [[scale * 1.0, scale * 4.0, scale * 2.0]] * 2
+        lines = said(compare(write(tmp_path, evaluation(metric="loss", scores=scores))))
+        assert "loss (less is better)" in lines[0]
+        low, high = next(line for line in lines if "[" in line).split("[")[1].split("]")[0].split(", ")
+        decimals = len(low.partition(".")[2])
+        assert decimals == len(high.partition(".")[2])
+        assert 10 <= (float(high) - float(low)) / 2 * 10**decimals < 100 or (decimals == 0 and scale == 100)
 
 
 def test_names_are_not_taken_for_markup(tmp_path: Path) -> None:
