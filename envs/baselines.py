@@ -1,6 +1,6 @@
 """A TaskVectorEnv as a Stable-Baselines3 VecEnv, at native speed. Importing this imports Stable-Baselines3."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import gymnasium
@@ -17,14 +17,21 @@ class BaselinesVecEnv(VecEnv):
     """The sub-environments of `env` for Stable-Baselines3: finished ones start their next episode in the same step.
 
     Observations [N, obs] and rewards [N] are float32. The world receives `action_scale` times an action, unclipped, as
-    in `WorldDistribution`. Where an episode ends, infos hold "terminal_observation", "TimeLimit.truncated" and, as
-    Stable-Baselines3's Monitor has it, "episode" with the return "r" and the length "l".
+    in `WorldDistribution`, and `inputs` of the observations are shown. Where an episode ends, infos hold
+    "terminal_observation", "TimeLimit.truncated" and, as Stable-Baselines3's Monitor has it, "episode" with the return
+    "r" and the length "l".
     """
 
-    def __init__(self, env: TaskVectorEnv, *, action_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        env: TaskVectorEnv,
+        *,
+        action_scale: float = 1.0,
+        inputs: Callable[[np.ndarray], np.ndarray] = np.positive,
+    ) -> None:
         if action_scale <= 0:
             raise ValueError(f"action_scale is {action_scale}: give a positive number")
-        self.env, self.action_scale = env, action_scale
+        self.env, self.action_scale, self.inputs = env, action_scale, inputs
         shown, acted = env.single_observation_space, env.single_action_space
         super().__init__(
             env.num_envs,
@@ -39,7 +46,7 @@ class BaselinesVecEnv(VecEnv):
         observations, _ = self.env.reset(seed=seeds)
         self._reset_seeds()
         self._returns[:], self._lengths[:] = 0, 0
-        return observations.astype(np.float32)
+        return self.inputs(observations.astype(np.float32))
 
     def step_async(self, actions: np.ndarray) -> None:
         self._actions = self.action_scale * actions
@@ -49,17 +56,19 @@ class BaselinesVecEnv(VecEnv):
         dones = terminated | truncated
         self._returns += rewards
         self._lengths += 1
+        shown = self.inputs(observations.astype(np.float32))
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if dones.any():
             for i in np.flatnonzero(dones):
                 infos[i] = {
-                    "terminal_observation": observations[i].astype(np.float32),
+                    "terminal_observation": shown[i].copy(),
                     "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
                     "episode": {"r": float(self._returns[i]), "l": int(self._lengths[i])},
                 }
             observations, _ = self.env.reset(options={"reset_mask": dones})
+            shown = self.inputs(observations.astype(np.float32))
             self._returns[dones], self._lengths[dones] = 0, 0
-        return observations.astype(np.float32), rewards.astype(np.float32), dones, infos
+        return shown, rewards.astype(np.float32), dones, infos
 
     def close(self) -> None:
         self.env.close()

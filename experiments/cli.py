@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 from rich.console import Console
@@ -169,8 +169,37 @@ class Video:
         print(f"video: {self.out}")
 
 
-Command = List | Train | Evaluate | Compare | Plot | Video
-COMMANDS: dict[str, type[Any]] = {c.__name__.lower(): c for c in (List, Train, Evaluate, Compare, Plot, Video)}
+@dataclass(frozen=True)
+class Reproduce:
+    """Train, evaluate and compare the methods of a published result, over seeds. Started again, it goes on."""
+
+    task: tyro.conf.Positional[str]
+    """presets' first words, "half-cheetah-vel-2017"; an unknown one lists all"""
+    methods: tuple[str, ...] = ()
+    """default: all of the recipe's"""
+    seeds: tuple[int, ...] = ()
+    """default: the recipe's"""
+    fraction: float = 1.0
+    """of the budget, for a quick look"""
+    runs: Path = Path("runs")
+    results: Path = Path("experiments/results")
+    """where tables and pictures go"""
+    device: Device = "auto"
+
+    def run(self) -> None:
+        from metarl.experiments.recipes import RECIPES
+        from metarl.experiments.runner import pick_device
+
+        if self.task not in RECIPES:
+            raise ValueError(f"no recipe for {self.task!r}: choose one of {', '.join(RECIPES)}")
+        RECIPES[self.task].run(
+            methods=self.methods, seeds=self.seeds, fraction=self.fraction, runs=self.runs, results=self.results,
+            device=pick_device(self.device),
+        )  # fmt: skip
+
+
+Command = List | Train | Evaluate | Compare | Plot | Video | Reproduce
+COMMANDS: dict[str, type[Any]] = {c.__name__.lower(): c for c in get_args(Command)}
 USAGE = """metarl: meta-learning and meta-reinforcement-learning
 
   metarl list                                     the presets
@@ -181,6 +210,7 @@ USAGE = """metarl: meta-learning and meta-reinforcement-learning
                                                   evaluated runs: seeds pooled, means with intervals
   metarl plot DIR… --out FILE.png                 learning curves and adaptation
   metarl video DIR --out FILE.mp4|gif             before and after adaptation, side by side
+  metarl reproduce TASK [--fraction F]            a published result: all its methods and seeds, tables and pictures
 """
 
 

@@ -58,6 +58,8 @@ class LocomotionConfig:
     env: str = "metarl/HalfCheetahVel-v0"
     trajectories: int = 20
     """episodes a task for each batch"""
+    train_trajectories: int | None = None
+    """in training, where they differ"""
     horizon: int | None = None
     """steps an episode; None: the environment's own"""
     discount: float = 0.99
@@ -77,7 +79,7 @@ class LocomotionConfig:
     def distribution(self, device: torch.device, *, threads: int, test: bool) -> WorldDistribution:
         return WorldDistribution(
             informed(world_class(self.env)) if self.observe_goal else self.env,
-            trajectories=self.trajectories, horizon=self.horizon, discount=self.discount,
+            trajectories=self.trajectories if test else self.in_training, horizon=self.horizon, discount=self.discount,
             gae_lambda=self.gae_lambda, action_scale=self.action_scale, threads=threads, device=device,
         )  # fmt: skip
 
@@ -90,6 +92,11 @@ class LocomotionConfig:
         if self.normalise:
             policy.normalise(first_observations(policy, distribution))
         return policy
+
+    @property
+    def in_training(self) -> int:
+        """Episodes a task for each batch in training."""
+        return self.trajectories if self.train_trajectories is None else self.train_trajectories
 
     loss = staticmethod(surrogate)
     divergence = staticmethod(gaussian_kl)
@@ -248,7 +255,7 @@ class Config:
         if isinstance(self.algorithm, PPOConfig):
             return self.meta_batch * horizon
         batches = self.learner.steps + (not isinstance(self.algorithm, ReptileConfig))
-        return self.meta_batch * self.task.trajectories * horizon * batches
+        return self.meta_batch * self.task.in_training * horizon * batches
 
     def distribution(self, device: torch.device, *, test: bool = False) -> Distribution:
         """The tasks to train on, or to `test` on."""

@@ -37,7 +37,8 @@ METRICS = ("policy_gradient_loss", "value_loss", "approx_kl", "clip_fraction", "
 def copy_policy(policy: ActorCriticPolicy, net: GaussianPolicy) -> None:
     """Give `net` the weights of an SB3 MlpPolicy of the same hidden layers and activation, less its value net.
 
-    Both then give the same actions, as long as the standard deviation is within the bounds of `net`.
+    Both then give the same actions where SB3's is shown `net.inputs()` of the observations, as long as the standard
+    deviation is within the bounds of `net`.
     """
     hidden = [layer for layer in policy.mlp_extractor.policy_net if isinstance(layer, nn.Linear)]
     theirs = [*hidden, cast(nn.Linear, policy.action_net)]
@@ -57,7 +58,7 @@ class Pretraining:
 
     An iteration begins with fresh episodes whose random numbers follow from (seed, iteration) and lasts one horizon, so
     a resumed run equals one never stopped. Rewards are divided by the running standard deviation of the discounted
-    return (SB3's VecNormalize), the observations are as they are.
+    return (SB3's VecNormalize), the observations are as the learner's policy takes them.
     """
 
     def __init__(
@@ -79,7 +80,9 @@ class Pretraining:
             world, config.meta_batch, max_episode_steps=distribution.horizon, threads=distribution.threads
         )
         self.envs = VecNormalize(
-            BaselinesVecEnv(envs, action_scale=distribution.action_scale), norm_obs=False, gamma=distribution.discount
+            BaselinesVecEnv(envs, action_scale=distribution.action_scale, inputs=self.net.inputs()),
+            norm_obs=False,
+            gamma=distribution.discount,
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="You have specified a mini-batch size")  # the last may be smaller

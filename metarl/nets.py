@@ -62,6 +62,7 @@ class GaussianPolicy(nn.Module):
 
     shift: Tensor
     scale: Tensor
+    limit: Tensor
 
     def __init__(
         self,
@@ -85,9 +86,10 @@ class GaussianPolicy(nn.Module):
         self.bounds = (math.log(min_std), math.log(max_std))
         self.register_buffer("shift", torch.zeros(observations))
         self.register_buffer("scale", torch.ones(observations))
+        self.register_buffer("limit", torch.tensor(math.inf))
 
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        inputs = ((observations - self.shift) * self.scale).clamp(-LIMIT, LIMIT)
+        inputs = ((observations - self.shift) * self.scale).clamp(-self.limit, self.limit)
         return self.mean(inputs), self.log_std.clamp(*self.bounds)
 
     def normalise(self, observations: Tensor) -> None:
@@ -97,6 +99,18 @@ class GaussianPolicy(nn.Module):
         """
         self.shift.copy_(observations.mean(0))
         self.scale.copy_(1 / observations.std(0).clamp(min=LEAST))
+        self.limit.fill_(LIMIT)
+
+    def inputs(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Observations [..., obs] to the net's inputs, in NumPy."""
+        shift, scale, limit = (value.cpu().numpy() for value in (self.shift, self.scale, self.limit))
+
+        def inputs(observations: np.ndarray) -> np.ndarray:
+            x = observations - shift
+            x *= scale
+            return np.clip(x, -limit, limit, out=x)
+
+        return inputs
 
     def arrays(self, params: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """The policies of T tasks as one batched product in NumPy: [T, N, obs] to ([T, N, act], [T, act]).
@@ -109,7 +123,7 @@ class GaussianPolicy(nn.Module):
         biases = [params[f"mean.layers.{i}.bias"][:, None] for i in range(depth)]
         log_std = np.clip(params["log_std"], *self.bounds)
         act = ACTIVATIONS[self.mean.activation][1]
-        shift, scale = self.shift.cpu().numpy(), self.scale.cpu().numpy()
+        inputs = self.inputs()
 
         def predict(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             if x.shape[-1] != weights[0].shape[1]:
@@ -117,9 +131,7 @@ class GaussianPolicy(nn.Module):
                     f"the policy takes {weights[0].shape[1]} observations and got {x.shape[-1]}: build it with the "
                     "environment's sizes"
                 )
-            x = x - shift
-            x *= scale
-            np.clip(x, -LIMIT, LIMIT, out=x)
+            x = inputs(x)
             for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
                 x = x @ weight
                 x += bias

@@ -29,6 +29,8 @@ class Iteration:
     """One iteration at the paper's full scale: the share of simulation, advantages, adaptation and update."""
 
     presets: tuple[str, ...] = ("half-cheetah-vel-2017-maml", "half-cheetah-vel-2017-promp")
+    tasks: int = 40
+    trajectories: int = 20
     repeats: int = 5
     exact: bool = True
     """also with Hessian products over all samples, where there is a trust region"""
@@ -39,7 +41,7 @@ class Iteration:
         """Time `repeats` iterations of each preset after one that does not count."""
         kinds = []
         for name in self.presets:
-            config = preset(name)
+            config = sized(name, tasks=self.tasks, trajectories=self.trajectories)
             kinds.append((name, config))
             if self.exact and isinstance(config.algorithm, TrustRegionConfig):
                 all_samples = replace(config, algorithm=replace(config.algorithm, curvature_every=(1, 1)))
@@ -47,12 +49,18 @@ class Iteration:
         return [report(name, config, repeats=self.repeats, device=self.device) for name, config in kinds]
 
 
-def report(name: str, config: Config, *, repeats: int, device: str) -> Report:
-    """Seconds of an iteration and of its parts."""
+def sized(name: str, *, tasks: int, trajectories: int) -> Config:
+    """The settings of preset `name` at another size; the MAML paper's is 40 tasks × 20 trajectories."""
+    config = preset(name)
     if not isinstance(config.task, LocomotionConfig):
         raise ValueError(f"{name} does not simulate: choose a locomotion preset")
+    return replace(config, meta_batch=tasks, task=replace(config.task, train_trajectories=trajectories))
+
+
+def report(name: str, config: Config, *, repeats: int, device: str) -> Report:
+    """Seconds of an iteration and of its parts."""
     parts = measure(config, repeats=repeats, device=device)
-    steps = config.meta_batch * config.task.trajectories * (config.task.horizon or 200) * (config.learner.steps + 1)
+    steps = config.env_steps
     out = Report(f"{name}: {config.meta_batch} tasks, {steps:,} environment steps", "environment steps")
     for part, seconds in parts.items():
         out.add(part, Timing(median(seconds), min(seconds), max(seconds)), work=steps)

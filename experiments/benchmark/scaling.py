@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
-from metarl.experiments.benchmark.iteration import measure, peak_memory
+from metarl.experiments.benchmark.iteration import measure, peak_memory, sized
 from metarl.experiments.benchmark.measure import Report, Timing
-from metarl.experiments.config import Config, LocomotionConfig
+from metarl.experiments.config import Config
 from metarl.experiments.output import check_output, draft
-from metarl.experiments.presets import preset
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Scaling:
     preset: str = "half-cheetah-vel-2017-maml"
     tasks: tuple[int, ...] = (10, 20, 40, 80, 160)
     trajectories: tuple[int, ...] = (5, 10, 20, 40)
-    """a task, at the preset's own meta-batch"""
+    """a task, of 40 tasks; the numbers of tasks are with 20 trajectories each"""
     repeats: int = 3
     device: str = "auto"
     plot: Path | None = None
@@ -33,21 +32,14 @@ class Scaling:
         """Time iterations of growing size, each size in a process of its own, whose peak memory is its own."""
         if self.plot is not None:
             check_output(self.plot, (".png", ".pdf", ".svg"))
-        config = preset(self.preset)
-        if not isinstance(config.task, LocomotionConfig):
-            raise ValueError(f"{self.preset} does not simulate: choose a locomotion preset")
         reports = []
         for name, sizes in (("trajectories", sorted(self.trajectories)), ("tasks", sorted(self.tasks))):
             report = Report(f"{self.preset}: an iteration against the number of {name}", name)
             memory = []
             for size in sizes:
-                sized = (
-                    replace(config, meta_batch=size)
-                    if name == "tasks"
-                    else replace(config, task=replace(config.task, trajectories=size))
-                )
+                config = sized(self.preset, **{"tasks": 40, "trajectories": 20, name: size})
                 with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-                    seconds, peak = alone.submit(_measure, sized, self.repeats, self.device).result()
+                    seconds, peak = alone.submit(_measure, config, self.repeats, self.device).result()
                 report.add(f"{size} {name}", Timing(median(seconds), min(seconds), max(seconds)), work=size)
                 memory.append(peak)
                 report.notes.append(f"{size} {name}: peak memory {memory[-1]:.2f} GiB")

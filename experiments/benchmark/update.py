@@ -11,9 +11,9 @@ from torch.nn.utils import parameters_to_vector
 
 from metarl.algorithms.trust_region import TrustRegion
 from metarl.core import Episodes, Learner, collect, meta_gradient_and_outputs
+from metarl.experiments.benchmark.iteration import sized
 from metarl.experiments.benchmark.measure import Report, interleave
 from metarl.experiments.config import Config, TrustRegionConfig
-from metarl.experiments.presets import preset
 from metarl.experiments.runner import new_learner, pick_device
 from metarl.train import Stream, generator
 
@@ -23,18 +23,17 @@ class Update:
     """The trust-region update: the meta-gradient, Hessian products on all or some samples, the line search."""
 
     preset: str = "half-cheetah-vel-2017-maml"
-    tasks: int | None = None
-    """default: the preset's meta-batch"""
+    tasks: int = 40
+    trajectories: int = 20
     repeats: int = 3
     device: str = "auto"
     json: Path | None = None
 
     def run(self) -> list[Report]:
         """Time the pieces on one collected meta-batch, then the whole update with the settings that trade."""
-        config = preset(self.preset)
+        config = sized(self.preset, tasks=self.tasks, trajectories=self.trajectories)
         if not isinstance(config.algorithm, TrustRegionConfig):
             raise ValueError(f"{self.preset} has no trust region: choose a preset that ends in -maml or -fomaml")
-        config = replace(config, meta_batch=self.tasks or config.meta_batch)
         device = pick_device(self.device)
         distribution = config.distribution(device)
         learner = new_learner(config, distribution, device)

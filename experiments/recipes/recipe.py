@@ -18,7 +18,7 @@ from metarl.experiments import runner
 from metarl.experiments.config import Config, PPOConfig
 from metarl.experiments.evaluation import evaluate_run, write_evaluation
 from metarl.experiments.presets import preset
-from metarl.experiments.report import write_report
+from metarl.experiments.recipes.report import write_report
 
 
 @dataclass(frozen=True)
@@ -39,26 +39,34 @@ class Recipe:
         seeds: Sequence[int] = (),
         fraction: float = 1.0,
         runs: Path = Path("runs"),
-        results: Path | None = None,
+        results: Path = Path("experiments/results"),
         device: torch.device,
     ) -> None:
         """Train and evaluate each of `methods` with each of `seeds` (none: all of the recipe's), then report.
 
-        `fraction` of the budget gives a quick look. Run folders are made in `runs`/TASK; tables and pictures in
-        `results` (None: beside the runs).
+        `fraction` of the budget gives a quick look. Run folders are made in `runs`/TASK, tables and pictures in
+        `results`/TASK (with a fraction: TASK-FRACTION, both).
         """
         if not 0 < fraction <= 1:
             raise ValueError(f"fraction is {fraction}: give more than 0 and at most 1")
         if unknown := sorted(set(methods) - set(self.methods)):
             raise ValueError(f"{self.task} has no recipe for {unknown[0]!r}: choose of {', '.join(self.methods)}")
-        folder = runs / (self.task if fraction == 1 else f"{self.task}-{fraction:g}")
+        name = self.task if fraction == 1 else f"{self.task}-{fraction:g}"
+        folder = runs / name
         folder.mkdir(parents=True, exist_ok=True)
         for seed in seeds or self.seeds:  # seed by seed: a first whole picture comes early
             for method in methods or self.methods:
                 path = folder / f"{method}-{seed}"
                 self.train(path, self.config(method, seed=seed, fraction=fraction), device=device)
                 self.evaluate(path, device=device)
-        write_report(self, folder, folder if results is None else results)
+        evaluated = {
+            method: [path.parent for path in sorted(folder.glob(f"{method}-*/evaluation.json"))]
+            for method in self.methods
+        }
+        write_report(
+            {method: paths for method, paths in evaluated.items() if paths}, results / name,
+            published=self.published, device=device,
+        )  # fmt: skip
 
     def config(self, method: str, *, seed: int, fraction: float) -> Config:
         """The settings of one run."""

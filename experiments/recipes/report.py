@@ -1,0 +1,49 @@
+"""What a recipe leaves behind: evaluations, a table and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from shutil import copyfile
+
+import torch
+from rich.console import Console
+
+from metarl.experiments.compare import compare, picture, read_evaluation
+from metarl.experiments.figures import goal_figure, learning_figure, save
+from metarl.experiments.plot import gradient_steps
+from metarl.experiments.recipes.velocity import achieved_velocities
+from metarl.experiments.tables import table, write_csv, write_json
+
+GOAL_STEPS = 3  # gradient steps of the picture of velocities
+
+
+def write_report(
+    runs: Mapping[str, Sequence[Path]], results: Path, *, published: Mapping[str, Sequence[float]], device: torch.device
+) -> None:
+    """Write into `results` what `runs`, {method: evaluated run folders, one a seed}, have to say.
+
+    METHOD-SEED.json are the evaluations, which `metarl compare` reads; table.csv and table.json the comparison;
+    adaptation.png the return against gradient steps beside the `published` numbers; learning.png the return against
+    environment steps; velocity.png, for a goal velocity, what MAML's first seed reaches.
+    """
+    results.mkdir(parents=True, exist_ok=True)
+    every = [path for paths in runs.values() for path in paths]
+    for path in every:
+        copyfile(path / "evaluation.json", results / f"{path.name}.json")
+    comparison = compare(every)
+    Console(width=140).print(table(comparison))
+    write_csv(comparison, results / "table.csv")
+    write_json(comparison, results / "table.json")
+    save(picture(comparison, references=published), results / "adaptation.png")
+    save(learning_figure(runs, title=comparison.task), results / "learning.png")
+    if "-vel" in comparison.task and "maml" in runs:
+        draw_velocities(runs["maml"][0], results / "velocity.png", title=comparison.task, device=device)
+
+
+def draw_velocities(path: Path, out: Path, *, title: str, device: torch.device) -> None:
+    """Draw the velocity that the run in `path` reaches on each test goal, before and after adaptation."""
+    iteration = read_evaluation(path).iteration
+    goals, before, after = achieved_velocities(path, steps=GOAL_STEPS, iteration=iteration, device=device)
+    reached = {"before adaptation": before, f"after {gradient_steps(GOAL_STEPS)}": after}
+    save(goal_figure(goals, reached, title=f"{title}: {path.name}"), out)
