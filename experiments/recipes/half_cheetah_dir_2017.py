@@ -9,7 +9,7 @@ from metarl.experiments.recipes.recipe import Recipe
 
 RECIPE = Recipe(
     "half-cheetah-dir-2017",
-    env_steps=10_000_000,
+    env_steps=8_000_000,
     published={
         "MAML (paper)": (-50.7, 293.2, 313.5, 315.7),
         "pretrained (paper)": (-43.0, -24.8, -12.9, 19.6),

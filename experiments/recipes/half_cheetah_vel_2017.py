@@ -7,7 +7,7 @@ from metarl.experiments.recipes.recipe import Recipe
 
 RECIPE = Recipe(
     "half-cheetah-vel-2017",
-    env_steps=40_000_000,
+    env_steps=32_000_000,
     published={
         "MAML (paper)": (-129.5, -78.6, -66.6, -60.8),
         "pretrained (paper)": (-158.0, -135.4, -128.5, -133.6),
