@@ -52,9 +52,6 @@ def evaluate_run(
         "metric": distribution.metric,
         "steps": list(range(steps + 1)),
     }
-    goals = getattr(distribution.sample(tasks, generator(Stream.TEST, seed)), "goals", None)
-    if goals is not None:
-        result["goals"] = goals.tolist()
     for prefix, subject in (("", learner), ("random_", random)):
         rng = generator(Stream.TEST, seed)
         scores = evaluate(subject, distribution, steps=steps, tasks=tasks, rng=rng, chunk=config.chunk)
@@ -62,6 +59,9 @@ def evaluate_run(
         pairs = [mean_ci95(row) if np.isfinite(row).all() else (None, None) for row in scores]
         result[f"{prefix}mean"], result[f"{prefix}ci95"] = [m for m, _ in pairs], [c for _, c in pairs]
         result[f"{prefix}scores"] = [[float(f"{x:.6g}") if np.isfinite(x) else None for x in row] for row in scores]
+    goals = getattr(distribution.sample(tasks, generator(Stream.TEST, seed)), "goals", None)
+    if goals is not None:
+        result["goals"] = goals.tolist()
     return {**result, "tasks": tasks, "seed": seed}
 
 

@@ -26,7 +26,7 @@ BEFORE, RANDOM = (0, (4, 1.5)), ":"  # line styles
 DPI = 150
 ROWS = 50  # curves of more rows than twice this are smoothed by a running mean
 GAP = 0.055  # between two labels, at least, in heights of the axes
-SCORE = re.compile(r"(return|loss)_(\d+)")
+SCORE = re.compile(r"(return|accuracy|loss)_(\d+)")
 
 
 class Run(NamedTuple):
@@ -34,7 +34,7 @@ class Run(NamedTuple):
 
     name: str  # of the folder
     preset: str
-    metric: str  # "return" or "loss"
+    metric: str  # "return", "accuracy" or "loss"
     iterations: list[float]
     env_steps: list[float]  # 0 in supervised runs
     scores: dict[int, list[float]]  # gradient steps → score at each of `iterations`
@@ -74,7 +74,7 @@ def read_run(path: Path) -> Run:
     except (ValueError, KeyError) as error:
         raise ValueError(f"{progress} is damaged ({error}): restore it or train anew") from None
     if not metric:
-        raise ValueError(f"{progress} has no column return_0 or loss_0: restore it or train anew")
+        raise ValueError(f"{progress} has no column return_0, accuracy_0 or loss_0: restore it or train anew")
     evaluation = _read_evaluation(path, metric)
     name = path.resolve().name
     return Run(name, preset, metric, iterations, env_steps, scores, evaluation)
@@ -167,7 +167,7 @@ def draw_adaptation(axis: Axes, runs: Sequence[Run], colours: Sequence[str]) -> 
         for prefix, style, label in (("", "-", "trained"), ("random_", RANDOM, "random initialisation")):
             steps, mean, half = (run.evaluation[key] for key in ("steps", f"{prefix}mean", f"{prefix}ci95"))
             axis.plot(steps, mean, color=colour, linewidth=1.6, linestyle=style, marker="o", markersize=4, label=label)
-            low = [m - h if run.metric == "return" or m > h else m / 10 for m, h in zip(mean, half, strict=True)]
+            low = [m - h if run.metric != "loss" or m > h else m / 10 for m, h in zip(mean, half, strict=True)]
             high = [m + h for m, h in zip(mean, half, strict=True)]
             axis.fill_between(steps, low, high, color=colour, alpha=0.08 if prefix else 0.18, linewidth=0)
     axis.set_xlabel("gradient steps")

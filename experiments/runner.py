@@ -26,7 +26,7 @@ from metarl.train import Stream, generator, seed_torch, train
 if TYPE_CHECKING:
     from metarl.experiments.pretraining import Pretraining
 
-VALIDATION_TASKS = 100  # supervised runs, whose episodes tell no score: tasks behind the losses in the log
+VALIDATION_TASKS = 100  # supervised runs, whose episodes tell no score: tasks behind the scores in the log
 CLOCK = ("seconds_sampling", "seconds_update")  # never equal twice: to TensorBoard and the screen, not progress.csv
 
 
@@ -124,7 +124,7 @@ def _run(
         for done, metrics in enumerate(updates, begin + 1):
             env_steps += metrics.pop("env_steps", 0.0)
             if done % config.log_every == 0 or done == config.iterations:
-                metrics.update(_validation(training.learner, config, device) if distribution.metric == "loss" else {})
+                metrics.update({} if distribution.metric == "return" else _validation(training.learner, config, device))
                 exact = {"iteration": done, "env_steps": int(env_steps), **metrics}
                 for name in CLOCK:
                     del exact[name]

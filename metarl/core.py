@@ -116,7 +116,7 @@ class Tasks(ABC):
 class Distribution(ABC):
     """A distribution over tasks."""
 
-    metric: str  # "return" (more is better) or "loss" (less is better)
+    metric: str  # "return", "accuracy" (more is better) or "loss" (less is better)
 
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> Tasks:

@@ -18,31 +18,32 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         config = preset(name)
         if name.startswith("sinusoid"):
             return config
-        return replace(config, task=replace(config.task, trajectories=3, horizon=30, hidden=(8,)), meta_batch=4)
+        return replace(config, task=replace(config.task, horizon=30, hidden=(8,)))
 
-    for module in (iteration, scaling, update):
-        monkeypatch.setattr(module, "preset", small_preset)
+    monkeypatch.setattr(iteration, "preset", small_preset)
 
 
 def test_the_parts_of_an_iteration_add_up() -> None:
-    reports = iteration.Iteration(presets=("point-nav-maml", "point-nav-reptile"), repeats=3, device="cpu").run()
+    reports = iteration.Iteration(
+        presets=("point-nav-maml", "point-nav-reptile"), tasks=4, trajectories=3, repeats=3, device="cpu"
+    ).run()
     assert [report.title for report in reports] == [
         "point-nav-maml: 4 tasks, 720 environment steps",
         "point-nav-maml, exact Hessian products: 4 tasks, 720 environment steps",
-        "point-nav-reptile: 4 tasks, 1,440 environment steps",
+        "point-nav-reptile: 4 tasks, 1,080 environment steps",
     ]
     for report in reports:
         assert [row.name for row in report.rows] == [
             "iteration", "simulation and policies", "advantages", "inner steps", "update",
         ]  # fmt: skip
-    parts = iteration.measure(iteration.preset("point-nav-maml"), repeats=2, device="cpu")
+    parts = iteration.measure(iteration.sized("point-nav-maml", tasks=4, trajectories=3), repeats=2, device="cpu")
     whole, *rest = parts.values()
     for k in range(2):
         assert sum(part[k] for part in rest) == pytest.approx(whole[k])
 
 
 def test_the_update_is_taken_apart_and_its_approximation_measured() -> None:
-    pieces, whole = update.Update(preset="point-nav-maml", repeats=1, device="cpu").run()
+    pieces, whole = update.Update(preset="point-nav-maml", tasks=4, trajectories=3, repeats=1, device="cpu").run()
     assert len(pieces.rows) == 5
     assert any("1/3 of support, 1/15 of query: the product" in note for note in pieces.notes)
     assert whole.rows[1].name == "update, exact (all samples)"

@@ -1,0 +1,109 @@
+"""Recipes: every method and seed trained, chosen, evaluated and drawn; done once, and gone on with."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from metarl.experiments import presets
+from metarl.experiments.cli import main
+from metarl.experiments.compare import compare
+from metarl.experiments.config import Config, PPOConfig
+from metarl.experiments.recipes import RECIPES, recipe
+from metarl.experiments.recipes.recipe import Recipe
+from metarl.experiments.recipes.velocity import achieved_velocities
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Presets of a few short trajectories."""
+
+    def small_preset(name: str) -> Config:
+        config = presets.preset(name)
+        task = replace(config.task, trajectories=2, train_trajectories=None, horizon=10, hidden=(8, 8))
+        return replace(config, task=task, meta_batch=3, checkpoint_every=2, test_tasks=3, torch_threads=1, threads=1)
+
+    monkeypatch.setattr(recipe, "preset", small_preset)
+
+
+def test_every_recipe_has_presets_and_fits_its_budget() -> None:
+    assert len(RECIPES) == 8
+    for task, each in RECIPES.items():
+        for method in each.methods:
+            config = each.config(method, seed=1, fraction=1.0)
+            assert config.seed == 1
+            if not isinstance(config.algorithm, PPOConfig):
+                spent = config.iterations * config.env_steps
+                assert each.env_steps - config.env_steps < spent <= each.env_steps, f"{task}-{method}"
+            assert each.config(method, seed=0, fraction=0.1).iterations == max(1, int(config.iterations * 0.1))
+        for values in each.published.values():
+            assert len(values) in (1, 4)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_recipe_trains_chooses_evaluates_and_draws(tmp_path: Path) -> None:
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    steps = 3 * 2 * 10 * 2  # tasks × trajectories × steps × (support, query)
+    published = {"paper": (-3.0, -2.0, -1.0, -1.0)}
+    small = Recipe("half-cheetah-vel-2017", 3 * steps, ("maml", "reptile"), (0, 1), published=published)
+    small.run(seeds=(0,), runs=runs, results=results, device=CPU)
+    folder = results / "half-cheetah-vel-2017"
+    first = (folder / "maml-0.json").read_bytes()
+    assert json.loads(first)["iteration"] in (2, 3)
+    assert not (folder / "maml-1.json").exists()
+    small.run(runs=runs, results=results, device=CPU)
+    assert (folder / "maml-0.json").read_bytes() == first  # not trained or evaluated again
+    comparison = compare(sorted(folder.glob("*-?.json")))
+    assert {row.name: row.seeds for row in comparison.rows if not row.random} == {"maml": (0, 1), "reptile": (0, 1)}
+    assert [row.env_steps[0] <= 3 * steps for row in comparison.rows] == [True] * len(comparison.rows)
+    for picture in ("adaptation.png", "learning.png", "velocity.png"):
+        assert (folder / picture).stat().st_size > 10_000
+    assert len((folder / "table.csv").read_text().splitlines()) == 1 + 4 * len(comparison.rows)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_stopped_recipe_goes_on_and_refuses_other_settings(tmp_path: Path) -> None:
+    steps = 3 * 2 * 10 * 2
+    whole, stopped = Recipe("point-nav-2017", 4 * steps, ("maml",), (0,)), tmp_path / "stopped"
+    path = stopped / "point-nav-2017" / "maml-0"
+    whole.run(runs=tmp_path / "whole", results=tmp_path / "results", device=CPU)
+    whole.run(runs=stopped, results=tmp_path / "results", device=CPU)
+    weights = path / "checkpoints" / "00000004" / "weights.safetensors"
+    expected = (tmp_path / "whole" / "point-nav-2017" / "maml-0" / weights.relative_to(path)).read_bytes()
+    for file in (*weights.parent.iterdir(), path / "evaluation.json", path / "validation.json"):
+        file.unlink()
+    weights.parent.rmdir()  # as if killed after the checkpoint before
+    whole.run(runs=stopped, results=tmp_path / "results", device=CPU)
+    assert weights.read_bytes() == expected
+    with pytest.raises(ValueError, match="made with other settings"):
+        replace(whole, env_steps=5 * steps).run(runs=stopped, results=tmp_path / "results", device=CPU)
+
+
+def test_what_a_recipe_cannot_do_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for args, said in (
+        (("swimmer",), "no recipe for 'swimmer': choose one of point-nav-2017"),
+        (("point-nav-2017", "--methods", "trpo"), "no recipe for 'trpo'"),
+        (("point-nav-2017", "--fraction", "0"), "fraction is 0.0"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["reproduce", *args, "--runs", str(tmp_path)])
+        assert said in capsys.readouterr().err
+
+
+def test_velocities_are_those_of_the_simulated_bodies(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    sizes = "--iterations 1 --meta-batch 2 --task.trajectories 4 --task.train-trajectories 2 --test-tasks 3"
+    main(["train", "half-cheetah-vel-2017-maml", "--out", str(path), *sizes.split(), "--task.horizon", "40"])
+    goals, before, after = achieved_velocities(path, steps=1, iteration=1, device=CPU)
+    assert goals.shape == before.shape == after.shape == (3,)
+    assert ((goals >= 0) & (goals <= 2)).all()
+    assert np.abs(before).max() < 3
+    assert not np.array_equal(before, after)
+    main(["train", "point-nav-maml", "--out", str(tmp_path / "point"), *sizes.split()])
+    with pytest.raises(ValueError, match="has no goal velocities"):
+        achieved_velocities(tmp_path / "point", steps=1, iteration=1, device=CPU)
