@@ -151,13 +151,13 @@ class Plot:
 
 @dataclass(frozen=True)
 class Video:
-    """Film a policy before and after adaptation, side by side."""
+    """Film a policy before and after adaptation to a task, or after adaptation to several, side by side."""
 
     run_folder: tyro.conf.Positional[Path]
     out: Path
     """the film, .mp4 or .gif"""
-    task: float | None = None
-    """the goal, where it is one number; default: drawn from the task distribution"""
+    task: tuple[float, ...] = ()
+    """the goal or goals, where a goal is one number; default: one drawn from the task distribution"""
     steps: int | None = None
     """gradient steps; default: the preset's inner steps"""
     seed: int = 0
@@ -165,7 +165,7 @@ class Video:
     def run(self) -> None:
         from metarl.experiments.video import film_run
 
-        film_run(self.run_folder, self.out, task=self.task, steps=self.steps, seed=self.seed)
+        film_run(self.run_folder, self.out, tasks=self.task, steps=self.steps, seed=self.seed)
         print(f"video: {self.out}")
 
 

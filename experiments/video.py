@@ -1,4 +1,4 @@
-"""Films of one task: the policy before and after adaptation, side by side, as .mp4 or .gif."""
+"""Films side by side, as .mp4 or .gif: one task before and after adaptation, or several after it."""
 
 from __future__ import annotations
 
@@ -59,12 +59,21 @@ class Shot(NamedTuple):
     over: bool  # the episode ended here, before its time
 
 
-def film_run(run_folder: Path, out: Path, *, task: float | None, steps: int | None, seed: int) -> None:
+class Panel(NamedTuple):
+    """One of the episodes side by side."""
+
+    shots: Sequence[Shot]
+    title: str
+    goal: str
+    colour: tuple[int, int, int]  # of the title
+
+
+def film_run(run_folder: Path, out: Path, *, tasks: Sequence[float] = (), steps: int | None, seed: int) -> None:
     """Film the trained initialisation of `run_folder` on one task before and after `steps` gradient steps, into `out`.
 
-    `task` is the goal where it is one number; without it, a held-out task is drawn with `seed`. `steps` defaults to the
-    learner's inner steps. Both halves start in the same state and take the policy's mean action. Raises
-    ValueError for a supervised run, a task outside the space, an `out` of another kind or without a folder, and where
+    `tasks` are goals where a goal is one number; with more than one, the film shows each after adaptation. Without, a
+    held-out task is drawn with `seed`. `steps` defaults to the learner's inner steps. All start in the same state and
+    take the policy's mean action. Raises ValueError for a supervised run, a task outside the space, an `out` of another kind or without a folder, and where
     OpenGL or an extra package is missing.
     """
     check_output(out, list(FORMATS))
@@ -75,21 +84,24 @@ def film_run(run_folder: Path, out: Path, *, task: float | None, steps: int | No
     if not isinstance(distribution, WorldDistribution):
         raise ValueError(f"{run_folder} is a run of {run.config['preset']}, supervised: there is nothing to film")
     steps = learner.steps if steps is None else steps
-    form, goal = FORMATS[out.suffix.lower()], choose_task(distribution, task, seed)
-    env = TaskEnv(type(distribution.template), goal, render_mode="rgb_array", width=form.width, height=form.height)
-    try:
-        check_drawing(env)
-        halves = []
-        for k in (0, steps):
+    form = FORMATS[out.suffix.lower()]
+    goals = [choose_task(distribution, task, seed) for task in tasks or (None,)]
+    shown = [(goals[0], 0), (goals[0], steps)] if len(goals) == 1 else [(goal, steps) for goal in goals]
+    panels = []
+    for goal, k in shown:
+        env = TaskEnv(type(distribution.template), goal, render_mode="rgb_array", width=form.width, height=form.height)
+        try:
+            check_drawing(env)
             policy = adapt_policy(learner, distribution, goal, steps=k, seed=seed)
-            halves.append(record(env, policy, horizon=distribution.horizon, every=form.every, seed=seed))
-    finally:
-        env.close()
-    titles = ("before adaptation", f"after {gradient_steps(steps)}")
+            shots = record(env, policy, horizon=distribution.horizon, every=form.every, seed=seed)
+        finally:
+            env.close()
+        title = f"after {gradient_steps(k)}" if k or len(goals) > 1 else "before adaptation"
+        panels.append(Panel(shots, title, goal_in_words(env.world.goals, goal), AFTER if k else BEFORE))
     real = env.metadata["render_fps"]
     rate = min(real, FASTEST)
     slowed = f"slowed {real / rate:.3g} times" if rate < real else ""
-    frames = compose(halves, titles, goal=goal_in_words(env.world.goals, goal), slowed=slowed, form=form)
+    frames = compose(panels, slowed=slowed, form=form)
     with draft(out) as path:
         write(path, frames, rate / form.every)
 
@@ -149,22 +161,20 @@ def measured_in_words(env: TaskEnv, info: dict[str, Any]) -> str:
     return ""
 
 
-def compose(
-    halves: Sequence[Sequence[Shot]], titles: Sequence[str], *, goal: str, slowed: str, form: Format
-) -> Iterator[Image]:
-    """The film's frames; an episode that has ended holds its last picture while the other goes on."""
+def compose(panels: Sequence[Panel], *, slowed: str, form: Format) -> Iterator[Image]:
+    """The film's frames; an episode that has ended holds its last picture while the others go on."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size=form.font)
-    for i in range(max(map(len, halves))):
-        frame = Image.new("RGB", (form.width * len(halves), form.band + form.height), BAND)
+    for i in range(max(len(panel.shots) for panel in panels)):
+        frame = Image.new("RGB", (form.width * len(panels), form.band + form.height), BAND)
         draw = ImageDraw.Draw(frame)
-        for half, (shots, title, colour) in enumerate(zip(halves, titles, (BEFORE, AFTER), strict=True)):
-            shot, left = shots[min(i, len(shots) - 1)], half * form.width
+        for column, panel in enumerate(panels):
+            shot, left = panel.shots[min(i, len(panel.shots) - 1)], column * form.width
             frame.paste(Image.fromarray(shot.picture), (left, form.band))
             rows = (
-                (title, f"{'ended at ' if shot.over else ''}step {shot.step}", colour),
-                (goal, slowed, TEXT),
+                (panel.title, f"{'ended at ' if shot.over else ''}step {shot.step}", panel.colour),
+                (panel.goal, slowed, TEXT),
                 (shot.measured, f"return {shot.total:.1f}", TEXT),
             )
             for row, (text, right, fill) in enumerate(rows):

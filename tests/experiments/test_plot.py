@@ -152,7 +152,7 @@ def test_errors_name_the_thing_and_the_remedy(tmp_path: Path) -> None:
     assert f"{empty} has no rows" in message([empty], out)
     (empty / "progress.csv").unlink()
     assert f"{empty} has no rows" in message([empty], out)
-    assert "no column return_0, accuracy_0" in message([fake(tmp_path / "none", {"env_steps": [1], "score_0": [1]})], out)
+    assert "no column return_0, acc" in message([fake(tmp_path / "none", {"env_steps": [1], "score_0": [1]})], out)
     broken = fake(tmp_path / "broken", RETURNS)
     text = (broken / "progress.csv").read_text()
     (broken / "progress.csv").write_text(text.replace("-4.0", "x"))

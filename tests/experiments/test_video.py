@@ -20,6 +20,7 @@ from metarl.experiments.output import draft
 from metarl.experiments.presets import preset
 from metarl.experiments.video import (
     FORMATS,
+    Panel,
     Shot,
     check_drawing,
     compose,
@@ -55,7 +56,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def film(run: Path, out: Path, **options: Any) -> np.ndarray:
     """The film's frames [n, height, width, 3]."""
-    film_run(run, out, **{"task": None, "steps": None, "seed": 0} | options)
+    film_run(run, out, **{"steps": None, "seed": 0} | options)
     return iio.imread(out)[..., :3]
 
 
@@ -81,7 +82,7 @@ def test_gif_is_small_and_shows_every_second_step_and_the_last(run: Path, tmp_pa
     assert frames.shape == (6, 306, 640, 3)  # steps 0, 2, 4, 6, 8, 9
     assert iio.immeta(tmp_path / "film.gif")["duration"] == 200
     assert (tmp_path / "film.gif").stat().st_size < 50_000
-    film_run(run, tmp_path / "again.gif", task=None, steps=None, seed=0)
+    film_run(run, tmp_path / "again.gif", steps=None, seed=0)
     assert (tmp_path / "again.gif").read_bytes() == (tmp_path / "film.gif").read_bytes()
     other = film(run, tmp_path / "other.gif", seed=1)
     assert (other[0] != frames[0]).any()  # another goal
@@ -106,16 +107,16 @@ def test_captions(
 ) -> None:
     said = {}
 
-    def spy(halves: Any, titles: Any, **options: Any) -> Any:
-        said.update(options, titles=titles)
-        return compose(halves, titles, **options)
+    def spy(panels: Any, **options: Any) -> Any:
+        said.update(options, panels=panels)
+        return compose(panels, **options)
 
     monkeypatch.setattr("metarl.experiments.video.compose", spy)
     monkeypatch.setattr(PointNav2017, "dt", 1 / fps)
     film(run, tmp_path / "film.gif", steps=steps)
-    assert said["titles"] == titles
+    assert tuple(panel.title for panel in said["panels"]) == titles
     assert said["slowed"] == slowed
-    assert said["goal"].startswith("goal: (")
+    assert all(panel.goal.startswith("goal: (") for panel in said["panels"])
 
 
 class Towards:
@@ -158,7 +159,8 @@ def test_an_episode_that_ends_early_holds_its_last_picture() -> None:
     assert [shot.over for shot in short] == [False, False, True]
     assert [shot.step for shot in shots((0.2, 0.0), (0.2, 0.0), every=5)] == [0, 2]
     form = FORMATS[".mp4"]._replace(width=96, height=72)
-    frames = [np.asarray(f) for f in compose((short, long), ("a", "b"), goal="", slowed="", form=form)]
+    panels = [Panel(short, "a", "", (0, 0, 0)), Panel(long, "b", "", (0, 0, 0))]
+    frames = [np.asarray(f) for f in compose(panels, slowed="", form=form)]
     assert len(frames) == 8
     assert all((frame[form.band :, :95] == frames[2][form.band :, :95]).all() for frame in frames[3:])
     assert (frames[2][form.band :, :95] == short[-1].picture[:, :95]).all()
@@ -187,7 +189,7 @@ def test_goals_and_measurements_in_words(env: str, task: list[float], goal: str,
 
 def message(run: Path, out: Path, **options: Any) -> str:
     with pytest.raises(ValueError, match=r"^[^\n]+$") as caught:
-        film_run(run, out, **{"task": None, "steps": None, "seed": 0} | options)
+        film_run(run, out, **{"steps": None, "seed": 0} | options)
     assert not out.exists()
     return str(caught.value)
 
@@ -198,10 +200,10 @@ def test_errors_name_the_thing_and_the_remedy(run: Path, tmp_path: Path, monkeyp
     assert "is not a run folder" in message(tmp_path, out)
     assert ".mp4, .gif" in message(run, tmp_path / "film.avi")
     assert "folder does not exist" in message(run, tmp_path / "none" / "film.gif")
-    assert "2 numbers: leave out --task" in message(run, out, task=1.0)
+    assert "2 numbers: leave out --task" in message(run, out, tasks=[1.0])
     assert "steps is -1" in message(run, out, steps=-1)
     cheetah = small("half-cheetah-vel-maml", tmp_path / "cheetah", horizon=2)
-    assert "task [9.0] is not allowed; give finite values between [0.0] and [3.0]" in message(cheetah, out, task=9.0)
+    assert "task [9.0] is not allowed; give finite values between [0.0] and [3.0]" in message(cheetah, out, tasks=[1.0, 9.0])
 
     def no_opengl(self: TaskEnv) -> None:
         raise RuntimeError("no context")
@@ -239,7 +241,7 @@ def test_egl_draws_where_there_is_no_display(
 def test_a_film_of_the_half_cheetah_from_the_command_line(tmp_path: Path) -> None:
     run, out = small("half-cheetah-dir-2017-maml", tmp_path / "run", horizon=2), tmp_path / "film.mp4"
     env = {name: value for name, value in os.environ.items() if name != "MUJOCO_GL"}
-    command = [sys.executable, "-m", "metarl.experiments.cli", "video", str(run), "--out", str(out), "--task", "-1"]
+    command = [sys.executable, "-m", "metarl.experiments.cli", "video", str(run), "--out", str(out), "--task", "-1", "1"]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     if "OpenGL cannot draw here" in done.stderr:
         pytest.skip("no OpenGL here")
@@ -262,3 +264,20 @@ def test_a_failed_film_leaves_the_old_one(tmp_path: Path) -> None:
         fail(path)
     assert out.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["film.gif"]
+
+
+def test_several_goals_are_each_shown_after_adaptation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cheetah = small("half-cheetah-dir-2017-maml", tmp_path / "cheetah", horizon=2)
+    shown: list[Panel] = []
+    monkeypatch.setattr(TaskEnv, "render", lambda self: np.zeros((240, 320, 3), np.uint8))
+
+    def spy(panels: Any, **options: Any) -> Any:
+        shown.extend(panels)
+        return compose(panels, **options)
+
+    monkeypatch.setattr("metarl.experiments.video.compose", spy)
+    film_run(cheetah, tmp_path / "film.gif", tasks=[1.0, -1.0, 1.0], steps=2, seed=0)
+    assert [panel.goal for panel in shown] == ["goal: forward", "goal: backward", "goal: forward"]
+    assert [panel.title for panel in shown] == ["after 2 gradient steps"] * 3
+    assert shown[0].shots[-1].total == shown[2].shots[-1].total != shown[1].shots[-1].total
+    assert iio.imread(tmp_path / "film.gif").shape[2] == 3 * 320
