@@ -73,8 +73,8 @@ def film_run(run_folder: Path, out: Path, *, tasks: Sequence[float] = (), steps:
 
     `tasks` are goals where a goal is one number; with more than one, the film shows each after adaptation. Without, a
     held-out task is drawn with `seed`. `steps` defaults to the learner's inner steps. All start in the same state and
-    take the policy's mean action. Raises ValueError for a supervised run, a task outside the space, an `out` of another kind or without a folder, and where
-    OpenGL or an extra package is missing.
+    take the policy's mean action. Raises ValueError for a supervised run, a task outside the space, an `out` of another
+    kind or without a folder, and where OpenGL or an extra package is missing.
     """
     check_output(out, list(FORMATS))
     write = _writer(out.suffix.lower())

@@ -203,7 +203,8 @@ def test_errors_name_the_thing_and_the_remedy(run: Path, tmp_path: Path, monkeyp
     assert "2 numbers: leave out --task" in message(run, out, tasks=[1.0])
     assert "steps is -1" in message(run, out, steps=-1)
     cheetah = small("half-cheetah-vel-maml", tmp_path / "cheetah", horizon=2)
-    assert "task [9.0] is not allowed; give finite values between [0.0] and [3.0]" in message(cheetah, out, tasks=[1.0, 9.0])
+    said = message(cheetah, out, tasks=[1.0, 9.0])
+    assert "task [9.0] is not allowed; give finite values between [0.0] and [3.0]" in said
 
     def no_opengl(self: TaskEnv) -> None:
         raise RuntimeError("no context")
@@ -241,7 +242,7 @@ def test_egl_draws_where_there_is_no_display(
 def test_a_film_of_the_half_cheetah_from_the_command_line(tmp_path: Path) -> None:
     run, out = small("half-cheetah-dir-2017-maml", tmp_path / "run", horizon=2), tmp_path / "film.mp4"
     env = {name: value for name, value in os.environ.items() if name != "MUJOCO_GL"}
-    command = [sys.executable, "-m", "metarl.experiments.cli", "video", str(run), "--out", str(out), "--task", "-1", "1"]
+    command = [sys.executable, "-m", "metarl.experiments.cli", "video", str(run), "--out", str(out), "--task=-1", "1"]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     if "OpenGL cannot draw here" in done.stderr:
         pytest.skip("no OpenGL here")
