@@ -27,7 +27,7 @@ class List:
     def run(self) -> None:
         table = Table("preset", "task", "inner loop", "outer loop", "iterations")
         for name, config in PRESETS.items():
-            task = getattr(config.task, "env", "sinusoid")
+            task = getattr(config.task, "env", getattr(config.task, "images", "sinusoid"))
             learner = config.learner
             inner = f"{learner.steps} step{'s' if learner.steps != 1 else ''}, α {learner.rate[0]}"
             inner += ", first order" if learner.first_order else ", learned α" if learner.learn_rate else ""

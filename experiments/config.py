@@ -12,106 +12,12 @@ from metarl.algorithms.descent import Descent
 from metarl.algorithms.proximal import Proximal
 from metarl.algorithms.reptile import Reptile
 from metarl.algorithms.trust_region import TrustRegion
-from metarl.core import Distribution, Learner, Loss, adapt, every, final
+from metarl.core import Distribution, Learner, Loss, every, final
 from metarl.envs import world_class
-from metarl.envs.informed import informed
 from metarl.experiments.ppo import PPOConfig
+from metarl.experiments.tasks import LocomotionConfig, TaskConfig
 from metarl.learners.gradient import GradientLearner
-from metarl.losses import mse, squared_change
-from metarl.nets import MLP, GaussianPolicy
-from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
-from metarl.rl.rollout import WorldDistribution
-from metarl.tasks.sinusoid import Sinusoid
-from metarl.train import Stream, generator
-
-
-@dataclass(frozen=True)
-class SinusoidConfig:
-    """Sinusoid regression."""
-
-    shots: int = 5
-    """K, support points a task"""
-    train_shots: int | None = None
-    """support points a task in training, where they differ"""
-    queries: int = 10
-    """query points a task"""
-    hidden: tuple[int, ...] = (40, 40)
-
-    def distribution(self, device: torch.device, *, threads: int, test: bool) -> Sinusoid:
-        shots = self.shots if test or self.train_shots is None else self.train_shots
-        return Sinusoid(shots=shots, queries=self.queries, device=device)
-
-    def net(self, distribution: Any) -> MLP:
-        return MLP(1, 1, hidden=self.hidden)
-
-    loss = staticmethod(mse)
-    divergence = staticmethod(squared_change)
-
-    def clipped(self, clip: float) -> Loss:
-        return mse  # there is no ratio to clip: the penalty alone keeps the epochs near
-
-
-@dataclass(frozen=True)
-class LocomotionConfig:
-    """An environment of metarl.envs and the policy that acts in it."""
-
-    env: str = "metarl/HalfCheetahVel-v0"
-    trajectories: int = 20
-    """episodes a task for each batch"""
-    train_trajectories: int | None = None
-    """in training, where they differ"""
-    horizon: int | None = None
-    """steps an episode; None: the environment's own"""
-    discount: float = 0.99
-    gae_lambda: float = 1.0
-    hidden: tuple[int, ...] = (100, 100)
-    activation: str = "relu"
-    action_scale: float = 1.0
-    """what the environment receives for a policy output of 1, in units of half the action range"""
-    init_std: float = 1.0
-    """of the policy's output"""
-    min_std: float = 1e-6
-    normalise: bool = False
-    """shift and scale observations as a random policy sees them, fixed before training"""
-    observe_goal: bool = False
-    """the observations end with the task: an oracle's"""
-
-    def distribution(self, device: torch.device, *, threads: int, test: bool) -> WorldDistribution:
-        return WorldDistribution(
-            informed(world_class(self.env)) if self.observe_goal else self.env,
-            trajectories=self.trajectories if test else self.in_training, horizon=self.horizon, discount=self.discount,
-            gae_lambda=self.gae_lambda, action_scale=self.action_scale, threads=threads, device=device,
-        )  # fmt: skip
-
-    def net(self, distribution: Any) -> GaussianPolicy:
-        world = distribution.template
-        policy = GaussianPolicy(
-            world.observation_space.shape[0], world.action_space.shape[0], hidden=self.hidden,
-            activation=self.activation, init_std=self.init_std, min_std=self.min_std,
-        )  # fmt: skip
-        if self.normalise:
-            policy.normalise(first_observations(policy, distribution))
-        return policy
-
-    @property
-    def in_training(self) -> int:
-        """Episodes a task for each batch in training."""
-        return self.trajectories if self.train_trajectories is None else self.train_trajectories
-
-    loss = staticmethod(surrogate)
-    divergence = staticmethod(gaussian_kl)
-    clipped = staticmethod(clipped_surrogate)
-
-
-def first_observations(policy: GaussianPolicy, distribution: WorldDistribution) -> torch.Tensor:
-    """What `policy` sees on ten tasks, always the same: [n, obs], on the CPU."""
-    learner = GradientLearner(policy, surrogate, steps=0)
-    tasks = distribution.sample(10, generator(Stream.INIT, 0))
-    seen = tasks.trajectories(next(adapt(learner, tasks, steps=0))[0])
-    return seen.observations[seen.mask.bool()].cpu()
-
-
-TaskConfig = SinusoidConfig | LocomotionConfig
+from metarl.tasks.folder import Split
 
 
 @dataclass(frozen=True)
@@ -257,9 +163,9 @@ class Config:
         batches = self.learner.steps + (not isinstance(self.algorithm, ReptileConfig))
         return self.meta_batch * self.task.in_training * horizon * batches
 
-    def distribution(self, device: torch.device, *, test: bool = False) -> Distribution:
-        """The tasks to train on, or to `test` on."""
-        return self.task.distribution(device, threads=self.threads, test=test)
+    def distribution(self, device: torch.device, *, split: Split = "train") -> Distribution:
+        """The tasks to train on, to choose a checkpoint by ("validation"), or to test on."""
+        return self.task.distribution(device, threads=self.threads, split=split)
 
     def build_learner(self, distribution: Distribution, device: torch.device) -> Learner:
         """A learner with fresh weights, drawn from torch's generator."""

@@ -37,7 +37,7 @@ def evaluate_run(
     the same tasks.
     """
     run, config, distribution, learner = runner.load(path, device=device)
-    iteration = load_checkpoint(run, config, distribution, learner, checkpoint)
+    iteration = load_checkpoint(run, config, learner, checkpoint)
     state = run.state(iteration)
     steps = config.test_steps if steps is None else steps
     tasks = config.test_tasks if tasks is None else tasks

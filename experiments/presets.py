@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import replace
+from typing import Any
 
 from metarl.experiments.config import (
     AlgorithmConfig,
     Config,
     DescentConfig,
     LearnerConfig,
-    LocomotionConfig,
     PPOConfig,
     ProximalConfig,
     ReptileConfig,
-    SinusoidConfig,
     TrustRegionConfig,
 )
+from metarl.experiments.tasks import ImagesConfig, LocomotionConfig, SinusoidConfig
 
 # Sinusoid (Finn et al. 2017, section 5.1): 25 tasks, α 0.01, Adam 1e-3. The paper trains one inner step for 70,000
 # iterations; here some seeds then overshoot at steps 3 to 10, which it tests. Two steps, the loss after each counting
@@ -43,6 +43,17 @@ SINUSOIDS = {
         iterations=30_000,  # of ten inner steps each
     ),
 }
+
+# Images (MAML, section 5.2 and appendix A.1): 5-way one inner step with α 0.4, 20-way five with 0.1, three and five at
+# test; Conv4 of 64 filters, Adam 1e-3. miniImageNet: five steps with 0.01, ten at test, 32 filters.
+IMAGES = ("omniglot", "omniglot-small", "miniimagenet")
+IMAGE_METHODS: dict[str, dict[str, Any]] = {  # settings of the inner loop
+    "maml": {},
+    "fomaml": {"first_order": True},
+    "meta-sgd": {"learn_rate": True},
+    "anil": {"fast": "head"},
+}
+SHOTS = ((5, 1), (5, 5), (20, 1), (20, 5))  # (ways, shots)
 
 # Locomotion in the paper's physics (section 5.3): 100-100 units, std 1 the whole action range, horizon 200, α 0.1, then
 # 0.05, tests with 20 trajectories a task. The paper trains ReLU policies on raw observations with λ = 1, 500 iterations
@@ -77,6 +88,24 @@ ENVS = {
 ONLY_GYM = {"ant-dir-2d"}  # tasks that the MAML paper did not have
 
 
+def images(images: str, ways: int, shots: int, method: str) -> Config:
+    """The preset of one data set, N-way K-shot, and method."""
+    task = ImagesConfig(images, ways=ways, shots=shots)
+    if images == "miniimagenet":
+        learner = LearnerConfig(steps=5, rate=(0.01,))
+        task = replace(task, filters=32)
+    else:
+        learner = LearnerConfig(steps=1, rate=(0.4,)) if ways == 5 else LearnerConfig(steps=5, rate=(0.1,))
+    if images == "omniglot-small":
+        task = replace(task, shift=2)
+    config = Config(
+        task, replace(learner, **IMAGE_METHODS[method]), DescentConfig(rate_end=0.0),
+        meta_batch=16 if ways == 5 else 8, iterations=60_000, chunk=CHUNK, log_every=100, checkpoint_every=1000,
+        test_steps=10 if images == "miniimagenet" else 3 if ways == 5 else 5, test_tasks=600,
+    )  # fmt: skip
+    return replace(config, iterations=2000, checkpoint_every=200) if images == "omniglot-small" else config
+
+
 def locomotion(env: str, method: str) -> Config:
     """The preset of one environment id and method."""
     learner, algorithm = METHODS[method]
@@ -101,6 +130,10 @@ def locomotion(env: str, method: str) -> Config:
 
 def _all() -> dict[str, Config]:
     presets = {f"sinusoid-{method}": config for method, config in SINUSOIDS.items()}
+    for name in IMAGES:
+        for ways, shots in SHOTS:
+            for method in IMAGE_METHODS:
+                presets[f"{name}-{ways}way-{shots}shot-{method}"] = images(name, ways, shots, method)
     for task, env in ENVS.items():
         for method in METHODS:
             presets[f"{task}-{method}"] = locomotion(f"metarl/{env}-v0", method)
@@ -123,8 +156,8 @@ def preset(name: str) -> Config:
 
 def quick(config: Config) -> Config:
     """The same run at a size that ends within minutes on 2 cores."""
-    if isinstance(config.task, SinusoidConfig):
-        return replace(config, iterations=10_000)
+    if not isinstance(config.task, LocomotionConfig):
+        return replace(config, iterations=config.iterations // 4)
     task = replace(config.task, trajectories=10)
     if isinstance(config.algorithm, PPOConfig):
         return replace(config, task=task, iterations=config.iterations // 5)

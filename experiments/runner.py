@@ -89,7 +89,7 @@ def load(path: Path, *, device: torch.device) -> tuple[RunFolder, Config, Distri
     run = RunFolder.open(path)
     config = settings(run)
     torch.set_num_threads(config.torch_threads)  # the same scores wherever they are asked for
-    distribution = config.distribution(device, test=True)
+    distribution = config.distribution(device, split="test")
     learner = new_learner(config, distribution, device)
     run.load_weights(learner)
     return run, config, distribution, learner
@@ -145,7 +145,7 @@ def _run(
 
 def _validation(learner: Learner, config: Config, device: torch.device) -> dict[str, float]:
     rng = generator(Stream.VALIDATE, config.seed)
-    distribution = config.distribution(device, test=True)
+    distribution = config.distribution(device, split="validation")
     scores = evaluate(learner, distribution, steps=learner.steps, tasks=VALIDATION_TASKS, rng=rng, chunk=config.chunk)
     return {f"{distribution.metric}_{k}": float(scores[k].mean()) for k in (0, learner.steps)}
 

@@ -14,7 +14,7 @@ from metarl.train import Stream, generator
 SMALLER_IS_BETTER = ("loss",)  # metrics
 
 
-def load_checkpoint(run: RunFolder, config: Config, distribution: Distribution, learner: Learner, which: str) -> int:
+def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str) -> int:
     """Load the weights of checkpoint `which`, "last", "best" or a number of iterations; returns those iterations.
 
     "best" has the best mean score after the run's inner steps on `config.test_tasks` validation tasks, the same for
@@ -26,6 +26,7 @@ def load_checkpoint(run: RunFolder, config: Config, distribution: Distribution, 
         return run.load_weights(learner, iteration=int(which))
     if which != "best":
         raise ValueError(f"unknown checkpoint {which!r}: choose best, last or a number of iterations")
+    distribution = config.distribution(next(learner.parameters()).device, split="validation")
     sign = -1 if distribution.metric in SMALLER_IS_BETTER else 1
     scores = validate(run, config, distribution, learner)
     best = max(scores, key=lambda iteration: (sign * scores[iteration], -iteration))

@@ -13,9 +13,10 @@ import torch
 
 from metarl.core import Predictor, adapt, collect
 from metarl.experiments.benchmark.measure import Report, Timing
-from metarl.experiments.config import Config, LocomotionConfig, TrustRegionConfig
+from metarl.experiments.config import Config, TrustRegionConfig
 from metarl.experiments.presets import preset
 from metarl.experiments.runner import new_learner, pick_device
+from metarl.experiments.tasks import LocomotionConfig
 from metarl.rl.advantages import advantages
 from metarl.rl.rollout import WorldTasks
 from metarl.train import Stream, generator

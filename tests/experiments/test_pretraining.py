@@ -13,10 +13,11 @@ from toys import Track, Waves
 from metarl.core import Predictor
 from metarl.envs import register
 from metarl.experiments.cli import main
-from metarl.experiments.config import Config, LearnerConfig, LocomotionConfig, PPOConfig, SinusoidConfig
+from metarl.experiments.config import Config, LearnerConfig, PPOConfig
 from metarl.experiments.presets import ENVS, ONLY_GYM, PRESETS, quick
 from metarl.experiments.pretraining import Pretraining, copy_policy
 from metarl.experiments.runner import new_learner
+from metarl.experiments.tasks import LocomotionConfig, SinusoidConfig
 from metarl.nets import GaussianPolicy
 from metarl.rl.losses import log_prob
 

@@ -11,6 +11,7 @@ from metarl.experiments import runner
 from metarl.experiments.cli import main
 from metarl.experiments.evaluation import evaluate_run
 from metarl.experiments.selection import load_checkpoint, validate
+from metarl.rl.rollout import WorldDistribution
 
 CPU = torch.device("cpu")
 
@@ -24,18 +25,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_best_checkpoint_is_the_one_that_scores_best(run: Path) -> None:
+def test_the_best_checkpoint_is_the_one_that_scores_best(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, config, distribution, learner = runner.load(run, device=CPU)
     scores = validate(folder, config, distribution, learner)
     assert sorted(scores) == [1, 2, 3, 4]
     assert len(set(scores.values())) == 4
-    assert load_checkpoint(folder, config, distribution, learner, "best") == max(scores, key=lambda k: scores[k])
-    distribution.metric = "loss"
-    assert load_checkpoint(folder, config, distribution, learner, "best") == min(scores, key=lambda k: scores[k])
-    assert load_checkpoint(folder, config, distribution, learner, "last") == 4
-    assert load_checkpoint(folder, config, distribution, learner, "2") == 2
+    assert load_checkpoint(folder, config, learner, "best") == max(scores, key=lambda k: scores[k])
+    monkeypatch.setattr(WorldDistribution, "metric", "loss")
+    assert load_checkpoint(folder, config, learner, "best") == min(scores, key=lambda k: scores[k])
+    assert load_checkpoint(folder, config, learner, "last") == 4
+    assert load_checkpoint(folder, config, learner, "2") == 2
     weights = learner.state_dict()["net.log_std"].clone()
-    assert load_checkpoint(folder, config, distribution, learner, "3") == 3
+    assert load_checkpoint(folder, config, learner, "3") == 3
     assert not torch.equal(weights, learner.state_dict()["net.log_std"])
 
 
@@ -45,7 +46,7 @@ def test_scores_are_kept(run: Path) -> None:
     file = run / "validation.json"
     assert {int(k): v for k, v in json.loads(file.read_text()).items()} == first
     file.write_text(json.dumps({**first, 2: 1000.0}))
-    assert load_checkpoint(folder, config, distribution, learner, "best") == 2  # read, not scored again
+    assert load_checkpoint(folder, config, learner, "best") == 2  # read, not scored again
     file.write_text("{")
     with pytest.raises(ValueError, match=r"validation\.json is damaged .* delete it"):
         validate(folder, config, distribution, learner)

@@ -15,9 +15,9 @@ import torch
 from metarl.envs import TaskEnv, make_world
 from metarl.envs.point import PointNav, PointNav2017
 from metarl.experiments import runner
-from metarl.experiments.config import LocomotionConfig
 from metarl.experiments.output import draft
 from metarl.experiments.presets import preset
+from metarl.experiments.tasks import LocomotionConfig
 from metarl.experiments.video import (
     FORMATS,
     Panel,

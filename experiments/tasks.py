@@ -1,0 +1,161 @@
+"""Settings of tasks as typed dataclasses, and how they become distributions, nets and losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import tyro
+
+from metarl.convnets import Conv4
+from metarl.core import Loss, adapt
+from metarl.envs import world_class
+from metarl.envs.informed import informed
+from metarl.learners.gradient import GradientLearner
+from metarl.losses import cross_entropy, mse, squared_change
+from metarl.nets import MLP, GaussianPolicy
+from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
+from metarl.rl.rollout import WorldDistribution
+from metarl.tasks.folder import Split
+from metarl.tasks.images import Images
+from metarl.tasks.miniimagenet import miniimagenet
+from metarl.tasks.omniglot import omniglot
+from metarl.tasks.sinusoid import Sinusoid
+from metarl.train import Stream, generator
+
+
+@dataclass(frozen=True)
+class SinusoidConfig:
+    """Sinusoid regression."""
+
+    shots: int = 5
+    """K, support points a task"""
+    train_shots: int | None = None
+    """support points a task in training, where they differ"""
+    queries: int = 10
+    """query points a task"""
+    hidden: tuple[int, ...] = (40, 40)
+
+    def distribution(self, device: torch.device, *, threads: int, split: Split) -> Sinusoid:
+        shots = self.shots if split != "train" or self.train_shots is None else self.train_shots
+        return Sinusoid(shots=shots, queries=self.queries, device=device)
+
+    def net(self, distribution: Any) -> MLP:
+        return MLP(1, 1, hidden=self.hidden)
+
+    loss = staticmethod(mse)
+    divergence = staticmethod(squared_change)
+
+    def clipped(self, clip: float) -> Loss:
+        return mse  # there is no ratio to clip: the penalty alone keeps the epochs near
+
+
+@dataclass(frozen=True)
+class LocomotionConfig:
+    """An environment of metarl.envs and the policy that acts in it."""
+
+    env: str = "metarl/HalfCheetahVel-v0"
+    trajectories: int = 20
+    """episodes a task for each batch"""
+    train_trajectories: int | None = None
+    """in training, where they differ"""
+    horizon: int | None = None
+    """steps an episode; None: the environment's own"""
+    discount: float = 0.99
+    gae_lambda: float = 1.0
+    hidden: tuple[int, ...] = (100, 100)
+    activation: str = "relu"
+    action_scale: float = 1.0
+    """what the environment receives for a policy output of 1, in units of half the action range"""
+    init_std: float = 1.0
+    """of the policy's output"""
+    min_std: float = 1e-6
+    normalise: bool = False
+    """shift and scale observations as a random policy sees them, fixed before training"""
+    observe_goal: bool = False
+    """the observations end with the task: an oracle's"""
+
+    def distribution(self, device: torch.device, *, threads: int, split: Split) -> WorldDistribution:
+        return WorldDistribution(
+            informed(world_class(self.env)) if self.observe_goal else self.env,
+            trajectories=self.in_training if split == "train" else self.trajectories, horizon=self.horizon,
+            discount=self.discount, gae_lambda=self.gae_lambda, action_scale=self.action_scale, threads=threads,
+            device=device,
+        )  # fmt: skip
+
+    def net(self, distribution: Any) -> GaussianPolicy:
+        world = distribution.template
+        policy = GaussianPolicy(
+            world.observation_space.shape[0], world.action_space.shape[0], hidden=self.hidden,
+            activation=self.activation, init_std=self.init_std, min_std=self.min_std,
+        )  # fmt: skip
+        if self.normalise:
+            policy.normalise(first_observations(policy, distribution))
+        return policy
+
+    @property
+    def in_training(self) -> int:
+        """Episodes a task for each batch in training."""
+        return self.trajectories if self.train_trajectories is None else self.train_trajectories
+
+    loss = staticmethod(surrogate)
+    divergence = staticmethod(gaussian_kl)
+    clipped = staticmethod(clipped_surrogate)
+
+
+def first_observations(policy: GaussianPolicy, distribution: WorldDistribution) -> torch.Tensor:
+    """What `policy` sees on ten tasks, always the same: [n, obs], on the CPU."""
+    learner = GradientLearner(policy, surrogate, steps=0)
+    tasks = distribution.sample(10, generator(Stream.INIT, 0))
+    seen = tasks.trajectories(next(adapt(learner, tasks, steps=0))[0])
+    return seen.observations[seen.mask.bool()].cpu()
+
+
+@dataclass(frozen=True)
+class ImagesConfig:
+    """Few-shot classification of images."""
+
+    images: Literal["omniglot", "omniglot-small", "miniimagenet"] = "omniglot"
+    """omniglot-small: the authors' small sets, whole alphabets held out"""
+    data: Annotated[str | None, tyro.conf.arg(name="data", prefix_name=False)] = None
+    """the folder of the data; None: METARL_DATA, or the user's cache"""
+    ways: int = 5
+    """N, classes a task"""
+    shots: int = 1
+    """K, support images a class"""
+    queries: int = 15
+    """query images a class"""
+    train_shots: int | None = None
+    """support images a class in training, where they differ"""
+    filters: int = 64
+    """of each convolution of Conv4"""
+    shift: int = 0
+    """pixels that training images are moved by, at most: an augmentation"""
+
+    def distribution(self, device: torch.device, *, threads: int, split: Split) -> Images:
+        data = None if self.data is None else Path(self.data)
+        classes = (
+            miniimagenet(data, split)
+            if self.images == "miniimagenet"
+            else omniglot(data, split, protocol="small" if self.images == "omniglot-small" else "maml")
+        )
+        train = split == "train"
+        shots = self.train_shots if train and self.train_shots else self.shots
+        return Images(
+            classes, ways=self.ways, shots=shots, queries=self.queries, shift=self.shift if train else 0, device=device
+        )
+
+    def net(self, distribution: Any) -> Conv4:
+        channels, size, _ = distribution.classes.images.shape[1:]
+        return Conv4(channels, self.ways, size=size, filters=self.filters, pool=size > 28)
+
+    loss = staticmethod(cross_entropy)
+    divergence = staticmethod(squared_change)
+
+    def clipped(self, clip: float) -> Loss:
+        return cross_entropy  # there is no ratio to clip: the penalty alone keeps the epochs near
+
+
+TaskConfig = SinusoidConfig | LocomotionConfig | ImagesConfig
