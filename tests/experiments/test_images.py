@@ -1,0 +1,71 @@
+"""Few-shot images from the command line: which split serves what, and that a task is learned."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from metarl.experiments import tasks
+from metarl.experiments.cli import main
+from metarl.experiments.plot import read_run
+from metarl.experiments.presets import PRESETS, preset
+from metarl.tasks.images import ImageClasses
+
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """In place of Omniglot, noisy copies of a pattern a class; what was asked for is listed."""
+    found: list[tuple[object, ...]] = []
+
+    def fake(data: Path | None, split: str, *, protocol: str) -> ImageClasses:
+        found.append((data, split, protocol))
+        rng = np.random.default_rng(SPLITS.index(split))
+        patterns = 200 * (rng.random((12, 1, 1, 28, 28)) < 0.3)
+        images = (patterns + rng.integers(0, 40, (12, 20, 1, 28, 28))).astype(np.uint8)
+        names = tuple(f"{split}{c}" for c in range(12))
+        return ImageClasses(torch.from_numpy(images).flatten(0, 1), names, np.full(12, 20))
+
+    monkeypatch.setattr(tasks, "omniglot", fake)
+    return found
+
+
+def test_each_split_serves_its_purpose_and_the_task_is_learned(asked: list[tuple[object, ...]], tmp_path: Path) -> None:
+    run, file = tmp_path / "run", tmp_path / "evaluation.json"
+    sizes = "--iterations 12 --log-every 6 --checkpoint-every 6 --meta-batch 4 --task.filters 8 --task.queries 5"
+    main(["train", "omniglot-small-5way-1shot-maml", "--data", "here", *sizes.split(), "--out", str(run)])
+    assert {split for _, split, _ in asked} == {"train", "validation"}  # the latter for the scores in the log
+    assert set(asked[0]) == {Path("here"), "train", "small"}
+    assert read_run(run).metric == "accuracy"
+    asked.clear()
+    main(["evaluate", str(run), "--checkpoint", "best", "--tasks", "20", "--json", str(file)])
+    assert {split for _, split, _ in asked} == {"validation", "test"}
+    result = json.loads(file.read_text())
+    assert result["metric"] == "accuracy"
+    scores = np.array(result["scores"])
+    assert scores.shape == (4, 20)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert abs(scores[0].mean() - 0.2) < 0.15  # chance, before adaptation
+    assert scores[3].mean() > 0.6
+
+
+def test_every_size_has_its_presets() -> None:
+    for images, size in (("omniglot", 28), ("omniglot-small", 28), ("miniimagenet", 84)):
+        for ways, shots in ((5, 1), (5, 5), (20, 1), (20, 5)):
+            config = preset(f"{images}-{ways}way-{shots}shot-maml")
+            assert isinstance(config.task, tasks.ImagesConfig)
+            assert (config.task.ways, config.task.shots) == (ways, shots)
+            assert config.task.filters == (32 if size == 84 else 64)
+    assert all("shot" not in name or isinstance(c.task, tasks.ImagesConfig) for name, c in PRESETS.items())
+
+
+def test_missing_data_are_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "miniimagenet-5way-1shot-maml", "--data", f"{tmp_path}/none", "--out", f"{tmp_path}/run"])
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "none" in said
+    assert not (tmp_path / "run").exists()
