@@ -156,8 +156,8 @@ def test_presets_have_their_budget_in_environment_steps() -> None:
                 assert config.learner.rate == PRESETS[f"{task}{middle}-maml"].learner.rate
                 assert quick(config).iterations == config.iterations // 5
                 assert quick(config).meta_batch == config.meta_batch
-    assert preset("half-cheetah-vel-2017-maml").env_steps == 2 * 20 * 10 * 200
-    assert PRESETS["half-cheetah-vel-2017-reptile"].env_steps == 3 * 40 * 20 * 200
+    assert PRESETS["half-cheetah-vel-2017-maml"].env_steps == 2 * 20 * 10 * 200
+    assert PRESETS["half-cheetah-vel-2017-reptile"].env_steps == 3 * 20 * 10 * 200
     assert PRESETS["sinusoid-maml"].env_steps == 0
 
 
