@@ -52,6 +52,14 @@ def test_each_split_serves_its_purpose_and_the_task_is_learned(asked: list[tuple
     assert scores[3].mean() > 0.6
 
 
+@pytest.mark.parametrize("name", [name for name in PRESETS if name.startswith("omniglot-20way-1shot")])
+@pytest.mark.usefixtures("asked")
+def test_every_method_trains(name: str, tmp_path: Path) -> None:
+    sizes = "--iterations 1 --meta-batch 2 --task.filters 4 --task.queries 2 --task.ways 3 --learner.steps 1"
+    main(["train", name, *sizes.split(), "--out", str(tmp_path / "run")])
+    assert len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 2
+
+
 def test_every_size_has_its_presets() -> None:
     for images, size in (("omniglot", 28), ("omniglot-small", 28), ("miniimagenet", 84)):
         for ways, shots in ((5, 1), (5, 5), (20, 1), (20, 5)):
