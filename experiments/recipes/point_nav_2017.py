@@ -7,7 +7,7 @@ from metarl.experiments.recipes.recipe import Recipe
 
 RECIPE = Recipe(
     "point-nav-2017",
-    env_steps=5_000_000,
+    env_steps=10_000_000,
     published={
         "MAML (paper)": (-40.4, -11.7, -3.3, -3.2),
         "random (paper)": (-82.7, -58.0, -53.8, -46.8),
