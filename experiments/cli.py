@@ -156,8 +156,8 @@ class Video:
     run_folder: tyro.conf.Positional[Path]
     out: Path
     """the film, .mp4 or .gif"""
-    task: tuple[float, ...] = ()
-    """the goal or goals, where a goal is one number; default: one drawn from the task distribution"""
+    task: tyro.conf.UseAppendAction[tuple[float, ...]] = ()
+    """the goal, where it is one number; several times: several goals; default: drawn from the task distribution"""
     steps: int | None = None
     """gradient steps; default: the preset's inner steps"""
     seed: int = 0

@@ -242,7 +242,8 @@ def test_egl_draws_where_there_is_no_display(
 def test_a_film_of_the_half_cheetah_from_the_command_line(tmp_path: Path) -> None:
     run, out = small("half-cheetah-dir-2017-maml", tmp_path / "run", horizon=2), tmp_path / "film.mp4"
     env = {name: value for name, value in os.environ.items() if name != "MUJOCO_GL"}
-    command = [sys.executable, "-m", "metarl.experiments.cli", "video", str(run), "--out", str(out), "--task=-1", "1"]
+    command = [sys.executable, "-m", "metarl.experiments.cli", "video", str(run), "--out", str(out)]
+    command += ["--task", "-1", "--task", "1"]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     if "OpenGL cannot draw here" in done.stderr:
         pytest.skip("no OpenGL here")
