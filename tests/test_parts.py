@@ -8,6 +8,7 @@ from byhand import flat, relative_error
 from torch import nn
 from toys import policy_learner, regressor, rollout_episodes, sample_episodes
 
+from metarl.algorithms.reptile import Reptile
 from metarl.core import Episodes, Learner, Tree, final, meta_gradient
 from metarl.losses import mse
 from metarl.parts import joined, over_parts, split
@@ -38,6 +39,19 @@ def test_threads_do_not_change_a_bit_and_parts_not_the_gradient(threads: None, s
         assert torch.equal(losses, found[0][2])
     _, whole = meta_gradient(learner, episodes, final(surrogate))
     assert relative_error(found[0][1], flat(whole)) < 1e-12
+
+
+def test_threads_do_not_change_a_bit_of_reptile(threads: None) -> None:
+    found = []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        learner = policy_learner(rate=0.3, steps=2)
+        before = flat(list(learner.parameters())).clone()
+        Reptile(learner, chunk=2).update(rollout_episodes(tasks=7, steps=2))
+        found.append(flat(list(learner.parameters())).detach().clone())
+        assert not torch.equal(found[-1], before)
+    assert torch.equal(found[1], found[0])
+    assert torch.equal(found[2], found[0])
 
 
 def test_threads_work_on_copies_that_share_parameters_and_take_turns_in_order(threads: None) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.func import vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
 from metarl.algorithms.base import Algorithm
-from metarl.core import Episodes, Learner, Tree, split
+from metarl.core import Episodes, Learner, Tree
+from metarl.parts import over_parts, split
 
 
 class Reptile(Algorithm):
@@ -36,22 +38,28 @@ class Reptile(Algorithm):
         self.rate, self.rate_end, self.iterations, self.count = rate, rate_end, iterations, 0
 
     def update(self, episodes: Episodes) -> dict[str, float]:
-        learner, done = self.learner, min(self.count / self.iterations, 1.0)
+        done = min(self.count / self.iterations, 1.0)
         rate = self.rate + (self.rate_end - self.rate) * done
-        gradients = [torch.zeros_like(p) for p in learner.parameters()]
-        for part, share in split(episodes, self.chunk):
+        parameters = list(self.learner.parameters())
+
+        def part(learner: Learner, part_and_share: tuple[Episodes, float]) -> list[Tensor | None]:
+            """share·(θ − mean_T(θ'_T)) of some tasks, by parameter."""
+            part, share = part_and_share
             with torch.no_grad():
                 last: Tree = vmap(lambda support: learner.states(support)[-1])(part.support)
             mean = tree_map(lambda leaf: leaf.mean(0), last)
             pairs = zip(tree_leaves(learner.init()), tree_leaves(mean), strict=True)
             half_squared_distance = sum((0.5 * (init - goal).square().sum() for init, goal in pairs), torch.tensor(0.0))
-            parts = torch.autograd.grad(half_squared_distance, list(learner.parameters()), allow_unused=True)
-            for total, grad in zip(gradients, parts, strict=True):
-                if grad is not None:  # θ − mean_T(θ'_T)
-                    total.add_(grad, alpha=share)
+            return list(torch.autograd.grad(share * half_squared_distance, parameters, allow_unused=True))
+
+        gradients = [torch.zeros_like(p) for p in parameters]
+        for found in over_parts(part, self.learner, list(split(episodes, self.chunk))):
+            for total, grad in zip(gradients, found, strict=True):
+                if grad is not None:
+                    total.add_(grad)
         norm = self._assign_gradient(gradients)
         with torch.no_grad():
-            for parameter, gradient in zip(learner.parameters(), gradients, strict=True):
+            for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.sub_(gradient, alpha=rate)
         self.count += 1
         return {"distance": norm, "outer_rate": rate}
