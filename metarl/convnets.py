@@ -10,7 +10,8 @@ from torch.nn import functional
 class Conv4(nn.Module):
     """Four modules of 3×3 convolution, batch normalisation and ReLU, then linear (Finn et al. 2017, section 5.2).
 
-    Images [n, channels, size, size] of one task to logits [n, outputs]. Without `pool`, Omniglot's form: convolutions
+    Images [n, channels, size, size] of one task to logits [n, outputs], or, where `outputs` is None, to the features
+    [n, `features`] that the linear layer would take. Without `pool`, Omniglot's form: convolutions
     of stride 2, and the mean over positions. With `pool`, miniImageNet's: stride 1, 2×2 max pooling, every position;
     the paper has 32 filters there. Convolutions have no bias, which normalisation would take away again.
 
@@ -27,7 +28,7 @@ class Conv4(nn.Module):
     def __init__(
         self,
         channels: int,
-        outputs: int,
+        outputs: int | None,
         *,
         size: int = 28,
         filters: int = 64,
@@ -38,16 +39,19 @@ class Conv4(nn.Module):
             raise ValueError(f"images of size {size} vanish in four poolings: give 16 or more, or pool=False")
         self.shape, self.pool = (channels, size, size), pool
         self.blocks = nn.ModuleList(Block(filters if i else channels, filters, pool=pool) for i in range(4))
-        self.head = nn.Linear(filters * (size // 16) ** 2 if pool else filters, outputs)
-        nn.init.xavier_uniform_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.features = filters * (size // 16) ** 2 if pool else filters
+        self.head = None if outputs is None else nn.Linear(self.features, outputs)
+        if self.head is not None:
+            nn.init.xavier_uniform_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1:] != self.shape:
             raise ValueError(f"the net takes images {self.shape} and got {tuple(x.shape[1:])}: build it for this size")
         for block in self.blocks:
             x = block(x)
-        return self.head(x.flatten(1) if self.pool else x.mean((2, 3)))
+        x = x.flatten(1) if self.pool else x.mean((2, 3))
+        return x if self.head is None else self.head(x)
 
 
 class Block(nn.Module):

@@ -123,3 +123,16 @@ def test_errors_name_what_is_wrong() -> None:
         Conv4(1, 5, size=15, pool=True)
     with pytest.raises(ValueError, match=r"takes images \(1, 28, 28\) and got \(3, 28, 28\)"):
         Conv4(1, 5)(torch.zeros(2, 3, 28, 28))
+
+
+@pytest.mark.parametrize(("pool", "features"), [(False, 6), (True, 6 * 4)])
+def test_without_outputs_it_gives_the_features(pool: bool, features: int) -> None:
+    torch.manual_seed(0)
+    whole, encoder = Conv4(1, 5, size=32, filters=6, pool=pool), Conv4(1, None, size=32, filters=6, pool=pool)
+    assert encoder.features == features
+    encoder.load_state_dict({k: v for k, v in whole.state_dict().items() if not k.startswith("head")})
+    x = torch.randn(7, 1, 32, 32)
+    found = encoder(x)
+    assert found.shape == (7, features)
+    assert whole.head is not None
+    torch.testing.assert_close(whole.head(found), whole(x))
