@@ -34,12 +34,13 @@ def evaluate_run(
     `checkpoint` is "last", "best" (on validation tasks) or a number of iterations. Returns what `metarl evaluate
     --json` writes: what was trained, and for each number of steps the mean, its 95 % interval over tasks and each
     task's score, of the trained initialisation and of a random one; None (null) where adaptation diverged. Both meet
-    the same tasks.
+    the same tasks. A learner without gradient steps has one entry, steps [0], after it has seen the support.
     """
     run, config, distribution, learner = runner.load(path, device=device)
     iteration = load_checkpoint(run, config, learner, checkpoint)
     state = run.state(iteration)
-    steps = config.test_steps if steps is None else steps
+    counted = learner.gradient_steps
+    steps = (config.test_steps if steps is None else steps) if counted else 1
     tasks = config.test_tasks if tasks is None else tasks
     random = runner.new_learner(config, distribution, device, seed=config.seed + seed + 1)
     result: dict[str, Any] = {
@@ -50,11 +51,12 @@ def evaluate_run(
         "env_steps": int(state["env_steps"]),
         "train_seconds": round(state.get("seconds", 0.0), 1),
         "metric": distribution.metric,
-        "steps": list(range(steps + 1)),
+        "steps": list(range(steps + 1)) if counted else [0],
     }
     for prefix, subject in (("", learner), ("random_", random)):
         rng = generator(Stream.TEST, seed)
         scores = evaluate(subject, distribution, steps=steps, tasks=tasks, rng=rng, chunk=config.chunk)
+        scores = scores if counted else scores[1:]
         _warn(scores, "random initialisation" if prefix else "trained")
         pairs = [mean_ci95(row) if np.isfinite(row).all() else (None, None) for row in scores]
         result[f"{prefix}mean"], result[f"{prefix}ci95"] = [m for m, _ in pairs], [c for _, c in pairs]

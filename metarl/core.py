@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -127,6 +127,7 @@ class Learner(nn.Module, ABC):
     """The inner loop. Its Parameters are the meta-parameters; a state is one task's tree of tensors, never mutated."""
 
     steps: int  # inner steps in training
+    gradient_steps: ClassVar[bool] = True  # False: one step reads the whole support, and more are not of interest
 
     @abstractmethod
     def init(self) -> Tree:
