@@ -1,0 +1,55 @@
+"""Baselines of few-shot classification: nearest neighbours on pixels, and a linear head on frozen features."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from metarl.learners.heads import with_ones
+from metarl.learners.metric import Embedded
+from metarl.learners.support import SupportLearner, squared_distances
+
+
+class NearestNeighbour(SupportLearner):
+    """A class's logit is minus the squared distance to its nearest support image, on flat inputs.
+
+    There is nothing to train: evaluate it. An `encoder` compares that net's features instead of pixels.
+    """
+
+    def __init__(self, encoder: nn.Module | None = None, *, ways: int) -> None:
+        super().__init__(encoder or nn.Flatten(), ways=ways)
+
+    def read(self, features: Tensor, labels: Tensor) -> Embedded:
+        return Embedded(features, labels)
+
+    def logits(self, state: Embedded, features: Tensor) -> Tensor:
+        closeness = -squared_distances(features, state.features)  # [m, n]
+        return torch.where(state.labels.T > 0, closeness[:, None], -math.inf).amax(-1)
+
+
+class FineTune(SupportLearner):
+    """A linear softmax classifier fitted to the support by gradient descent from 0 on a frozen encoder's features.
+
+    Pre-train the encoder on all training classes at once; nothing here is meta-trained. Every one of `iterations`
+    steps goes the whole 2 / mean‖f‖², the inverse of a bound on the mean cross-entropy's curvature (Böhning 1992), and
+    so lowers the loss whatever the features' scale (f has a 1 for the bias).
+    """
+
+    def __init__(self, encoder: nn.Module, *, ways: int, iterations: int = 100) -> None:
+        super().__init__(encoder.requires_grad_(False), ways=ways)
+        if iterations < 0:
+            raise ValueError(f"iterations is {iterations}: give 0 or more")
+        self.iterations = iterations
+
+    def read(self, features: Tensor, labels: Tensor) -> tuple[Tensor]:
+        x = with_ones(features)
+        rate = 2 / x.square().sum()  # of the summed loss
+        weights = x.new_zeros(x.shape[1], self.ways)
+        for _ in range(self.iterations):
+            weights = weights - rate * x.T @ ((x @ weights).softmax(1) - labels)
+        return (weights,)
+
+    def logits(self, state: tuple[Tensor], features: Tensor) -> Tensor:
+        return with_ones(features) @ state[0]

@@ -1,0 +1,71 @@
+"""Graph networks over support and query (Garcia & Bruna 2018)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metarl.learners.metric import Embedded
+from metarl.learners.support import SupportLearner
+
+
+class GNN(SupportLearner):
+    """Each query is read off a graph of its own with the support: no query sees another (not transductive).
+
+    Nodes are [f(x), label], the label one-hot for the support and uniform for the query (Garcia & Bruna 2018, eq. 3).
+    `layers` graph convolutions of `hidden`/2 channels each add to the nodes' features; one more gives the logits.
+    """
+
+    def __init__(self, encoder: nn.Module, *, ways: int, features: int, hidden: int = 96, layers: int = 2) -> None:
+        super().__init__(encoder, ways=ways)
+        width = features + ways
+        self.edges, self.convolutions = nn.ModuleList(), nn.ModuleList()
+        for i in range(layers + 1):
+            outputs = hidden // 2 if i < layers else ways
+            self.edges.append(Edges(width, hidden))
+            self.convolutions.append(nn.Linear(2 * width, outputs))
+            width += outputs
+
+    def read(self, features: Tensor, labels: Tensor) -> Embedded:
+        return Embedded(features, labels)
+
+    def logits(self, state: Embedded, features: Tensor) -> Tensor:
+        unknown = torch.full((len(features), self.ways), 1 / self.ways, dtype=features.dtype, device=features.device)
+        query = torch.cat([features, unknown], 1)[:, None]
+        support = torch.cat(list(state), 1).expand(len(features), -1, -1)
+        nodes = torch.cat([query, support], 1)  # [m, n + 1, features + ways]
+        for i, (edges, convolution) in enumerate(zip(self.edges, self.convolutions, strict=True)):
+            new = convolution(torch.cat([nodes, edges(nodes) @ nodes], 2))
+            if i + 1 == len(self.edges):
+                break
+            nodes = torch.cat([nodes, functional.leaky_relu(normalised(new, (1,)))], 2)
+        return new[:, 0]
+
+
+class Edges(nn.Module):
+    """Adjacency A_ij = softmax_{j ≠ i} MLP(|x_i − x_j|) of nodes [m, n, width], [m, n, n] (eq. 4 and 5).
+
+    Every layer is normalised over the edges of its own graph, in place of the paper's batch normalisation.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        sizes = (width, 2 * hidden, 2 * hidden, hidden, hidden)
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.last = nn.Linear(hidden, 1)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        x = (nodes[:, :, None] - nodes[:, None]).abs()
+        for layer in self.layers:
+            x = functional.leaky_relu(normalised(layer(x), (1, 2)))
+        loops = torch.eye(nodes.shape[1], dtype=torch.bool, device=nodes.device)
+        return self.last(x).squeeze(-1).masked_fill(loops, -torch.inf).softmax(2)
+
+
+def normalised(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """x with mean 0 and variance 1 over `axes`."""
+    x = x - x.mean(axes, keepdim=True)
+    return x * (x.square().mean(axes, keepdim=True) + 1e-5).rsqrt()

@@ -1,0 +1,62 @@
+"""Matching networks: attention over the support, with or without full-context embeddings (Vinyals et al. 2016)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metarl.learners.metric import Embedded
+from metarl.learners.support import SupportLearner
+from metarl.recurrent import LSTMCell
+
+
+class MatchingNet(SupportLearner):
+    """p(y) = Σ_i a(x, x_i)·y_i, with a the softmax over the support of cos(f(x), g(x_i)) (eq. 1, section 2.1.1).
+
+    Logits are log p. With `full_context`, the support embeds each image in view of the others, and a query in view of
+    the support.
+    """
+
+    def __init__(self, encoder: nn.Module, *, ways: int, full_context: FullContext | None = None) -> None:
+        super().__init__(encoder, ways=ways)
+        self.full_context = full_context
+
+    def read(self, features: Tensor, labels: Tensor) -> Embedded:
+        return Embedded(self.full_context.support(features) if self.full_context else features, labels)
+
+    def logits(self, state: Embedded, features: Tensor) -> Tensor:
+        if self.full_context:
+            features = self.full_context.query(features, state.features)
+        cosines = functional.normalize(features, dim=1) @ functional.normalize(state.features, dim=1).T
+        return (cosines.softmax(1) @ state.labels).log()
+
+
+class FullContext(nn.Module):
+    """Full-context embeddings of `features` numbers (Vinyals et al. 2016, section 2.1.2 and appendix A.1, A.2).
+
+    The support runs, in its order, through an LSTM each way: g(x_i) = h→_i + h←_i + g'(x_i). A query attends to the
+    support `reads` times: h_k = LSTM(f'(x), [h_{k−1}, r_{k−1}]) + f'(x), with r_k = softmax(h_k·g) g and h_0 = 0.
+    """
+
+    def __init__(self, features: int, *, reads: int = 5) -> None:
+        super().__init__()
+        if reads < 1:
+            raise ValueError(f"reads is {reads}: a query reads the support at least once")
+        self.reads = reads
+        self.forwards, self.backwards = LSTMCell(features, features), LSTMCell(features, features)
+        self.attending = LSTMCell(2 * features, features)
+
+    def support(self, features: Tensor) -> Tensor:
+        """Features [n, d] of the support in view of each other, [n, d]."""
+        backwards = self.backwards.run(features.flip(0)[:, None]).flip(0)
+        return (self.forwards.run(features[:, None]) + backwards).squeeze(1) + features
+
+    def query(self, features: Tensor, support: Tensor) -> Tensor:
+        """Features [m, d] of queries in view of the support's [n, d], each by itself: [m, d]."""
+        hidden = cell = torch.zeros_like(features)
+        for _ in range(self.reads):
+            read = (hidden @ support.T).softmax(1) @ support
+            hidden, cell = self.attending(torch.cat([features, read], 1), (hidden, cell))
+            hidden = hidden + features
+        return hidden

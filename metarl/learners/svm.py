@@ -1,0 +1,90 @@
+"""MetaOptNet: a multi-class support vector machine on the support, solved and differentiated (Lee et al. 2019)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from metarl.learners.heads import log_parameter
+from metarl.learners.support import SupportLearner
+
+TOLERANCE = 1e-8  # p·λ of every variable at the solution: its share of the duality gap, in units of C
+
+
+class MetaOptNet(SupportLearner):
+    """Logits γ·f(x)·w_k of Crammer and Singer's support vector machine (Lee et al. 2019, eq. 7 to 12); γ is learned.
+
+    min ½Σ_k‖w_k‖² + C Σ_i ξ_i, with w_{y_i}·f_i − w_k·f_i ≥ 1 − δ_{k,y_i} − ξ_i. C is `cost`; there is no bias. The
+    dual is solved by `iterations` of an interior-point method (see `dual`), in float64, since the last of them are
+    ill-conditioned in float32.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, *, ways: int, cost: float = 0.1, scale: float = 1.0, iterations: int = 15
+    ) -> None:
+        super().__init__(encoder, ways=ways)
+        if cost <= 0 or iterations < 1:
+            raise ValueError(f"cost is {cost} and iterations {iterations}: both must be positive")
+        self.log_scale, self.cost, self.iterations = log_parameter("scale", scale), cost, iterations
+
+    def read(self, features: Tensor, labels: Tensor) -> tuple[Tensor]:
+        products = self.cost * (features @ features.T).double()
+        shares = dual(products, labels.double(), iterations=self.iterations).to(features.dtype)
+        return (self.cost * (labels - shares).T @ features,)
+
+    def logits(self, state: tuple[Tensor], features: Tensor) -> Tensor:
+        return self.log_scale.exp() * features @ state[0].T
+
+
+class Point(NamedTuple):
+    """A primal-dual point: p and the multipliers of p ≥ 0, [n, ways] each, and those of the sums, [n, 1]."""
+
+    p: Tensor
+    multipliers: Tensor
+    sums: Tensor
+
+
+def dual(products: Tensor, labels: Tensor, *, iterations: int) -> Tensor:
+    """The SVM's dual solution p [n, ways], whose rows lie on the simplex: w = C(Y − p)ᵀF.
+
+    Putting α = C(Y − p) in the paper's eq. 11 leaves min_p ½⟨p − Y, G(p − Y)⟩ + ⟨p, Y⟩ over the simplex, a row an
+    image, with `products` G = C·FFᵀ [n, n] and one-hot labels Y.
+
+    The primal-dual method lowers μ = p·λ towards `TOLERANCE`, without gradients. At its fixed point the optimality
+    conditions hold, so their derivative is that of two further Newton steps, the first exact to first order and the
+    second to third: memory and accuracy do not depend on the iterations.
+    """
+    target = torch.full_like(labels, TOLERANCE)
+    with torch.no_grad():
+        fixed, uniform = products.detach(), torch.full_like(labels, 1 / labels.shape[1])
+        point = Point(uniform, torch.ones_like(labels), torch.zeros_like(labels[:, :1]))
+        for _ in range(iterations):
+            gap = (point.p * point.multipliers).mean()
+            move = newton(point, fixed, labels, target.clamp(min=0.1 * gap))
+            fall = torch.cat([-move.p / point.p, -move.multipliers / point.multipliers]).amax()
+            length = 0.99 / fall.clamp(min=0.99)  # at most the whole move, and short of p = 0 and λ = 0
+            point = Point(*(now + length * change for now, change in zip(point, move, strict=True)))
+    for _ in range(2):
+        move = newton(point, products, labels, target)
+        point = Point(*(now + change for now, change in zip(point, move, strict=True)))
+    return point.p
+
+
+def newton(point: Point, products: Tensor, labels: Tensor, gap: Tensor) -> Point:
+    """Newton's move towards G(p − Y) + Y − λ + ν = 0, Σ_k p = 1, p·λ = gap.
+
+    With λ taken out: (G ⊗ I + λ/p) dp + dν = −r, Σ_k dp = 1 − Σ_k p; n·ways + n equations.
+    """
+    n, ways = labels.shape
+    p, multipliers, sums = point
+    each, within = labels.new_ones(n).diag(), labels.new_ones(ways).diag()
+    slope = products @ (p - labels) + labels + sums
+    hessian = torch.kron(products, within) + torch.diag_embed((multipliers / p).flatten())
+    rows = torch.kron(each, labels.new_ones(1, ways))  # [n, n·ways]: sums over classes
+    system = torch.cat([torch.cat([hessian, rows.T], 1), torch.cat([rows, torch.zeros_like(each)], 1)])
+    right = torch.cat([(gap / p - slope).flatten(), 1 - p.sum(1)])
+    solution = torch.linalg.solve(system, right)
+    change = solution[: n * ways].view(n, ways)
+    return Point(change, gap / p - multipliers - multipliers / p * change, solution[n * ways :, None])

@@ -1,0 +1,35 @@
+"""An LSTM cell with its gates written out: torch's own has no rule for vmap."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class LSTMCell(nn.Module):
+    """h, c from x and the last h, c (Hochreiter and Schmidhuber 1997, with forget gates).
+
+    i, f, o = σ(W x + U h + b), g = tanh(…); c' = f⊙c + i⊙g, h' = o⊙tanh c'. Rows x [n, inputs], h and c [n, hidden].
+    The gates lie in the order i, f, g, o of `torch.nn.LSTMCell`, with one bias, 0 at the start.
+    """
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.size = hidden
+        self.inputs, self.hidden = nn.Linear(inputs, 4 * hidden), nn.Linear(hidden, 4 * hidden, bias=False)
+        nn.init.zeros_(self.inputs.bias)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        hidden, cell = state
+        i, f, g, o = (self.inputs(x) + self.hidden(hidden)).chunk(4, dim=-1)
+        cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+        return o.sigmoid() * cell.tanh(), cell
+
+    def run(self, sequence: Tensor) -> Tensor:
+        """The hidden states [length, n, hidden] of a sequence [length, n, inputs], from h = c = 0."""
+        hidden = cell = sequence.new_zeros(sequence.shape[1], self.size)
+        states = []
+        for x in sequence:
+            hidden, cell = self(x, (hidden, cell))
+            states.append(hidden)
+        return torch.stack(states)
