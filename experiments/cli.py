@@ -28,11 +28,8 @@ class List:
         table = Table("preset", "task", "inner loop", "outer loop", "iterations")
         for name, config in PRESETS.items():
             task = getattr(config.task, "env", getattr(config.task, "images", "sinusoid"))
-            learner = config.learner
-            inner = f"{learner.steps} step{'s' if learner.steps != 1 else ''}, α {learner.rate[0]}"
-            inner += ", first order" if learner.first_order else ", learned α" if learner.learn_rate else ""
             outer = type(config.algorithm).__name__.removesuffix("Config")
-            table.add_row(name, task, inner, outer, str(config.iterations))
+            table.add_row(name, task, config.learner.words, outer, str(config.iterations))
         Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 

@@ -14,6 +14,7 @@ from metarl.algorithms.reptile import Reptile
 from metarl.algorithms.trust_region import TrustRegion
 from metarl.core import Distribution, Learner, Loss, every, final
 from metarl.envs import world_class
+from metarl.experiments.encoded import EncodedConfig
 from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.tasks import LocomotionConfig, TaskConfig
 from metarl.learners.gradient import GradientLearner
@@ -34,10 +35,20 @@ class LearnerConfig:
     fast: str = ""
     """adapt only parameters whose name starts so (ANIL)"""
 
-    def build(self, net: torch.nn.Module, loss: Loss) -> GradientLearner:
+    @property
+    def words(self) -> str:
+        """For `metarl list`."""
+        kind = ", first order" if self.first_order else ", learned α" if self.learn_rate else ""
+        return f"{self.steps} step{'s' if self.steps != 1 else ''}, α {self.rate[0]}{kind}"
+
+    def loss(self, task: TaskConfig) -> Loss:
+        """What the outer loop lowers."""
+        return task.loss
+
+    def build(self, task: TaskConfig, distribution: Distribution) -> GradientLearner:
         return GradientLearner(
-            net, loss, steps=self.steps, rate=self.rate, first_order=self.first_order, learn_rate=self.learn_rate,
-            fast=self.fast,
+            task.net(distribution), task.loss, steps=self.steps, rate=self.rate, first_order=self.first_order,
+            learn_rate=self.learn_rate, fast=self.fast,
         )  # fmt: skip
 
 
@@ -50,13 +61,15 @@ class DescentConfig:
     step_weights: tuple[float, ...] = ()
     """of the query loss after each inner step; none: only the last counts, as in MAML"""
 
-    def build(self, learner: Learner, task: TaskConfig, iterations: int, chunk: int | None) -> Algorithm:
+    def build(
+        self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
+    ) -> Algorithm:
         if self.rate <= 0 or not 0 <= self.rate_end <= self.rate:
             raise ValueError(f"rate is {self.rate} and rate_end {self.rate_end}: give rate > 0 and 0 ≤ rate_end ≤ rate")
         if self.step_weights and len(self.step_weights) != learner.steps:
             raise ValueError(f"step_weights has {len(self.step_weights)} entries for {learner.steps} inner steps")
         end = self.rate_end / self.rate
-        objective = every(task.loss, self.step_weights) if self.step_weights else final(task.loss)
+        objective = every(loss, self.step_weights) if self.step_weights else final(loss)
         return Descent(
             learner, objective, optimizer=lambda p: torch.optim.Adam(p, lr=self.rate), chunk=chunk,
             scheduler=lambda o: torch.optim.lr_scheduler.LinearLR(o, 1.0, end, total_iters=iterations),
@@ -70,7 +83,9 @@ class ReptileConfig:
     rate: float = 1.0
     rate_end: float = 0.0
 
-    def build(self, learner: Learner, task: TaskConfig, iterations: int, chunk: int | None) -> Algorithm:
+    def build(
+        self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
+    ) -> Algorithm:
         return Reptile(learner, rate=self.rate, rate_end=self.rate_end, iterations=iterations, chunk=chunk)
 
 
@@ -88,9 +103,11 @@ class TrustRegionConfig:
     recompute: bool = False
     """build the products' graphs anew for each: less memory, half as fast"""
 
-    def build(self, learner: Learner, task: TaskConfig, iterations: int, chunk: int | None) -> Algorithm:
+    def build(
+        self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
+    ) -> Algorithm:
         return TrustRegion(
-            learner, task.loss, task.divergence, max_kl=self.max_kl, cg_steps=self.cg_steps, damping=self.damping,
+            learner, loss, task.divergence, max_kl=self.max_kl, cg_steps=self.cg_steps, damping=self.damping,
             backtrack=self.backtrack, backtracks=self.backtracks,
             curvature_every=self.curvature_every, recompute=self.recompute, chunk=chunk,
         )  # fmt: skip
@@ -106,7 +123,9 @@ class ProximalConfig:
     clip: float = 0.3
     penalty: float = 5e-4
 
-    def build(self, learner: Learner, task: TaskConfig, iterations: int, chunk: int | None) -> Algorithm:
+    def build(
+        self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
+    ) -> Algorithm:
         return Proximal(
             learner, task.clipped(self.clip), task.divergence, optimizer=lambda p: torch.optim.Adam(p, lr=self.rate),
             epochs=self.epochs, penalty=self.penalty, chunk=chunk,
@@ -121,7 +140,7 @@ class Config:
     """Every setting of a run."""
 
     task: TaskConfig
-    learner: LearnerConfig
+    learner: LearnerConfig | EncodedConfig
     algorithm: AlgorithmConfig
     meta_batch: int = 40
     """tasks an iteration; for PPO: sub-environments"""
@@ -169,10 +188,11 @@ class Config:
 
     def build_learner(self, distribution: Distribution, device: torch.device) -> Learner:
         """A learner with fresh weights, drawn from torch's generator."""
-        return self.learner.build(self.task.net(distribution), self.task.loss).to(device)
+        return self.learner.build(self.task, distribution).to(device)
 
     def build_algorithm(self, learner: Learner) -> Algorithm:
-        return self.algorithm.build(learner, self.task, self.iterations, self.chunk)
+        loss = self.learner.loss(self.task)
+        return self.algorithm.build(learner, self.task, loss, iterations=self.iterations, chunk=self.chunk)
 
 
 def restore(default: Any, values: dict[str, Any], *, where: str = "settings") -> Any:

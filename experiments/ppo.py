@@ -41,5 +41,5 @@ class PPOConfig:
         if not 0 <= self.gae_lambda <= 1:
             raise ValueError(f"gae_lambda is {self.gae_lambda}: give a number from 0 to 1")
 
-    def build(self, learner: Any, task: Any, iterations: int, chunk: int | None) -> NoReturn:
+    def build(self, learner: Any, task: Any, loss: Any, *, iterations: int, chunk: int | None) -> NoReturn:
         raise ValueError("PPO is no outer loop over a learner: `metarl train` or pretraining.Pretraining trains it")

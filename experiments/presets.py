@@ -16,7 +16,8 @@ from metarl.experiments.config import (
     ReptileConfig,
     TrustRegionConfig,
 )
-from metarl.experiments.tasks import ImagesConfig, LocomotionConfig, SinusoidConfig
+from metarl.experiments.encoded import ENCODED, EncodedConfig
+from metarl.experiments.tasks import DataSet, ImagesConfig, LocomotionConfig, SinusoidConfig
 
 # Sinusoid (Finn et al. 2017, section 5.1): 25 tasks, α 0.01, Adam 1e-3. The paper trains one inner step for 70,000
 # iterations; here some seeds then overshoot at steps 3 to 10, which it tests. Two steps, the loss after each counting
@@ -32,7 +33,7 @@ SINUSOID = Config(
 LAST_STEP = replace(SINUSOID, algorithm=DescentConfig(rate_end=0.0))  # only the loss after the last inner step
 SINUSOIDS = {
     "maml": SINUSOID,
-    "fomaml": replace(SINUSOID, learner=replace(SINUSOID.learner, first_order=True)),
+    "fomaml": replace(SINUSOID, learner=LearnerConfig(steps=2, rate=(0.01,), first_order=True)),
     "meta-sgd": replace(LAST_STEP, learner=LearnerConfig(steps=1, rate=(0.01,), learn_rate=True), test_steps=1),
     "pretrained": replace(LAST_STEP, learner=LearnerConfig(steps=0, rate=(0.01,))),  # no adaptation in training
     "reptile": replace(
@@ -46,7 +47,7 @@ SINUSOIDS = {
 
 # Images (MAML, section 5.2 and appendix A.1): 5-way one inner step with α 0.4, 20-way five with 0.1, three and five at
 # test; Conv4 of 64 filters, Adam 1e-3. miniImageNet: five steps with 0.01, ten at test, 32 filters.
-IMAGES = ("omniglot", "omniglot-small", "miniimagenet")
+IMAGES: tuple[DataSet, ...] = ("omniglot", "omniglot-small", "miniimagenet")
 IMAGE_METHODS: dict[str, dict[str, Any]] = {  # settings of the inner loop
     "maml": {},
     "fomaml": {"first_order": True},
@@ -88,7 +89,7 @@ ENVS = {
 ONLY_GYM = {"ant-dir-2d"}  # tasks that the MAML paper did not have
 
 
-def images(images: str, ways: int, shots: int, method: str) -> Config:
+def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
     """The preset of one data set, N-way K-shot, and method."""
     task = ImagesConfig(images, ways=ways, shots=shots)
     if images == "miniimagenet":
@@ -99,7 +100,8 @@ def images(images: str, ways: int, shots: int, method: str) -> Config:
     if images == "omniglot-small":
         task = replace(task, shift=2)
     config = Config(
-        task, replace(learner, **IMAGE_METHODS[method]), DescentConfig(rate_end=0.0),
+        task, EncodedConfig(method) if method in ENCODED else replace(learner, **IMAGE_METHODS[method]),
+        DescentConfig(rate_end=0.0),
         meta_batch=16 if ways == 5 else 8, iterations=60_000, chunk=CHUNK, log_every=100, checkpoint_every=1000,
         test_steps=10 if images == "miniimagenet" else 3 if ways == 5 else 5, test_tasks=600,
     )  # fmt: skip
@@ -132,7 +134,7 @@ def _all() -> dict[str, Config]:
     presets = {f"sinusoid-{method}": config for method, config in SINUSOIDS.items()}
     for name in IMAGES:
         for ways, shots in SHOTS:
-            for method in IMAGE_METHODS:
+            for method in (*IMAGE_METHODS, *ENCODED):
                 presets[f"{name}-{ways}way-{shots}shot-{method}"] = images(name, ways, shots, method)
     for task, env in ENVS.items():
         for method in METHODS:

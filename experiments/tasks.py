@@ -26,6 +26,9 @@ from metarl.tasks.sinusoid import Sinusoid
 from metarl.train import Stream, generator
 
 
+DataSet = Literal["omniglot", "omniglot-small", "miniimagenet"]
+
+
 @dataclass(frozen=True)
 class SinusoidConfig:
     """Sinusoid regression."""
@@ -117,7 +120,7 @@ def first_observations(policy: GaussianPolicy, distribution: WorldDistribution) 
 class ImagesConfig:
     """Few-shot classification of images."""
 
-    images: Literal["omniglot", "omniglot-small", "miniimagenet"] = "omniglot"
+    images: DataSet = "omniglot"
     """omniglot-small: the authors' small sets, whole alphabets held out"""
     data: Annotated[str | None, tyro.conf.arg(name="data", prefix_name=False)] = None
     """the folder of the data; None: METARL_DATA, or the user's cache"""
@@ -148,8 +151,15 @@ class ImagesConfig:
         )
 
     def net(self, distribution: Any) -> Conv4:
+        return self._conv4(distribution, self.ways)
+
+    def encoder(self, distribution: Any) -> Conv4:
+        """The net without its last layer: images to features."""
+        return self._conv4(distribution, None)
+
+    def _conv4(self, distribution: Any, outputs: int | None) -> Conv4:
         channels, size, _ = distribution.classes.images.shape[1:]
-        return Conv4(channels, self.ways, size=size, filters=self.filters, pool=size > 28)
+        return Conv4(channels, outputs, size=size, filters=self.filters, pool=size > 28)
 
     loss = staticmethod(cross_entropy)
     divergence = staticmethod(squared_change)

@@ -106,7 +106,7 @@ class Update:
 
 
 def _algorithm(config: Config, learner: Learner, **settings: object) -> TrustRegion:
-    algorithm = replace(config.algorithm, **settings).build(learner, config.task, config.iterations, config.chunk)  # type: ignore[arg-type]
+    algorithm = replace(config, algorithm=replace(config.algorithm, **settings)).build_algorithm(learner)  # type: ignore[arg-type]
     assert isinstance(algorithm, TrustRegion)
     return algorithm
 
