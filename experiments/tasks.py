@@ -25,7 +25,6 @@ from metarl.tasks.omniglot import omniglot
 from metarl.tasks.sinusoid import Sinusoid
 from metarl.train import Stream, generator
 
-
 DataSet = Literal["omniglot", "omniglot-small", "miniimagenet"]
 
 
