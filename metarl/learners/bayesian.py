@@ -22,9 +22,9 @@ class Posterior(NamedTuple):
 class ALPaCA(Learner):
     """y = Kᵀφ(x) + ε with ε ~ N(0, `noise`) and K ~ MN(K̄, noise, Λ⁻¹); features, K̄₀ and Λ₀ = L₀L₀ᵀ are learned.
 
-    One step is Bayes' rule: Λ = Λ₀ + ΦᵀΦ, K̄ = Λ⁻¹(Φᵀ Y + Λ₀K̄₀) (Harrison et al. 2018, eq. 6 and 7). A further step
+    One step is Bayes' rule: Λ = Λ₀ + ΦᵀΦ, K̄ = Λ⁻¹(Φᵀ Y + Λ₀K̄₀) (Harrison et al. 2018, section 3). A further step
     takes its batch for new data. A prediction is (mean [m, outputs], log-std [m, outputs]) of y with its noise, whose
-    variance is noise·(1 + φᵀΛ⁻¹φ) (eq. 8). Train with `gaussian_nll`. `encoder` gives φ [n, features]. `noise` is a
+    variance is noise·(1 + φᵀΛ⁻¹φ). Train with `gaussian_nll`. `encoder` gives φ [n, features]. `noise` is a
     variance, in the units of y²; the paper's sinusoids have 0.02.
 
     The prior starts as K̄₀ = 0 and Λ₀ = 1, the identity.

@@ -1,4 +1,4 @@
-"""Graph networks over support and query (Garcia & Bruna 2018)."""
+"""Graph networks over support and query (Garcia and Bruna 2018)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metarl.learners.support import SupportLearner
 class GNN(SupportLearner):
     """Each query is read off a graph of its own with the support: no query sees another (not transductive).
 
-    Nodes are [f(x), label], the label one-hot for the support and uniform for the query (Garcia & Bruna 2018, eq. 3).
+    Nodes are [f(x), label], the label one-hot in the support, uniform for the query (Garcia and Bruna 2018, section 4).
     `layers` graph convolutions of `hidden`/2 channels each add to the nodes' features; one more gives the logits.
     """
 
@@ -46,7 +46,7 @@ class GNN(SupportLearner):
 
 
 class Edges(nn.Module):
-    """Adjacency A_ij = softmax_{j ≠ i} MLP(|x_i − x_j|) of nodes [m, n, width], [m, n, n] (eq. 4 and 5).
+    """Adjacency A_ij = softmax_{j ≠ i} MLP(|x_i − x_j|) of nodes [m, n, width], [m, n, n] (section 4.2).
 
     Every layer is normalised over the edges of its own graph, in place of the paper's batch normalisation.
     """

@@ -12,7 +12,7 @@ from metarl.learners.support import SupportLearner
 
 
 class R2D2(SupportLearner):
-    """Logits α·X'W with W = Xᵀ(XXᵀ + λI)⁻¹Y, ridge regression of one-hot labels (Bertinetto et al. 2019, eq. 6, 7).
+    """Logits α·X'W with W = Xᵀ(XXᵀ + λI)⁻¹Y, ridge regression of one-hot labels (Bertinetto et al. 2019, section 3).
 
     X is the support's features [n, d] with a column of ones. By Woodbury's identity the system to solve is n × n,
     however many features there are. λ and α are learned as logarithms, from `penalty` and `scale`. The paper's
@@ -36,7 +36,7 @@ class LRD2(SupportLearner):
     """Logits X'W with each class's w the logistic regression of it against the rest, by Newton's method.
 
     w = argmin −log-likelihood + λ/2‖w‖², from 0, by `iterations` of iteratively reweighted least squares, each in its
-    n × n form (Bertinetto et al. 2019, section 3.3, eq. 8 to 10). λ is learned as a logarithm, from `penalty`.
+    n × n form (Bertinetto et al. 2019, section 3.3). λ is learned as a logarithm, from `penalty`.
     """
 
     def __init__(self, encoder: nn.Module, *, ways: int, penalty: float = 1.0, iterations: int = 5) -> None:

@@ -14,7 +14,7 @@ TOLERANCE = 1e-8  # p·λ of every variable at the solution: its share of the du
 
 
 class MetaOptNet(SupportLearner):
-    """Logits γ·f(x)·w_k of Crammer and Singer's support vector machine (Lee et al. 2019, eq. 7 to 12); γ is learned.
+    """Logits γ·f(x)·w_k of Crammer and Singer's support vector machine (Lee et al. 2019, section 3); γ is learned.
 
     min ½Σ_k‖w_k‖² + C Σ_i ξ_i, with w_{y_i}·f_i − w_k·f_i ≥ 1 − δ_{k,y_i} − ξ_i. C is `cost`; there is no bias. The
     dual is solved by `iterations` of an interior-point method (see `dual`), in float64, since the last of them are
@@ -49,7 +49,7 @@ class Point(NamedTuple):
 def dual(products: Tensor, labels: Tensor, *, iterations: int) -> Tensor:
     """The SVM's dual solution p [n, ways], whose rows lie on the simplex: w = C(Y − p)ᵀF.
 
-    Putting α = C(Y − p) in the paper's eq. 11 leaves min_p ½⟨p − Y, G(p − Y)⟩ + ⟨p, Y⟩ over the simplex, a row an
+    Putting α = C(Y − p) in the paper's dual leaves min_p ½⟨p − Y, G(p − Y)⟩ + ⟨p, Y⟩ over the simplex, a row an
     image, with `products` G = C·FFᵀ [n, n] and one-hot labels Y.
 
     The primal-dual method lowers μ = p·λ towards `TOLERANCE`, without gradients. At its fixed point the optimality

@@ -1,0 +1,80 @@
+"""Nearest neighbours and linear heads on frozen features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from few_shot import WAYS, Clouds
+from scipy.optimize import minimize
+from torch import nn
+from torch.nn import functional
+
+from metarl.evaluate import evaluate
+from metarl.learners.baselines import FineTune, NearestNeighbour
+from metarl.losses import Samples
+from metarl.nets import MLP
+
+
+def test_nearest_neighbour_is_over_a_classs_images() -> None:
+    support = Samples(torch.tensor([[[0.0, 0.0]], [[3.0, 0.0]], [[1.0, 1.0]]]), torch.tensor([0, 0, 1]))
+    learner = NearestNeighbour(ways=2)
+    logits = learner.predict(learner.step((), support, 0), torch.tensor([[[2.0, 0.0]], [[1.0, 3.0]]]))
+    torch.testing.assert_close(logits, torch.tensor([[-1.0, -2.0], [-10.0, -4.0]]))
+
+
+def test_nearest_neighbour_is_evaluated_untrained() -> None:
+    blind, seen = evaluate(
+        NearestNeighbour(ways=WAYS), Clouds(), steps=1, tasks=200, rng=np.random.default_rng(0)
+    ).mean(1)
+    assert blind == pytest.approx(1 / WAYS)
+    assert 0.35 < seen < 0.6
+
+
+def batch() -> Samples:
+    rng = torch.Generator().manual_seed(0)
+    return Samples(torch.randn(12, 4, generator=rng).double(), torch.randint(3, (12,), generator=rng))
+
+
+def cross_entropy_of(flat: np.ndarray, data: Samples) -> float:
+    weights = torch.from_numpy(flat).view(5, 3)
+    return float(functional.cross_entropy(data.x @ weights[:4] + weights[4], data.y))
+
+
+def test_fine_tuning_goes_down_to_the_minimum_and_stops_after_its_iterations() -> None:
+    data = batch()
+    losses = []
+    for iterations in (0, 1, 2, 20, 3000):
+        (weights,) = FineTune(nn.Identity(), ways=3, iterations=iterations).step((), data, 0)
+        losses.append(cross_entropy_of(weights.numpy().ravel(), data))
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] == pytest.approx(np.log(3))
+    best = minimize(cross_entropy_of, np.zeros(15), args=(data,), method="BFGS")
+    assert losses[-1] == pytest.approx(best.fun, abs=1e-3)
+    assert losses[3] > best.fun + 0.01
+
+
+def test_fine_tuning_steps_the_inverse_of_the_curvature_bound_along_the_gradient() -> None:
+    data = batch()
+    x = torch.cat([data.x, torch.ones(12, 1).double()], 1)
+    weights = torch.zeros(5, 3).double().requires_grad_()
+    (slope,) = torch.autograd.grad(functional.cross_entropy(x @ weights, data.y), [weights])
+    (found,) = FineTune(nn.Identity(), ways=3, iterations=1).step((), data, 0)
+    torch.testing.assert_close(found, -slope * 2 / x.square().sum(1).mean())
+
+
+def test_fine_tuning_leaves_the_encoder_alone() -> None:
+    learner = FineTune(MLP(4, 3, hidden=()), ways=3)
+    assert not any(parameter.requires_grad for parameter in learner.parameters())
+    with pytest.raises(ValueError, match="iterations is -1"):
+        FineTune(nn.Identity(), ways=3, iterations=-1)
+
+
+def test_fine_tuning_uses_the_encoders_features() -> None:
+    """An encoder that looks at the informative numbers makes the toy easy."""
+    net = nn.Linear(8, 3, bias=False)
+    with torch.no_grad():
+        net.weight.copy_(3 * torch.eye(3, 8))
+    blind, seen = evaluate(FineTune(net, ways=WAYS), Clouds(), steps=1, tasks=200, rng=np.random.default_rng(0)).mean(1)
+    assert blind == pytest.approx(1 / WAYS)
+    assert seen > 0.9
