@@ -1,0 +1,72 @@
+"""Conditional neural processes, for regression and for classification (Garnelo et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metarl.core import Learner
+from metarl.learners.support import SupportLearner, class_means
+from metarl.losses import Samples
+from metarl.nets import MLP
+
+
+class Context(NamedTuple):
+    """What a support said: Σ_i h(x_i, y_i), [features], and of how many points, []."""
+
+    total: Tensor
+    points: Tensor
+
+
+class CNP(Learner):
+    """Mean and log-std of y from r = mean_i h(x_i, y_i) and x (Garnelo et al. 2018, eq. 1 to 3).
+
+    `encoder` is h, rows [n, x + y] to [n, features]; `decoder` takes rows [m, features + x] to [m, 2·outputs]. A
+    prediction is (mean [m, outputs], log-std [m, outputs]), with std = s + (1 − s)·softplus(·), s = `least_std`, as in
+    the authors' code. Train with `gaussian_nll` (metarl.learners.bayesian), the paper's eq. 4 on the query. A further
+    step adds its batch to the points seen. With none, r = 0, of which training on the last state teaches nothing.
+    """
+
+    steps = 1
+    gradient_steps = False
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, *, features: int, least_std: float = 0.1) -> None:
+        super().__init__()
+        if not 0 < least_std < 1:
+            raise ValueError(f"least_std is {least_std}: give a number between 0 and 1")
+        self.encoder, self.decoder, self.features, self.least_std = encoder, decoder, features, least_std
+
+    def init(self) -> Context:
+        like = next(self.parameters())
+        return Context(like.new_zeros(self.features), like.new_zeros(()))
+
+    def step(self, state: Context, batch: Samples, k: int) -> Context:
+        each = self.encoder(torch.cat([batch.x, batch.y], 1))
+        return Context(state.total + each.sum(0), state.points + len(each))
+
+    def predict(self, state: Context, x: Tensor) -> tuple[Tensor, Tensor]:
+        r = state.total / state.points.clamp(min=1)
+        mean, spread = self.decoder(torch.cat([r.expand(len(x), -1), x], 1)).chunk(2, dim=1)
+        return mean, (self.least_std + (1 - self.least_std) * functional.softplus(spread)).log()
+
+
+class CNPClassifier(SupportLearner):
+    """Logits g(r, f(x)), where r joins the means of f over each class (Garnelo et al. 2018, section 4.3).
+
+    g is an MLP with `hidden` layers from (ways + 1)·`features` numbers to the logits. Queries pass through the
+    support's own encoder.
+    """
+
+    def __init__(self, encoder: nn.Module, *, ways: int, features: int, hidden: Sequence[int] = (128, 128)) -> None:
+        super().__init__(encoder, ways=ways)
+        self.decoder = MLP((ways + 1) * features, ways, hidden=hidden)
+
+    def read(self, features: Tensor, labels: Tensor) -> tuple[Tensor]:
+        return (class_means(features, labels).flatten(),)
+
+    def logits(self, state: tuple[Tensor], features: Tensor) -> Tensor:
+        return self.decoder(torch.cat([state[0].expand(len(features), -1), features], 1))

@@ -1,0 +1,108 @@
+"""SNAIL: causal temporal convolutions and attention over the support (Mishra et al. 2018)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metarl.learners.support import SupportLearner
+
+
+class Dense(nn.Module):
+    """x_t joined with tanh(f)·σ(g), with (f, g) a causal convolution of x_t and x_{t−delay} (the paper's DenseBlock).
+
+    Sequences [n, inputs] to [n, inputs + filters]; what lies before the first element is 0.
+    """
+
+    def __init__(self, inputs: int, filters: int, *, delay: int) -> None:
+        super().__init__()
+        self.delay, self.outputs = delay, inputs + filters
+        self.now, self.then = nn.Linear(inputs, 2 * filters), nn.Linear(inputs, 2 * filters, bias=False)
+
+    def delayed(self, x: Tensor) -> Tensor:
+        return functional.pad(x, (0, 0, self.delay, 0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.joined(x, self.delayed(x)[: len(x)])
+
+    def following(self, x: Tensor, before: Tensor) -> Tensor:
+        """The outputs [m, outputs] of m elements, each of which alone follows the sequence `before` [n, inputs]."""
+        return self.joined(x, self.delayed(before)[len(before)])
+
+    def joined(self, now: Tensor, then: Tensor) -> Tensor:
+        f, g = (self.now(now) + self.then(then)).chunk(2, dim=-1)
+        return torch.cat([now, f.tanh() * g.sigmoid()], -1)
+
+
+class Attention(nn.Module):
+    """x_t joined with softmax_{s ≤ t}(q_t·k_s / √d) v_s, of keys of d numbers (the paper's AttentionBlock).
+
+    Sequences [n, inputs] to [n, inputs + values].
+    """
+
+    def __init__(self, inputs: int, *, keys: int, values: int) -> None:
+        super().__init__()
+        self.outputs = inputs + values
+        self.keys, self.queries, self.values = (nn.Linear(inputs, size) for size in (keys, keys, values))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.queries(x) @ self.keys(x).T / math.sqrt(self.keys.out_features)
+        later = torch.ones_like(scores, dtype=torch.bool).triu(1)
+        return torch.cat([x, scores.masked_fill(later, -math.inf).softmax(1) @ self.values(x)], 1)
+
+    def following(self, x: Tensor, before: Tensor) -> Tensor:
+        """As of `Dense`."""
+        queries, own = self.queries(x), self.keys(x)
+        scores = torch.cat([queries @ self.keys(before).T, (queries * own).sum(1, keepdim=True)], 1)
+        weights = (scores / math.sqrt(self.keys.out_features)).softmax(1)
+        return torch.cat([x, weights[:, :-1] @ self.values(before) + weights[:, -1:] * self.values(x)], 1)
+
+
+class SNAIL(SupportLearner):
+    """Reads the sequence (f(x_1), y_1) … (f(x_n), y_n), (f(x), 0) and gives the logits of x at its end.
+
+    Attention and temporal convolutions take turns (Mishra et al. 2018, section 3 and appendix A): `attention` lists the
+    sizes (keys, values) of each attention, and between two of them lie ⌈log₂ T⌉ dense blocks of `filters` filters with
+    T = ways·shots + 1 and delays 1, 2, 4, …, so that the last element sees all T. Each query ends a sequence of its
+    own; the support's part, which cannot see what follows, is computed once.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        *,
+        ways: int,
+        features: int,
+        shots: int,
+        filters: int = 128,
+        attention: Sequence[tuple[int, int]] = ((64, 32), (256, 128), (512, 256)),
+    ) -> None:
+        super().__init__(encoder, ways=ways)
+        if shots < 1:
+            raise ValueError(f"shots is {shots}: a support has at least one image of each class")
+        width, layers = features + ways, nn.ModuleList()
+        for i, (keys, values) in enumerate(attention):
+            for power in range(math.ceil(math.log2(ways * shots + 1)) if i else 0):
+                layers.append(Dense(width, filters, delay=2**power))
+                width += filters
+            layers.append(Attention(width, keys=keys, values=values))
+            width += values
+        self.layers, self.head = layers, nn.Linear(width, ways)
+
+    def read(self, features: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+        """What enters each layer, [n, inputs]."""
+        entering = [torch.cat([features, labels], 1)]
+        for layer in self.layers[:-1]:
+            entering.append(layer(entering[-1]))
+        return tuple(entering)
+
+    def logits(self, state: tuple[Tensor, ...], features: Tensor) -> Tensor:
+        x = functional.pad(features, (0, self.ways))
+        for layer, before in zip(cast("list[Dense | Attention]", list(self.layers)), state, strict=True):
+            x = layer.following(x, before)
+        return self.head(x)
