@@ -1,0 +1,64 @@
+"""ResNet-12, the residual image encoder of TADAM and MetaOptNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class ResNet12(nn.Module):
+    """Four residual blocks and the mean over positions (Oreshkin et al. 2018; Lee et al. 2019, section 4.1).
+
+    Images [n, channels, size, size] of one task to features [n, `features`]. `filters` are the blocks': MetaOptNet's by
+    default, TADAM's are (64, 128, 256, 512). Each block halves the size, which must be 16 or more. There is no
+    DropBlock. Normalisation uses the statistics of the batch it is given, in training and in test, as Conv4's does.
+    """
+
+    def __init__(self, channels: int, *, filters: Sequence[int] = (64, 160, 320, 640)) -> None:
+        super().__init__()
+        self.channels, self.features = channels, filters[-1]
+        self.blocks = nn.Sequential(*(Residual(a, b) for a, b in pairwise((channels, *filters))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] != self.channels or min(x.shape[2:]) < 16:
+            raise ValueError(
+                f"the net takes images ({self.channels}, 16 or more, 16 or more) and got {tuple(x.shape[1:])}: "
+                "build it for their channels, and enlarge what is smaller"
+            )
+        return self.blocks(x).mean((2, 3))
+
+
+class Residual(nn.Module):
+    """Three normalised 3×3 convolutions, plus one of 1×1 around them; leaky ReLU (0.1); 2×2 max pooling."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        sizes = (inputs, outputs, outputs, outputs)
+        self.layers = nn.ModuleList(Normalised(a, b, kernel=3) for a, b in pairwise(sizes))
+        self.around = Normalised(inputs, outputs, kernel=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for i, layer in enumerate(self.layers):
+            y = layer(functional.leaky_relu(y, 0.1) if i else y)
+        return functional.max_pool2d(functional.leaky_relu(y + self.around(x), 0.1), 2)
+
+
+class Normalised(nn.Module):
+    """A convolution without bias that keeps the size, and batch normalisation."""
+
+    def __init__(self, inputs: int, outputs: int, *, kernel: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(outputs, track_running_stats=False)
+        nn.init.kaiming_normal_(self.convolution.weight, a=0.1, mode="fan_out", nonlinearity="leaky_relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        # as in convnets.Block: torch's batch_norm has a wrong second derivative under vmap
+        norm, x = self.norm, self.convolution(x)
+        x = x - x.mean((0, 2, 3), keepdim=True)
+        factor = norm.weight * (x.square().mean((0, 2, 3)) + norm.eps).rsqrt()
+        return x * factor[:, None, None] + norm.bias[:, None, None]
