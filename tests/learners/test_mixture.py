@@ -30,12 +30,16 @@ def clusters(state: Clusters) -> dict[int, list[list[float]]]:
 
 
 def test_a_class_of_two_groups_gets_a_cluster_for_each() -> None:
-    """Class 0 lies at 0 and 100, class 1 at 50: λ is far below 2500, the squared distance to class 0's mean."""
+    """Class 0 lies at 0 and 10, class 1 at 5: λ = −2 log 0.1 is below 25, the squared distance to class 0's mean.
+
+    That mean, 5, keeps shares of 4e-6 of the points, and is no cluster any more.
+    """
     imp = learner(variance=1.0)
-    state = read(imp, torch.tensor([[0.0], [100.0], [50.0], [0.0], [100.0], [50.0]]), [0, 0, 1, 0, 0, 1])
-    assert clusters(state) == {0: [[0.0], [100.0]], 1: [[50.0]]}  # class 0's mean, 50, has lost its points
-    logits = imp.logits(state, torch.tensor([[98.0], [52.0]]).double())
-    torch.testing.assert_close(logits, torch.tensor([[-2.0, -1152.0], [-1152.0, -2.0]]).double())
+    state = read(imp, torch.tensor([[0.0], [10.0], [5.0], [0.0], [10.0], [5.0]]), [0, 0, 1, 0, 0, 1])
+    assert clusters(state) == {0: [[0.0], [10.0]], 1: [[5.0]]}
+    logits = imp.logits(state, torch.tensor([[9.8], [5.2]]).double())
+    expected = torch.tensor([[-0.02, -11.52], [-11.52, -0.02]]).double()
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_class_that_holds_together_keeps_one_prototype() -> None:

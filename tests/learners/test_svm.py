@@ -93,6 +93,13 @@ def test_a_problem_solved_by_hand() -> None:
         torch.testing.assert_close(found, want, rtol=1e-3, atol=1e-4)
 
 
+def test_scale_multiplies_the_logits() -> None:
+    (features, labels), query = support(), torch.randn(2, 4).double()
+    plain, scaled = (MetaOptNet(torch.nn.Identity(), ways=3, scale=s).double() for s in (1.0, 3.0))
+    (weights,) = plain.read(features, labels)
+    torch.testing.assert_close(scaled.logits((weights,), query), 3 * query @ weights.T, rtol=1e-6, atol=1e-6)
+
+
 def test_single_precision_features_and_settings() -> None:
     features, labels = support()
     double = MetaOptNet(torch.nn.Identity(), ways=3).double().read(features, labels)[0]
