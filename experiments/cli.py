@@ -181,6 +181,8 @@ class Reproduce:
     runs: Path = Path("runs")
     results: Path = Path("experiments/results")
     """where tables and pictures go"""
+    data: str | None = None
+    """the folder of an image data set; default: METARL_DATA, or the user's cache"""
     device: Device = "auto"
 
     def run(self) -> None:
@@ -191,7 +193,7 @@ class Reproduce:
             raise ValueError(f"no recipe for {self.task!r}: choose one of {', '.join(RECIPES)}")
         RECIPES[self.task].run(
             methods=self.methods, seeds=self.seeds, fraction=self.fraction, runs=self.runs, results=self.results,
-            device=pick_device(self.device),
+            data=self.data, device=pick_device(self.device),
         )  # fmt: skip
 
 

@@ -21,11 +21,11 @@ RESAMPLES = 2000
 RANDOM = "random initialisation"
 TASKS, TEST_SEED, GOALS = "number of held-out tasks", "seed of the held-out tasks", "goals"
 # Settings that runs of one group may differ in: they leave what is learned alone.
-FREE = {"seed", "threads", "torch_threads", "chunk", "log_every", "test_steps", "test_tasks"}
+FREE = {"seed", "threads", "torch_threads", "chunk", "log_every", "test_steps", "test_tasks", "task.data"}
 # Settings under "task" that belong to the method; any other makes another task, whose scores do not compare.
 METHODS_OWN = {
     "train_shots", "train_trajectories", "hidden", "activation", "action_scale", "init_std", "min_std", "normalise",
-    "observe_goal", "discount", "gae_lambda",
+    "observe_goal", "discount", "gae_lambda", "filters", "shift", "joint",
 }  # fmt: skip
 
 
@@ -152,14 +152,19 @@ def read_evaluation(path: Path) -> Evaluation:
 
 
 def picture(comparison: Comparison, *, references: Mapping[str, Sequence[float]] | None = None) -> Figure:
-    """Mean scores against gradient steps; `references` are published ones, {label: [after 0, 1, … steps]}."""
-    from metarl.experiments.figures import Curve, adaptation_figure
+    """Mean scores against gradient steps; `references` are published ones, {label: [after 0, 1, … steps]}.
+
+    Accuracies, some of which are of methods without gradient steps, are shown method by method.
+    """
+    from metarl.experiments.figures import Curve, accuracy_figure, adaptation_figure
 
     curves = []
     for row in comparison.rows:
         value, low, high = zip(*row.mean, strict=True)
         curves.append(Curve(row.name, value, low, high, random=row.random))
     title = f"{comparison.task}, {comparison.tasks} held-out tasks\n{comparison.intervals}"
+    if comparison.metric == "accuracy":
+        return accuracy_figure(curves, title=title)
     return adaptation_figure(curves, metric=comparison.metric, title=title, references=references)
 
 
@@ -222,7 +227,7 @@ def _contains(row: Row, other: Row) -> bool:
 
 def _defines_task(name: str) -> bool:
     part, _, rest = name.partition(".")
-    return part == "task" and rest not in METHODS_OWN
+    return part == "task" and rest not in METHODS_OWN and name not in FREE
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 
 from metarl.algorithms.base import Algorithm
 from metarl.algorithms.descent import Descent
+from metarl.algorithms.fixed import Fixed
 from metarl.algorithms.proximal import Proximal
 from metarl.algorithms.reptile import Reptile
 from metarl.algorithms.trust_region import TrustRegion
@@ -132,7 +133,17 @@ class ProximalConfig:
         )  # fmt: skip
 
 
-AlgorithmConfig = DescentConfig | ReptileConfig | TrustRegionConfig | ProximalConfig | PPOConfig
+@dataclass(frozen=True)
+class FixedConfig:
+    """No training: for baselines that have nothing to learn."""
+
+    def build(
+        self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
+    ) -> Algorithm:
+        return Fixed(learner, chunk=chunk)
+
+
+AlgorithmConfig = DescentConfig | ReptileConfig | TrustRegionConfig | ProximalConfig | PPOConfig | FixedConfig
 
 
 @dataclass(frozen=True)

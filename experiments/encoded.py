@@ -1,50 +1,85 @@
-"""Settings of learners that read a support through an encoder, without gradient steps: a line here lists each."""
+"""Learners that read a support without gradient steps: a line here lists each, by the tasks that it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-from metarl.convnets import Conv4
+from metarl.convnets import Conv4, Maps
 from metarl.core import Distribution, Learner, Loss
-from metarl.experiments.tasks import ImagesConfig, TaskConfig
+from metarl.experiments.tasks import ImagesConfig, SinusoidConfig, TaskConfig
+from metarl.learners.baselines import FineTune, NearestNeighbour
+from metarl.learners.bayesian import ALPaCA, gaussian_nll
+from metarl.learners.cnp import CNP, CNPClassifier
 from metarl.learners.graph import GNN
 from metarl.learners.heads import LRD2, R2D2
+from metarl.learners.mann import MANN
 from metarl.learners.matching import FullContext, MatchingNet
-from metarl.learners.metric import ProtoNet, SiameseNet, verification
+from metarl.learners.meta_networks import MetaNet
+from metarl.learners.metric import Comparison, ProtoNet, RelationNet, SiameseNet, relation_mse, verification
 from metarl.learners.mixture import IMP
+from metarl.learners.snail import SNAIL
 from metarl.learners.svm import MetaOptNet
 from metarl.losses import cross_entropy
+from metarl.nets import MLP
 
 
 class Encoded(NamedTuple):
-    """How a method is built from its encoder and the number of ways, and what it is trained by."""
+    """How a method is built for a task and from its net, and what it is trained by."""
 
-    build: Callable[[Conv4, int], Learner]
+    build: Callable[[Any, Any], Learner]
     loss: Loss = cross_entropy
 
 
-ENCODED = {
-    "protonet": Encoded(lambda encoder, ways: ProtoNet(encoder, ways=ways)),
-    "matching": Encoded(
-        lambda encoder, ways: MatchingNet(encoder, ways=ways, full_context=FullContext(encoder.features))
+def relation(task: ImagesConfig, net: Conv4) -> RelationNet:
+    """Feature maps in place of Conv4's features, compared by convolutions."""
+    maps = Maps(net.shape[0], size=net.shape[1], filters=task.filters, pool=net.pool)
+    return RelationNet(maps, Comparison(task.filters, maps.side), ways=task.ways)
+
+
+def finetune(task: ImagesConfig, net: Conv4) -> FineTune:
+    return FineTune(net, ways=task.ways, features=net.features, classes=len(task.classes("train")))
+
+
+IMAGES: Mapping[str, Encoded] = {  # the net is Conv4 without its last layer
+    "protonet": Encoded(lambda task, net: ProtoNet(net, ways=task.ways)),
+    "matching": Encoded(lambda task, net: MatchingNet(net, ways=task.ways, full_context=FullContext(net.features))),
+    "siamese": Encoded(lambda task, net: SiameseNet(net, ways=task.ways, features=net.features), verification),
+    "relation": Encoded(relation, relation_mse),
+    "imp": Encoded(lambda task, net: IMP(net, ways=task.ways)),
+    "gnn": Encoded(lambda task, net: GNN(net, ways=task.ways, features=net.features)),
+    "r2d2": Encoded(lambda task, net: R2D2(net, ways=task.ways)),
+    "lrd2": Encoded(lambda task, net: LRD2(net, ways=task.ways)),
+    "metaoptnet": Encoded(lambda task, net: MetaOptNet(net, ways=task.ways)),
+    "mann": Encoded(lambda task, net: MANN(net, ways=task.ways, features=net.features)),
+    "snail": Encoded(lambda task, net: SNAIL(net, ways=task.ways, features=net.features, shots=task.shots)),
+    "meta-networks": Encoded(lambda task, net: MetaNet(net, ways=task.ways, features=net.features)),
+    "cnp": Encoded(lambda task, net: CNPClassifier(net, ways=task.ways, features=net.features)),
+    "finetune": Encoded(finetune),
+    "nearest-neighbour": Encoded(lambda task, net: NearestNeighbour(ways=task.ways)),  # on pixels
+}
+SINUSOIDS: Mapping[str, Encoded] = {  # each has nets of its own
+    "alpaca": Encoded(
+        lambda task, net: ALPaCA(MLP(1, 32, hidden=(128, 128), activation="tanh"), features=32), gaussian_nll
     ),
-    "siamese": Encoded(lambda encoder, ways: SiameseNet(encoder, ways=ways, features=encoder.features), verification),
-    "imp": Encoded(lambda encoder, ways: IMP(encoder, ways=ways)),
-    "gnn": Encoded(lambda encoder, ways: GNN(encoder, ways=ways, features=encoder.features)),
-    "r2d2": Encoded(lambda encoder, ways: R2D2(encoder, ways=ways)),
-    "lrd2": Encoded(lambda encoder, ways: LRD2(encoder, ways=ways)),
-    "metaoptnet": Encoded(lambda encoder, ways: MetaOptNet(encoder, ways=ways)),
+    "cnp": Encoded(
+        lambda task, net: CNP(MLP(2, 128, hidden=(128, 128)), MLP(129, 2, hidden=(128, 128)), features=128),
+        gaussian_nll,
+    ),
 }
 
 
 @dataclass(frozen=True)
 class EncodedConfig:
-    """A learner that reads the support through Conv4, without gradient steps."""
+    """A learner that reads the support through a net, without gradient steps."""
 
     method: str = "protonet"
-    steps: ClassVar[int] = 1
+
+    @property
+    def steps(self) -> int:
+        """Inner steps in training."""
+        return 0 if self.method == "finetune" else 1
 
     @property
     def words(self) -> str:
@@ -52,15 +87,17 @@ class EncodedConfig:
         return self.method
 
     def build(self, task: TaskConfig, distribution: Distribution) -> Learner:
-        if not isinstance(task, ImagesConfig):
-            raise ValueError(f"{self.method} classifies images: give it an image task")
-        return self._method.build(task.encoder(distribution), task.ways)
+        method = self._method(task)
+        net = task.encoder(distribution) if isinstance(task, ImagesConfig) else None
+        return method.build(task, net)
 
     def loss(self, task: TaskConfig) -> Loss:
-        return self._method.loss
+        return self._method(task).loss
 
-    @property
-    def _method(self) -> Encoded:
-        if self.method not in ENCODED:
-            raise ValueError(f"unknown method {self.method!r}: choose one of {', '.join(ENCODED)}")
-        return ENCODED[self.method]
+    def _method(self, task: TaskConfig) -> Encoded:
+        methods = IMAGES if isinstance(task, ImagesConfig) else SINUSOIDS if isinstance(task, SinusoidConfig) else {}
+        if self.method not in methods:
+            raise ValueError(
+                f"no method {self.method!r} for {type(task).__name__}: choose one of {', '.join(methods) or 'maml …'}"
+            )
+        return methods[self.method]

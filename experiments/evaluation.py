@@ -37,7 +37,7 @@ def evaluate_run(
     the same tasks. A learner without gradient steps has one entry, steps [0], after it has seen the support.
     """
     run, config, distribution, learner = runner.load(path, device=device)
-    iteration = load_checkpoint(run, config, learner, checkpoint)
+    iteration = load_checkpoint(run, config, learner, checkpoint, device=device)
     state = run.state(iteration)
     counted = learner.gradient_steps
     steps = (config.test_steps if steps is None else steps) if counted else 1

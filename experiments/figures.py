@@ -161,6 +161,26 @@ def goal_figure(
     return picture
 
 
+def accuracy_figure(curves: Sequence[Curve], *, title: str = "") -> Figure:
+    """The accuracy of each method with its interval, the best on top: before adaptation (hollow) and at the end.
+
+    A method without gradient steps has one entry, after it has read the support.
+    """
+    picture, (axis,) = _figure(1, height=1.2 + 0.24 * len(curves))
+    for place, curve in enumerate(sorted(curves, key=lambda curve: curve.value[-1])):
+        colour = GREYS[0] if curve.random else LINES[0]
+        value, low, high = (float(values[-1]) for values in (curve.value, curve.low, curve.high))
+        axis.errorbar(value, place, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=2)
+        if len(curve.value) > 1:
+            axis.plot(curve.value[0], place, "o", markerfacecolor="white", markeredgecolor=colour)
+    axis.set_yticks(range(len(curves)), [c.label for c in sorted(curves, key=lambda curve: curve.value[-1])])
+    axis.set(xlabel="accuracy (hollow: before adaptation)")
+    axis.grid(axis="x", color="0.9")
+    if title:
+        axis.set_title(title, fontsize="medium")
+    return picture
+
+
 def save(picture: Figure, out: Path) -> None:
     """Write `picture` to `out`, a .png, .pdf or .svg. ValueError for another kind, or where its folder is missing."""
     check_output(out, SUFFIXES)

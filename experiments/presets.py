@@ -6,17 +6,19 @@ import difflib
 from dataclasses import replace
 from typing import Any
 
+from metarl.experiments import encoded
 from metarl.experiments.config import (
     AlgorithmConfig,
     Config,
     DescentConfig,
+    FixedConfig,
     LearnerConfig,
     PPOConfig,
     ProximalConfig,
     ReptileConfig,
     TrustRegionConfig,
 )
-from metarl.experiments.encoded import ENCODED, EncodedConfig
+from metarl.experiments.encoded import EncodedConfig
 from metarl.experiments.tasks import DataSet, ImagesConfig, LocomotionConfig, SinusoidConfig
 
 # Sinusoid (Finn et al. 2017, section 5.1): 25 tasks, α 0.01, Adam 1e-3. The paper trains one inner step for 70,000
@@ -43,6 +45,8 @@ SINUSOIDS = {
         algorithm=ReptileConfig(rate=1.0),
         iterations=30_000,  # of ten inner steps each
     ),
+    "alpaca": replace(LAST_STEP, learner=EncodedConfig("alpaca")),
+    "cnp": replace(LAST_STEP, learner=EncodedConfig("cnp")),
 }
 
 # Images (MAML, section 5.2 and appendix A.1): 5-way one inner step with α 0.4, 20-way five with 0.1, three and five at
@@ -54,6 +58,7 @@ IMAGE_METHODS: dict[str, dict[str, Any]] = {  # settings of the inner loop
     "meta-sgd": {"learn_rate": True},
     "anil": {"fast": "head"},
 }
+IMAGE_PRESETS = (*IMAGE_METHODS, *encoded.IMAGES)
 SHOTS = ((5, 1), (5, 5), (20, 1), (20, 5))  # (ways, shots)
 
 # Locomotion in the paper's physics (section 5.3): 100-100 units, std 1 the whole action range, horizon 200, α 0.1, then
@@ -100,12 +105,18 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
     if images == "omniglot-small":
         task = replace(task, shift=2)
     config = Config(
-        task, EncodedConfig(method) if method in ENCODED else replace(learner, **IMAGE_METHODS[method]),
+        task, EncodedConfig(method) if method in encoded.IMAGES else replace(learner, **IMAGE_METHODS[method]),
         DescentConfig(rate_end=0.0),
         meta_batch=16 if ways == 5 else 8, iterations=60_000, chunk=CHUNK, log_every=100, checkpoint_every=1000,
         test_steps=10 if images == "miniimagenet" else 3 if ways == 5 else 5, test_tasks=600,
     )  # fmt: skip
-    return replace(config, iterations=2000, checkpoint_every=200) if images == "omniglot-small" else config
+    if images == "omniglot-small":
+        config = replace(config, iterations=2000, checkpoint_every=200)
+    if method == "finetune":
+        config = replace(config, task=replace(task, joint=True))
+    if method == "nearest-neighbour":
+        config = replace(config, algorithm=FixedConfig(), iterations=1)
+    return config
 
 
 def locomotion(env: str, method: str) -> Config:
@@ -132,9 +143,11 @@ def locomotion(env: str, method: str) -> Config:
 
 def _all() -> dict[str, Config]:
     presets = {f"sinusoid-{method}": config for method, config in SINUSOIDS.items()}
+    for method, config in SINUSOIDS.items():
+        presets[f"sinusoid-10shot-{method}"] = replace(config, task=SinusoidConfig(shots=10))
     for name in IMAGES:
         for ways, shots in SHOTS:
-            for method in (*IMAGE_METHODS, *ENCODED):
+            for method in IMAGE_PRESETS:
                 presets[f"{name}-{ways}way-{shots}shot-{method}"] = images(name, ways, shots, method)
     for task, env in ENVS.items():
         for method in METHODS:

@@ -146,8 +146,9 @@ def _run(
 def _validation(learner: Learner, config: Config, device: torch.device) -> dict[str, float]:
     rng = generator(Stream.VALIDATE, config.seed)
     distribution = config.distribution(device, split="validation")
-    scores = evaluate(learner, distribution, steps=learner.steps, tasks=VALIDATION_TASKS, rng=rng, chunk=config.chunk)
-    return {f"{distribution.metric}_{k}": float(scores[k].mean()) for k in (0, learner.steps)}
+    steps = max(1, learner.steps)  # a pre-trained initialisation is fine-tuned too
+    scores = evaluate(learner, distribution, steps=steps, tasks=VALIDATION_TASKS, rng=rng, chunk=config.chunk)
+    return {f"{distribution.metric}_{k}": float(scores[k].mean()) for k in (0, steps)}
 
 
 def _describe(metrics: dict[str, float], metric: str, rate: float) -> str:

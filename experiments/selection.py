@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
+
 from metarl.checkpoint import RunFolder, write_atomically
 from metarl.core import Distribution, Learner
 from metarl.evaluate import evaluate
@@ -14,7 +16,7 @@ from metarl.train import Stream, generator
 SMALLER_IS_BETTER = ("loss",)  # metrics
 
 
-def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str) -> int:
+def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str, *, device: torch.device) -> int:
     """Load the weights of checkpoint `which`, "last", "best" or a number of iterations; returns those iterations.
 
     "best" has the best mean score after the run's inner steps on `config.test_tasks` validation tasks, the same for
@@ -26,7 +28,7 @@ def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str
         return run.load_weights(learner, iteration=int(which))
     if which != "best":
         raise ValueError(f"unknown checkpoint {which!r}: choose best, last or a number of iterations")
-    distribution = config.distribution(next(learner.parameters()).device, split="validation")
+    distribution = config.distribution(device, split="validation")
     sign = -1 if distribution.metric in SMALLER_IS_BETTER else 1
     scores = validate(run, config, distribution, learner)
     best = max(scores, key=lambda iteration: (sign * scores[iteration], -iteration))

@@ -19,7 +19,8 @@ from metarl.nets import MLP, GaussianPolicy
 from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
 from metarl.rl.rollout import WorldDistribution
 from metarl.tasks.folder import Split
-from metarl.tasks.images import Images
+from metarl.tasks.images import ImageClasses, Images
+from metarl.tasks.joint import Joint
 from metarl.tasks.miniimagenet import miniimagenet
 from metarl.tasks.omniglot import omniglot
 from metarl.tasks.sinusoid import Sinusoid
@@ -135,19 +136,25 @@ class ImagesConfig:
     """of each convolution of Conv4"""
     shift: int = 0
     """pixels that training images are moved by, at most: an augmentation"""
+    joint: bool = False
+    """train on all classes at once, not on few-shot tasks (for finetune)"""
 
-    def distribution(self, device: torch.device, *, threads: int, split: Split) -> Images:
-        data = None if self.data is None else Path(self.data)
-        classes = (
-            miniimagenet(data, split)
-            if self.images == "miniimagenet"
-            else omniglot(data, split, protocol="small" if self.images == "omniglot-small" else "maml")
-        )
+    def distribution(self, device: torch.device, *, threads: int, split: Split) -> Images | Joint:
         train = split == "train"
+        shift = self.shift if train else 0
+        if train and self.joint:
+            return Joint(self.classes(split), images=self.ways * self.queries, shift=shift, device=device)
         shots = self.train_shots if train and self.train_shots else self.shots
         return Images(
-            classes, ways=self.ways, shots=shots, queries=self.queries, shift=self.shift if train else 0, device=device
+            self.classes(split), ways=self.ways, shots=shots, queries=self.queries, shift=shift, device=device
         )
+
+    def classes(self, split: Split) -> ImageClasses:
+        """The images of a split."""
+        data = None if self.data is None else Path(self.data)
+        if self.images == "miniimagenet":
+            return miniimagenet(data, split)
+        return omniglot(data, split, protocol="small" if self.images == "omniglot-small" else "maml")
 
     def net(self, distribution: Any) -> Conv4:
         return self._conv4(distribution, self.ways)

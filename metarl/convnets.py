@@ -54,13 +54,37 @@ class Conv4(nn.Module):
         return x if self.head is None else self.head(x)
 
 
-class Block(nn.Module):
-    """Convolution padded by 1, normalisation, ReLU and, with `pool`, 2×2 max pooling instead of stride 2."""
+class Maps(nn.Module):
+    """Conv4's modules without its end, and the last of them keeps the size: features [n, filters, `side`, `side`].
 
-    def __init__(self, inputs: int, outputs: int, *, pool: bool) -> None:
+    `side` is 4 for images of 28 and, pooled, 10 for 84: what a learned comparison of positions takes.
+    """
+
+    def __init__(self, channels: int, *, size: int = 28, filters: int = 64, pool: bool = False) -> None:
+        super().__init__()
+        sizes = [size]
+        for _ in range(3):
+            sizes.append(sizes[-1] // 2 if pool else (sizes[-1] + 1) // 2)
+        self.filters, self.side = filters, sizes[-1]
+        self.blocks = nn.Sequential(
+            *(Block(filters if i else channels, filters, pool=pool and i < 3, halve=i < 3) for i in range(4))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(x)
+
+
+class Block(nn.Module):
+    """Convolution padded by 1, normalisation, ReLU and, with `pool`, 2×2 max pooling instead of stride 2.
+
+    With `halve=False` neither: the size stays.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, pool: bool, halve: bool = True) -> None:
         super().__init__()
         self.pool = pool
-        self.convolution = nn.Conv2d(inputs, outputs, 3, stride=1 if pool else 2, padding=1, bias=False)
+        stride = 2 if halve and not pool else 1
+        self.convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(outputs, track_running_stats=False)
         nn.init.xavier_uniform_(self.convolution.weight)
 

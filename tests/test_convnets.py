@@ -11,7 +11,7 @@ from byhand import Params, flat, relative_error
 from torch import Tensor
 from torch.nn import functional
 
-from metarl.convnets import Conv4
+from metarl.convnets import Conv4, Maps
 from metarl.core import Episodes, final, meta_gradient
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import Samples, cross_entropy
@@ -136,3 +136,14 @@ def test_without_outputs_it_gives_the_features(pool: bool, features: int) -> Non
     assert found.shape == (7, features)
     assert whole.head is not None
     torch.testing.assert_close(whole.head(found), whole(x))
+
+
+def test_maps_are_conv4s_modules_with_the_last_at_full_size() -> None:
+    for size, pool, side in ((28, False, 4), (84, True, 10), (19, False, 3)):
+        maps, conv4 = Maps(1, size=size, filters=6, pool=pool), Conv4(1, None, size=size, filters=6, pool=pool)
+        x = torch.rand(3, 1, size, size)
+        assert maps.side == side
+        assert maps(x).shape == (3, 6, side, side)
+        assert {name: p.shape for name, p in maps.named_parameters()} == {
+            name: p.shape for name, p in conv4.named_parameters()
+        }

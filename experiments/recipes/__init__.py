@@ -8,11 +8,13 @@ from metarl.experiments.recipes import (
     half_cheetah_dir_2017,
     half_cheetah_vel,
     half_cheetah_vel_2017,
+    omniglot_small,
     point_nav_2017,
+    sinusoid,
 )
 
-RECIPES = {
-    module.RECIPE.task: module.RECIPE
+LOCOMOTION = [
+    module.RECIPE
     for module in (
         point_nav_2017,
         half_cheetah_vel_2017,
@@ -23,4 +25,6 @@ RECIPES = {
         half_cheetah_dir,
         ant_dir,
     )
-}
+]
+SUPERVISED = [sinusoid.FIVE, sinusoid.TEN, omniglot_small.ONE_SHOT, omniglot_small.FIVE_SHOT]
+RECIPES = {recipe.task: recipe for recipe in (*LOCOMOTION, *SUPERVISED)}

@@ -1,7 +1,7 @@
 """A recipe reproduces one published result: train presets over seeds, choose checkpoints, evaluate, compare, draw.
 
 Everything it does is kept in run folders and done once: started again, it goes on where it was stopped, at the
-iteration. Methods spend the same environment steps, not the same iterations.
+iteration. In reinforcement learning methods spend the same environment steps, not the same iterations.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from metarl.experiments.config import Config, PPOConfig
 from metarl.experiments.evaluation import evaluate_run, write_evaluation
 from metarl.experiments.presets import preset
 from metarl.experiments.recipes.report import write_report
+from metarl.experiments.tasks import ImagesConfig
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Recipe:
     """A task's presets, what each may spend, and the numbers to stand beside."""
 
     task: str  # the presets' first words, "half-cheetah-vel-2017"
-    env_steps: int  # of training, for each method and seed; PPO's baselines train for their presets' own
+    env_steps: int | None = None  # of training, for each method and seed; PPO's baselines, and all where it is None,
+    # train for their presets' own iterations
     methods: tuple[str, ...] = ("maml", "promp", "fomaml", "reptile", "meta-sgd", "anil", "pretrained", "oracle")
     seeds: tuple[int, ...] = (0, 1, 2)
     published: Mapping[str, Sequence[float]] = field(default_factory=dict)  # name: return after 0, 1, … gradient steps
@@ -40,12 +42,13 @@ class Recipe:
         fraction: float = 1.0,
         runs: Path = Path("runs"),
         results: Path = Path("experiments/results"),
+        data: str | None = None,
         device: torch.device,
     ) -> None:
         """Train and evaluate each of `methods` with each of `seeds` (none: all of the recipe's), then report.
 
-        `fraction` of the budget gives a quick look. Run folders are made in `runs`/TASK, tables and pictures in
-        `results`/TASK (with a fraction: TASK-FRACTION, both).
+        `fraction` of the budget gives a quick look; `data` is the folder of an image data set. Run folders are made in
+        `runs`/TASK, tables and pictures in `results`/TASK (with a fraction: TASK-FRACTION, both).
         """
         if not 0 < fraction <= 1:
             raise ValueError(f"fraction is {fraction}: give more than 0 and at most 1")
@@ -57,7 +60,7 @@ class Recipe:
         for seed in seeds or self.seeds:  # seed by seed: a first whole picture comes early
             for method in methods or self.methods:
                 path = folder / f"{method}-{seed}"
-                self.train(path, self.config(method, seed=seed, fraction=fraction), device=device)
+                self.train(path, self.config(method, seed=seed, fraction=fraction, data=data), device=device)
                 self.evaluate(path, device=device)
         evaluated = {
             method: [path.parent for path in sorted(folder.glob(f"{method}-*/evaluation.json"))]
@@ -68,11 +71,14 @@ class Recipe:
             published=self.published, device=device,
         )  # fmt: skip
 
-    def config(self, method: str, *, seed: int, fraction: float) -> Config:
+    def config(self, method: str, *, seed: int, fraction: float, data: str | None = None) -> Config:
         """The settings of one run."""
         config = replace(preset(f"{self.task}-{method}"), seed=seed)
-        own = isinstance(config.algorithm, PPOConfig)
-        iterations = config.iterations if own else self.env_steps / config.env_steps
+        if isinstance(config.task, ImagesConfig):
+            config = replace(config, task=replace(config.task, data=data))
+        iterations: float = config.iterations
+        if self.env_steps is not None and not isinstance(config.algorithm, PPOConfig):
+            iterations = self.env_steps / config.env_steps
         return replace(config, iterations=max(1, int(fraction * iterations)))
 
     def train(self, path: Path, config: Config, *, device: torch.device) -> None:

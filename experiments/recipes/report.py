@@ -13,6 +13,7 @@ from metarl.experiments.compare import compare, picture, read_evaluation
 from metarl.experiments.figures import goal_figure, learning_figure, save
 from metarl.experiments.plot import gradient_steps
 from metarl.experiments.recipes.velocity import achieved_velocities
+from metarl.experiments.recipes.waves import waves_figure
 from metarl.experiments.tables import table, write_csv, write_json
 
 GOAL_STEPS = 3  # gradient steps of the picture of velocities
@@ -25,7 +26,8 @@ def write_report(
 
     METHOD-SEED.json are the evaluations, which `metarl compare` reads; table.csv and table.json the comparison;
     adaptation.png the return against gradient steps beside the `published` numbers; learning.png the return against
-    environment steps; velocity.png, for a goal velocity, what MAML's first seed reaches.
+    environment steps; velocity.png, for a goal velocity, what MAML's first seed reaches; waves.png, for sinusoids, the
+    curves that each method's first seed fits.
     """
     results.mkdir(parents=True, exist_ok=True)
     every = [path for paths in runs.values() for path in paths]
@@ -36,9 +38,13 @@ def write_report(
     write_csv(comparison, results / "table.csv")
     write_json(comparison, results / "table.json")
     save(picture(comparison, references=published), results / "adaptation.png")
-    save(learning_figure(runs, title=comparison.task), results / "learning.png")
+    trained = {method: paths for method, paths in runs.items() if method != "nearest-neighbour"}
+    save(learning_figure(trained, title=comparison.task), results / "learning.png")
     if "-vel" in comparison.task and "maml" in runs:
         draw_velocities(runs["maml"][0], results / "velocity.png", title=comparison.task, device=device)
+    if comparison.task.startswith("sinusoid"):
+        firsts = {method: paths[0] for method, paths in runs.items()}
+        save(waves_figure(firsts, title=comparison.task, device=device), results / "waves.png")
 
 
 def draw_velocities(path: Path, out: Path, *, title: str, device: torch.device) -> None:

@@ -32,19 +32,25 @@ class NearestNeighbour(SupportLearner):
 class FineTune(SupportLearner):
     """A linear softmax classifier fitted to the support by gradient descent from 0 on a frozen encoder's features.
 
-    Pre-train the encoder on all training classes at once; nothing here is meta-trained. Every one of `iterations`
-    steps goes the whole 2 / mean‖f‖², the inverse of a bound on the mean cross-entropy's curvature (Böhning 1992), and
-    so lowers the loss whatever the features' scale (f has a 1 for the bias).
+    The encoder is pre-trained on all training `classes` at once, through a linear layer of its own, which is what
+    predicts before there is a support; nothing is meta-trained: `steps` is 0 (metarl.tasks.joint has the batches).
+    Every one of `iterations` steps of fine-tuning goes the whole 2 / mean‖f‖², the inverse of a bound on the mean
+    cross-entropy's curvature (Böhning 1992), and so lowers the loss whatever the features' scale (f has a 1 for the
+    bias).
     """
 
-    def __init__(self, encoder: nn.Module, *, ways: int, iterations: int = 100) -> None:
-        super().__init__(encoder.requires_grad_(False), ways=ways)
+    steps = 0
+
+    def __init__(
+        self, encoder: nn.Module, *, ways: int, features: int, classes: int, iterations: int = 100
+    ) -> None:
+        super().__init__(encoder, ways=ways)
         if iterations < 0:
             raise ValueError(f"iterations is {iterations}: give 0 or more")
-        self.iterations = iterations
+        self.pretrained, self.iterations = nn.Linear(features, classes), iterations
 
     def read(self, features: Tensor, labels: Tensor) -> tuple[Tensor]:
-        x = with_ones(features)
+        x = with_ones(features.detach())
         rate = 2 / x.square().sum()  # of the summed loss
         weights = x.new_zeros(x.shape[1], self.ways)
         for _ in range(self.iterations):
@@ -53,3 +59,6 @@ class FineTune(SupportLearner):
 
     def logits(self, state: tuple[Tensor], features: Tensor) -> Tensor:
         return with_ones(features) @ state[0]
+
+    def predict(self, state: tuple[Tensor, ...], x: Tensor) -> Tensor:
+        return super().predict(state, x) if state else self.pretrained(self.encoder(x))

@@ -28,8 +28,10 @@ class SinusoidTasks(Tasks):
         return self._query
 
     def score(self, predict: Predictor) -> Tensor:
-        """Mean squared error [T] over the wave's test points."""
-        return (predict(self._test.x) - self._test.y).square().mean((1, 2))
+        """Mean squared error [T] over the wave's test points; of the mean, where predictions are (mean, log-std)."""
+        outputs = predict(self._test.x)
+        mean = outputs[0] if isinstance(outputs, tuple) else outputs
+        return (mean - self._test.y).square().mean((1, 2))
 
 
 class Sinusoid(Distribution):

@@ -69,7 +69,7 @@ def test_every_size_has_its_presets() -> None:
             assert isinstance(config.task, tasks.ImagesConfig)
             assert (config.task.ways, config.task.shots) == (ways, shots)
             assert config.task.filters == (32 if size == 84 else 64)
-    assert all("shot" not in name or isinstance(c.task, tasks.ImagesConfig) for name, c in PRESETS.items())
+    assert all("way-" not in name or isinstance(c.task, tasks.ImagesConfig) for name, c in PRESETS.items())
 
 
 def test_missing_data_are_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

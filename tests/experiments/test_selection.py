@@ -30,13 +30,13 @@ def test_the_best_checkpoint_is_the_one_that_scores_best(run: Path, monkeypatch:
     scores = validate(folder, config, distribution, learner)
     assert sorted(scores) == [1, 2, 3, 4]
     assert len(set(scores.values())) == 4
-    assert load_checkpoint(folder, config, learner, "best") == max(scores, key=lambda k: scores[k])
+    assert load_checkpoint(folder, config, learner, "best", device=CPU) == max(scores, key=lambda k: scores[k])
     monkeypatch.setattr(WorldDistribution, "metric", "loss")
-    assert load_checkpoint(folder, config, learner, "best") == min(scores, key=lambda k: scores[k])
-    assert load_checkpoint(folder, config, learner, "last") == 4
-    assert load_checkpoint(folder, config, learner, "2") == 2
+    assert load_checkpoint(folder, config, learner, "best", device=CPU) == min(scores, key=lambda k: scores[k])
+    assert load_checkpoint(folder, config, learner, "last", device=CPU) == 4
+    assert load_checkpoint(folder, config, learner, "2", device=CPU) == 2
     weights = learner.state_dict()["net.log_std"].clone()
-    assert load_checkpoint(folder, config, learner, "3") == 3
+    assert load_checkpoint(folder, config, learner, "3", device=CPU) == 3
     assert not torch.equal(weights, learner.state_dict()["net.log_std"])
 
 
@@ -46,7 +46,7 @@ def test_scores_are_kept(run: Path) -> None:
     file = run / "validation.json"
     assert {int(k): v for k, v in json.loads(file.read_text()).items()} == first
     file.write_text(json.dumps({**first, 2: 1000.0}))
-    assert load_checkpoint(folder, config, learner, "best") == 2  # read, not scored again
+    assert load_checkpoint(folder, config, learner, "best", device=CPU) == 2  # read, not scored again
     file.write_text("{")
     with pytest.raises(ValueError, match=r"validation\.json is damaged .* delete it"):
         validate(folder, config, distribution, learner)

@@ -10,10 +10,15 @@ from scipy.optimize import minimize
 from torch import nn
 from torch.nn import functional
 
+from metarl.algorithms.descent import Descent
+from metarl.core import final
 from metarl.evaluate import evaluate
 from metarl.learners.baselines import FineTune, NearestNeighbour
-from metarl.losses import Samples
+from metarl.losses import Samples, cross_entropy
 from metarl.nets import MLP
+from metarl.tasks.images import ImageClasses
+from metarl.tasks.joint import Joint
+from metarl.train import train
 
 
 def test_nearest_neighbour_is_over_a_classs_images() -> None:
@@ -41,11 +46,15 @@ def cross_entropy_of(flat: np.ndarray, data: Samples) -> float:
     return float(functional.cross_entropy(data.x @ weights[:4] + weights[4], data.y))
 
 
+def fine_tune(iterations: int = 100) -> FineTune:
+    return FineTune(nn.Identity(), ways=3, features=4, classes=7, iterations=iterations)
+
+
 def test_fine_tuning_goes_down_to_the_minimum_and_stops_after_its_iterations() -> None:
     data = batch()
     losses = []
     for iterations in (0, 1, 2, 20, 3000):
-        (weights,) = FineTune(nn.Identity(), ways=3, iterations=iterations).step((), data, 0)
+        (weights,) = fine_tune(iterations).step((), data, 0)
         losses.append(cross_entropy_of(weights.numpy().ravel(), data))
     assert losses == sorted(losses, reverse=True)
     assert losses[0] == pytest.approx(np.log(3))
@@ -59,15 +68,17 @@ def test_fine_tuning_steps_the_inverse_of_the_curvature_bound_along_the_gradient
     x = torch.cat([data.x, torch.ones(12, 1).double()], 1)
     weights = torch.zeros(5, 3).double().requires_grad_()
     (slope,) = torch.autograd.grad(functional.cross_entropy(x @ weights, data.y), [weights])
-    (found,) = FineTune(nn.Identity(), ways=3, iterations=1).step((), data, 0)
+    (found,) = fine_tune(1).step((), data, 0)
     torch.testing.assert_close(found, -slope * 2 / x.square().sum(1).mean())
 
 
 def test_fine_tuning_leaves_the_encoder_alone() -> None:
-    learner = FineTune(MLP(4, 3, hidden=()), ways=3)
-    assert not any(parameter.requires_grad for parameter in learner.parameters())
+    encoder = MLP(4, 4, hidden=())
+    learner = FineTune(encoder, ways=3, features=4, classes=7)
+    (weights,) = learner.step((), Samples(torch.randn(6, 4), torch.arange(6) % 3), 0)
+    assert not weights.requires_grad
     with pytest.raises(ValueError, match="iterations is -1"):
-        FineTune(nn.Identity(), ways=3, iterations=-1)
+        fine_tune(-1)
 
 
 def test_fine_tuning_uses_the_encoders_features() -> None:
@@ -75,6 +86,17 @@ def test_fine_tuning_uses_the_encoders_features() -> None:
     net = nn.Linear(8, 3, bias=False)
     with torch.no_grad():
         net.weight.copy_(3 * torch.eye(3, 8))
-    blind, seen = evaluate(FineTune(net, ways=WAYS), Clouds(), steps=1, tasks=200, rng=np.random.default_rng(0)).mean(1)
-    assert blind == pytest.approx(1 / WAYS)
-    assert seen > 0.9
+    learner = FineTune(net, ways=WAYS, features=3, classes=WAYS)
+    assert evaluate(learner, Clouds(), steps=1, tasks=200, rng=np.random.default_rng(0))[1].mean() > 0.9
+
+
+def test_fine_tuning_is_pretrained_on_all_classes_at_once() -> None:
+    """Without a support the learner tells all training classes; that is what training lowers the loss of."""
+    torch.manual_seed(0)
+    images = (255 * torch.eye(9)).to(torch.uint8).view(9, 1, 3, 3).repeat_interleave(2, 0)
+    tasks = Joint(ImageClasses(images, tuple("abcdefghi"), np.full(9, 2)), images=20)
+    learner = FineTune(nn.Sequential(nn.Flatten(), nn.Linear(9, 9)), ways=3, features=9, classes=9)
+    algorithm = Descent(learner, final(cross_entropy), optimizer=lambda p: torch.optim.Adam(p, lr=0.05))
+    metrics = list(train(algorithm, tasks, iterations=60, meta_batch=4))
+    assert metrics[0]["loss"] == pytest.approx(np.log(9), rel=0.2)
+    assert evaluate(learner, tasks, steps=0, tasks=3, rng=np.random.default_rng(0)).mean() == 1

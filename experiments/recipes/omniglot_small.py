@@ -1,0 +1,12 @@
+"""Omniglot's small background sets, alphabets held out whole: every learner, 5-way, with the same encoder.
+
+Not a published result: the small sets are what a laptop learns from in minutes.
+"""
+
+from metarl.experiments.presets import IMAGE_PRESETS
+from metarl.experiments.recipes.recipe import Recipe
+
+ONE_SHOT = Recipe("omniglot-small-5way-1shot", methods=IMAGE_PRESETS, seeds=(0,))
+FIVE_SHOT = Recipe(
+    "omniglot-small-5way-5shot", methods=("maml", "protonet", "r2d2", "nearest-neighbour"), seeds=(0, 1, 2)
+)
