@@ -1,0 +1,53 @@
+"""The multi-step loss: equal weights that become the last step's alone, and go on where a checkpoint left them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from byhand import flat
+from toys import regressor, sample_episodes
+
+from metarl.algorithms.descent import Descent
+from metarl.algorithms.multi_step import MultiStep
+from metarl.core import every, final
+from metarl.losses import mse
+
+ADAM = partial(torch.optim.Adam, lr=0.01)
+WEIGHTS = ((1 / 3, 1 / 3, 1 / 3), (1 / 6, 1 / 6, 2 / 3), (0, 0, 1), (0, 0, 1))
+
+
+def test_weights_go_from_equal_to_the_last_and_the_updates_are_descents() -> None:
+    learner, twin, episodes = (*(regressor(steps=3, rate=0.2) for _ in range(2)), sample_episodes(steps=3))
+    algorithm = MultiStep(learner, mse, annealing=2, optimizer=ADAM)
+    by_hand = Descent(twin, final(mse), optimizer=ADAM)
+    for weights in WEIGHTS:
+        assert algorithm.weights() == pytest.approx(list(weights))
+        by_hand.objective = every(mse, weights)
+        expected, metrics = by_hand.update(episodes), algorithm.update(episodes)
+        assert metrics == pytest.approx(expected)
+        torch.testing.assert_close(flat(list(learner.parameters())), flat(list(twin.parameters())))
+
+
+def test_a_resumed_run_goes_on_with_its_weights() -> None:
+    def outer() -> MultiStep:
+        return MultiStep(
+            regressor(steps=3, rate=0.2), mse, annealing=3, optimizer=ADAM,
+            scheduler=lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 5, eta_min=1e-5),
+        )  # fmt: skip
+
+    whole, first, second, episodes = outer(), outer(), outer(), sample_episodes(steps=3)
+    for _ in range(2):
+        whole.update(episodes)
+        first.update(episodes)
+    second.learner.load_state_dict(first.learner.state_dict())
+    second.load_state_dict(first.state_dict())
+    assert second.weights() == first.weights() == pytest.approx([1 / 9, 1 / 9, 7 / 9])
+    assert whole.update(episodes) == second.update(episodes)
+    assert torch.equal(flat(list(whole.learner.parameters())), flat(list(second.learner.parameters())))
+
+
+def test_no_annealing_is_refused() -> None:
+    with pytest.raises(ValueError, match="annealing is 0"):
+        MultiStep(regressor(), mse, annealing=0, optimizer=ADAM)
