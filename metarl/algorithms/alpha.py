@@ -1,0 +1,75 @@
+"""Alpha MAML: the inner and the outer step size adapt themselves by hypergradients (Behl et al. 2019)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metarl.algorithms.base import Algorithm
+from metarl.core import Episodes, Loss, Objective, meta_gradient
+from metarl.learners.gradient import GradientLearner
+
+
+class AlphaLearner(GradientLearner):
+    """MAML's learner, its step size α a parameter, one for all parameters and steps, that starts at `rate`."""
+
+    def __init__(
+        self, net: nn.Module, loss: Loss, *, steps: int = 1, rate: float = 0.1, first_order: bool = False
+    ) -> None:
+        super().__init__(net, loss, steps=steps, rate=rate, first_order=first_order)
+        self.alpha = nn.Parameter(torch.tensor(float(rate)))
+
+    def descend(self, state: dict[str, Tensor], gradients: dict[str, Tensor], k: int) -> dict[str, Tensor]:
+        return {name: value - self.alpha * gradients[name] for name, value in state.items()}
+
+
+class AlphaMAML(Algorithm):
+    """θ ← θ − β∇L, with the step sizes α and β on hypergradient descents of their own (Behl et al. 2019, algorithm 2).
+
+    L is the mean of `objective` over the tasks. α ← α − `inner_hyper`·∂L/∂α: after one inner step −∂L/∂α is the mean
+    of ⟨∇L_query(θ'), ∇L_support(θ)⟩; after several, the derivative goes through all of them. β ← β +
+    `outer_hyper`·⟨∇L, ∇L of the update before⟩, used at once; β starts at `rate`. A sum over T tasks, as the paper has
+    it, in place of the mean is the same as T times β and `inner_hyper`, and T³ times `outer_hyper`. Nothing keeps the
+    step sizes positive.
+    """
+
+    learner: AlphaLearner
+
+    def __init__(
+        self,
+        learner: AlphaLearner,
+        objective: Objective,
+        *,
+        rate: float,
+        inner_hyper: float,
+        outer_hyper: float,
+        chunk: int | None = None,
+    ) -> None:
+        super().__init__(learner, chunk=chunk)
+        self.objective, self.rate, self.inner_hyper, self.outer_hyper = objective, rate, inner_hyper, outer_hyper
+        self.before: Tensor | None = None  # ∇L of the update before, flat
+
+    def update(self, episodes: Episodes) -> dict[str, float]:
+        loss, gradients = meta_gradient(self.learner, episodes, self.objective, chunk=self.chunk)
+        norm = self._assign_gradient(gradients)
+        found = dict(zip(self.learner.parameters(), gradients, strict=True))
+        hypergradient = found.pop(self.learner.alpha)
+        gradient = torch.cat([slope.flatten() for slope in found.values()])
+        if self.before is not None:
+            self.rate += self.outer_hyper * float(gradient @ self.before)
+        with torch.no_grad():
+            for parameter, slope in found.items():
+                parameter.sub_(slope, alpha=self.rate)
+            self.learner.alpha.sub_(hypergradient, alpha=self.inner_hyper)
+        self.before = gradient
+        return {
+            "loss": loss, "gradient_norm": norm, "inner_rate": self.learner.alpha.item(), "outer_rate": self.rate,
+        }  # fmt: skip
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rate": self.rate, "before": self.before}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rate, self.before = state["rate"], state["before"]
