@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,8 +18,9 @@ from metarl.parts import over_parts, split
 class Reptile(Algorithm):
     """θ ← θ + ε·mean_T(θ'_T − θ), with ε falling linearly from `rate` to `rate_end` over `iterations` (algorithm 2).
 
-    The query is not used. With policy gradients give the learner 2 or more inner steps, each on fresh trajectories:
-    with one step this is joint training on all tasks.
+    Buffers in the learner's initial state (the moments of `metarl.learners.adam`) are set to their mean over the tasks
+    after the last step. The query is not used. With policy gradients give the learner 2 or more inner steps, each on
+    fresh trajectories: with one step this is joint training on all tasks.
     """
 
     uses_query = False
@@ -38,22 +40,26 @@ class Reptile(Algorithm):
         self.rate, self.rate_end, self.iterations, self.count = rate, rate_end, iterations, 0
 
     def update(self, episodes: Episodes) -> dict[str, float]:
-        done = min(self.count / self.iterations, 1.0)
-        rate = self.rate + (self.rate_end - self.rate) * done
-        parameters = list(self.learner.parameters())
+        passed = min(self.count / self.iterations, 1.0)
+        rate = self.rate + (self.rate_end - self.rate) * passed
+        parameters, buffers = list(self.learner.parameters()), {id(buffer) for buffer in self.learner.buffers()}
 
-        def part(learner: Learner, part_and_share: tuple[Episodes, float]) -> list[Tensor | None]:
-            """share·(θ − mean_T(θ'_T)) of some tasks, by parameter."""
+        def part(
+            learner: Learner, part_and_share: tuple[Episodes, float]
+        ) -> tuple[Sequence[Tensor | None], list[Tensor]]:
+            """Of some tasks share·(θ − mean_T(θ'_T)), by parameter, and share·(mean_T of buffers in the state)."""
             part, share = part_and_share
             with torch.no_grad():
                 last: Tree = vmap(lambda support: learner.states(support)[-1])(part.support)
             mean = tree_map(lambda leaf: leaf.mean(0), last)
-            pairs = zip(tree_leaves(learner.init()), tree_leaves(mean), strict=True)
+            pairs = list(zip(tree_leaves(learner.init()), tree_leaves(mean), strict=True))
             half_squared_distance = sum((0.5 * (init - goal).square().sum() for init, goal in pairs), torch.tensor(0.0))
-            return list(torch.autograd.grad(share * half_squared_distance, parameters, allow_unused=True))
+            found = torch.autograd.grad(share * half_squared_distance, parameters, allow_unused=True)
+            return found, [share * goal for init, goal in pairs if id(init) in buffers]
 
         gradients = [torch.zeros_like(p) for p in parameters]
-        for found in over_parts(part, self.learner, list(split(episodes, self.chunk))):
+        done = over_parts(part, self.learner, list(split(episodes, self.chunk)))
+        for found, _ in done:
             for total, grad in zip(gradients, found, strict=True):
                 if grad is not None:
                     total.add_(grad)
@@ -61,6 +67,9 @@ class Reptile(Algorithm):
         with torch.no_grad():
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.sub_(gradient, alpha=rate)
+            held = [leaf for leaf in tree_leaves(self.learner.init()) if id(leaf) in buffers]
+            for buffer, *means in zip(held, *(means for _, means in done), strict=True):
+                buffer.copy_(torch.stack(means).sum(0))
         self.count += 1
         return {"distance": norm, "outer_rate": rate}
 

@@ -1,0 +1,47 @@
+"""A learned optimiser: an LSTM that turns gradients into steps, coordinate by coordinate (Andrychowicz et al. 2016)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from metarl.core import Loss
+from metarl.learners.meta_networks import signals
+from metarl.learners.update_rule import Adapted, Parameters, UpdateRule, flatten, unflatten
+from metarl.recurrent import LSTMCell
+
+Hidden = tuple[tuple[Tensor, Tensor], ...]  # (h, c) of each layer, [coordinates, hidden] each
+
+
+class LearnedOptimizer(UpdateRule):
+    """θ ← θ + g, (g, h) ← m(∇L_support(θ), h) with a learned m (Andrychowicz et al. 2016, eq. 3).
+
+    m is an LSTM of `layers` layers of `hidden` units and a linear layer, times `scale`. All coordinates of θ share its
+    weights, and each has its own state h, 0 at the start (section 2.1). It sees a gradient as (log|∇|/p, sgn ∇), or as
+    (−1, eᵖ∇) where |∇| < e⁻ᵖ, with p = 7 (appendix A). As in the paper, gradients are constants to the outer loop.
+
+    Train with `core.every(loss, (1.0,) * steps)`: the paper's Σ_t w_t f(θ_t) with w_t = 1. Two things differ from it:
+    the start of θ is a meta-parameter (the paper draws it anew), and f is the loss on the query, not on the data that
+    the gradients are of. Memory follows `steps`: the paper unrolls 20 at a time of 100.
+    """
+
+    def __init__(
+        self, net: nn.Module, loss: Loss, *, steps: int = 20, hidden: int = 20, layers: int = 2, scale: float = 0.1
+    ) -> None:
+        super().__init__(net, loss, steps=steps)
+        if layers < 1:
+            raise ValueError(f"layers is {layers}: the optimiser has one or more")
+        self.layers = nn.ModuleList(LSTMCell(hidden if i else 2, hidden) for i in range(layers))
+        self.head, self.scale = nn.Linear(hidden, 1), scale
+
+    def memory(self) -> Hidden:
+        coordinates = sum(p.numel() for p in self.net.parameters())
+        zeros = self.head.weight.new_zeros(coordinates, self.head.in_features)
+        return tuple((zeros, zeros) for _ in self.layers)
+
+    def update(self, state: Adapted, gradients: Parameters, loss: Tensor) -> Adapted:
+        x, hidden = signals(flatten(gradients)), []
+        for layer, before in zip(self.layers, state.memory, strict=True):
+            hidden.append(layer(x, before))
+            x = hidden[-1][0]
+        step = self.scale * self.head(x).squeeze(1)
+        return Adapted(unflatten(flatten(state.parameters) + step, state.parameters), tuple(hidden))

@@ -1,0 +1,69 @@
+"""Inner loops that make steps of gradients by a rule with a memory: Adam's, or a learned one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value
+from torch.utils._pytree import tree_map
+
+from metarl.core import Learner, Loss, Tree
+
+Parameters = dict[str, Tensor]
+
+
+class Adapted(NamedTuple):
+    """One task's parameters, by name, and what the rule remembers."""
+
+    parameters: Parameters
+    memory: Tree
+
+
+class UpdateRule(Learner):
+    """A net whose parameters take `steps` steps by `update`; all of them are meta-parameters at their start.
+
+    Gradients and losses of the support are constants to the outer loop: no derivative passes through them, nor do
+    second derivatives arise. What passes are the parameters that a step starts from, and the rule itself.
+
+    Raises ValueError for a negative number of steps.
+    """
+
+    def __init__(self, net: nn.Module, loss: Loss, *, steps: int) -> None:
+        super().__init__()
+        if steps < 0:
+            raise ValueError(f"steps is {steps}: a learner takes 0 or more inner steps")
+        self.net, self.loss, self.steps = net, loss, steps
+
+    @abstractmethod
+    def memory(self) -> Tree:
+        """What the rule remembers before the first step."""
+
+    @abstractmethod
+    def update(self, state: Adapted, gradients: Parameters, loss: Tensor) -> Adapted:
+        """The state after a step, from the support's loss and its gradients by the parameters."""
+
+    def init(self) -> Adapted:
+        return Adapted(dict(self.net.named_parameters()), self.memory())
+
+    def step(self, state: Adapted, batch: Any, k: int) -> Adapted:
+        at = tree_map(torch.detach, state.parameters)
+        gradients, loss = grad_and_value(lambda p: self.loss(partial(self.predict, Adapted(p, ())), batch))(at)
+        return self.update(state, gradients, loss)
+
+    def predict(self, state: Adapted, x: Tree) -> Tree:
+        return functional_call(self.net, state.parameters, (x,))
+
+
+def flatten(parameters: Parameters) -> Tensor:
+    """Every number of `parameters` as one row, [coordinates]."""
+    return torch.cat([value.flatten() for value in parameters.values()])
+
+
+def unflatten(row: Tensor, like: Parameters) -> Parameters:
+    """`flatten` undone: the row in the names and shapes of `like`."""
+    parts = row.split([value.numel() for value in like.values()])
+    return {name: part.view_as(value) for part, (name, value) in zip(parts, like.items(), strict=True)}
