@@ -22,7 +22,7 @@ def learner_of(*, hidden: tuple[int, ...] = (5,), steps: int = 1, rate: float = 
     return AlphaLearner(MLP(1, 1, hidden=hidden, activation="tanh"), mse, steps=steps, rate=rate).double()
 
 
-def test_two_updates_worked_by_hand() -> None:
+def test_updates_worked_by_hand() -> None:
     """y = b, with losses (b − s)² of the support and (b − q)² of the query: b' = b − 2α(b − s)."""
     learner = learner_of(hidden=(), rate=0.25)
     weight, bias = learner.net.parameters()
@@ -46,6 +46,9 @@ def test_two_updates_worked_by_hand() -> None:
     assert metrics["outer_rate"] == pytest.approx(0.125 + 0.03125 * 3 * 10.3125)
     assert metrics["inner_rate"] == pytest.approx(1.75 - 0.0625 * 4.125 * 2 * 1.625)
     assert bias.item() == pytest.approx(1.375 + metrics["outer_rate"] * 10.3125)
+    b, alpha = bias.item(), metrics["inner_rate"]
+    slope = 2 * (b - 2 * alpha * (b - 3) - 5) * (1 - 2 * alpha)
+    assert outer.update(episodes)["outer_rate"] == pytest.approx(metrics["outer_rate"] - 0.03125 * slope * 10.3125)
     assert weight.item() == 7.0
 
 
