@@ -49,7 +49,7 @@ def test_the_objective_has_the_exact_hessian_of_the_head() -> None:
     learner, episode = classifier(fast="head").double(), byhand.task(cloud_episodes(), 0)
     state = learner.states(episode.support)[-1]
     (x, y), precision = episode.support[0], 0.4
-    features = learner.net.encoder(x)
+    features = learner.net.get_submodule("encoder")(x)
 
     def posterior(head: Tensor) -> Tensor:
         weight, bias = head[:-WAYS].view(WAYS, FEATURES), head[-WAYS:]

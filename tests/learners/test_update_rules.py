@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import byhand
 import numpy as np
@@ -70,8 +71,8 @@ def placed(row: Tensor, like: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def learned_by_hand(learner: LearnedOptimizer, support: tuple[Samples, ...]) -> dict[str, Tensor]:
-    params = dict(learner.net.named_parameters())
-    cells = [torch_cell(layer) for layer in learner.layers]
+    params: dict[str, Tensor] = dict(learner.net.named_parameters())
+    cells = [torch_cell(cast(LSTMCell, layer)) for layer in learner.layers]
     count = sum(p.numel() for p in params.values())
     memory = [[(torch.zeros(1, 6).double(),) * 2 for _ in cells] for _ in range(count)]
     for batch in support:
@@ -87,7 +88,8 @@ def learned_by_hand(learner: LearnedOptimizer, support: tuple[Samples, ...]) -> 
 
 
 def lstm_by_hand(learner: MetaLSTM, support: tuple[Samples, ...]) -> dict[str, Tensor]:
-    params, cell = dict(learner.net.named_parameters()), torch_cell(learner.first)
+    params: dict[str, Tensor] = dict(learner.net.named_parameters())
+    cell = torch_cell(learner.first)
     theta = torch.cat([value.flatten() for value in params.values()])
     memory = [(torch.zeros(1, 6).double(),) * 2 for _ in theta]
     f = i = [torch.zeros(1, 1).double() for _ in theta]
@@ -118,7 +120,11 @@ def adam_by_hand(learner: Adam, support: tuple[Samples, ...]) -> dict[str, Tenso
     return {name: value + (moved[name] - value).detach() for name, value in start.items()}
 
 
-HANDS = {"learned optimizer": learned_by_hand, "meta-lstm": lstm_by_hand, "adam": adam_by_hand}
+HANDS: dict[str, Callable[..., dict[str, Tensor]]] = {
+    "learned optimizer": learned_by_hand,
+    "meta-lstm": lstm_by_hand,
+    "adam": adam_by_hand,
+}
 
 
 @EACH
@@ -126,7 +132,7 @@ def test_every_step_is_the_one_by_hand(name: str) -> None:
     learner, episode = learner_of(name), byhand.task(sample_episodes(steps=3), 1)
     states = learner.states(episode.support)
     for k in range(4):
-        params = HANDS[name](learner, episode.support[:k])  # type: ignore[operator]
+        params = HANDS[name](learner, episode.support[:k])
         for key, value in params.items():
             torch.testing.assert_close(states[k].parameters[key], value, rtol=1e-9, atol=1e-12)
     assert (flat(list(states[3].parameters.values())) - flat(list(states[2].parameters.values()))).abs().max() > 1e-4
@@ -138,7 +144,7 @@ def test_meta_gradient_is_that_of_the_loop_by_hand_with_constant_gradients(name:
     learner, episodes = learner_of(name), sample_episodes(steps=3)
 
     def judged(episode: Episodes) -> Tensor:
-        params = [HANDS[name](learner, episode.support[:k]) for k in range(4)]  # type: ignore[operator]
+        params = [HANDS[name](learner, episode.support[:k]) for k in range(4)]
         return objective([partial(byhand.mlp, p) for p in params], episode)
 
     by_hand = torch.stack([judged(byhand.task(episodes, t)) for t in range(4)]).mean()
@@ -169,7 +175,7 @@ def test_gates_of_the_meta_lstm_in_a_case_by_hand() -> None:
     """y = θ at x = 1, target 3, θ = 1: L = 4, ∇ = −4. With f = 1/2 and i = 1/4 exactly, θ goes to 1/2 + 1 = 3/2."""
     learner = MetaLSTM(nn.Linear(1, 1, bias=False), mse, steps=1).double()
     with torch.no_grad():
-        learner.net.weight.fill_(1.0)
+        next(learner.net.parameters()).fill_(1.0)
         for gate, value in ((learner.keep, 0.0), (learner.rate, -math.log(3))):
             gate.weight.zero_(), gate.bias.fill_(value)
     batch = Samples(torch.ones(1, 1).double(), torch.full((1, 1), 3.0).double())
