@@ -24,8 +24,8 @@ TASKS, TEST_SEED, GOALS = "number of held-out tasks", "seed of the held-out task
 FREE = {"seed", "threads", "torch_threads", "chunk", "log_every", "test_steps", "test_tasks", "task.data"}
 # Settings under "task" that belong to the method; any other makes another task, whose scores do not compare.
 METHODS_OWN = {
-    "train_shots", "train_trajectories", "hidden", "activation", "action_scale", "init_std", "min_std", "normalise",
-    "observe_goal", "discount", "gae_lambda", "filters", "shift", "joint",
+    "train_shots", "train_queries", "train_trajectories", "hidden", "activation", "action_scale", "init_std",
+    "min_std", "normalise", "observe_goal", "discount", "gae_lambda", "filters", "shift", "joint",
 }  # fmt: skip
 
 

@@ -7,18 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 from metarl.experiments import encoded
-from metarl.experiments.config import (
+from metarl.experiments.config import Config
+from metarl.experiments.encoded import EncodedConfig
+from metarl.experiments.inner import AdaptedConfig, LearnerConfig
+from metarl.experiments.outer import (
     AlgorithmConfig,
-    Config,
+    AlphaConfig,
     DescentConfig,
     FixedConfig,
-    LearnerConfig,
-    PPOConfig,
+    LaplaceConfig,
+    MultiStepConfig,
     ProximalConfig,
     ReptileConfig,
     TrustRegionConfig,
 )
-from metarl.experiments.encoded import EncodedConfig
+from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.tasks import DataSet, ImagesConfig, LocomotionConfig, SinusoidConfig
 
 # Sinusoid (Finn et al. 2017, section 5.1): 25 tasks, α 0.01, Adam 1e-3. The paper trains one inner step for 70,000
@@ -45,6 +48,14 @@ SINUSOIDS = {
         algorithm=ReptileConfig(rate=1.0),
         iterations=30_000,  # of ten inner steps each
     ),
+    "cavia": replace(LAST_STEP, learner=AdaptedConfig("cavia", steps=1, rate=1.0)),
+    "imaml": replace(LAST_STEP, learner=AdaptedConfig("imaml", steps=16, rate=0.01)),
+    "learned-optimizer": replace(
+        SINUSOID,
+        learner=AdaptedConfig("learned-optimizer", steps=10, rate=0.1),
+        algorithm=DescentConfig(rate_end=0.0, step_weights=(1.0,) * 10),
+        iterations=20_000,
+    ),
     "alpaca": replace(LAST_STEP, learner=EncodedConfig("alpaca")),
     "cnp": replace(LAST_STEP, learner=EncodedConfig("cnp")),
 }
@@ -58,7 +69,24 @@ IMAGE_METHODS: dict[str, dict[str, Any]] = {  # settings of the inner loop
     "meta-sgd": {"learn_rate": True},
     "anil": {"fast": "head"},
 }
-IMAGE_PRESETS = (*IMAGE_METHODS, *encoded.IMAGES)
+IMAGE_INNER = {  # inner loops of their own
+    "maml-plus-plus": AdaptedConfig("maml-plus-plus", steps=5, rate=0.1),
+    "alpha-maml": AdaptedConfig("alpha-maml", steps=1, rate=0.4),
+    "bayesian-maml": AdaptedConfig("bayesian-maml", steps=1, rate=0.4),
+    "cavia": AdaptedConfig("cavia", steps=2, rate=1.0),
+    "imaml": AdaptedConfig("imaml", steps=16, rate=0.1),
+    "meta-lstm": AdaptedConfig("meta-lstm", steps=5, rate=0.1),
+    "learned-optimizer": AdaptedConfig("learned-optimizer", steps=5, rate=0.1),
+    "reptile": AdaptedConfig("adam", steps=5, rate=1e-3),
+}
+IMAGE_OUTER: dict[str, AlgorithmConfig] = {  # others: Adam, its step size falling to 0
+    "maml-plus-plus": MultiStepConfig(),
+    "alpha-maml": AlphaConfig(),
+    "bayesian-maml": LaplaceConfig(rate_end=0.0),
+    "reptile": ReptileConfig(rate=1.0),
+    "nearest-neighbour": FixedConfig(),
+}
+IMAGE_PRESETS = (*IMAGE_METHODS, *IMAGE_INNER, *encoded.IMAGES)
 SHOTS = ((5, 1), (5, 5), (20, 1), (20, 5))  # (ways, shots)
 
 # Locomotion in the paper's physics (section 5.3): 100-100 units, std 1 the whole action range, horizon 200, α 0.1, then
@@ -103,19 +131,22 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
     else:
         learner = LearnerConfig(steps=1, rate=(0.4,)) if ways == 5 else LearnerConfig(steps=5, rate=(0.1,))
     if images == "omniglot-small":
-        task = replace(task, shift=2)
+        task = replace(task, shift=2, train_queries=5)
+    learners: dict[str, Any] = {name: replace(learner, **settings) for name, settings in IMAGE_METHODS.items()}
     config = Config(
-        task, EncodedConfig(method) if method in encoded.IMAGES else replace(learner, **IMAGE_METHODS[method]),
-        DescentConfig(rate_end=0.0),
+        task, (learners | IMAGE_INNER).get(method) or EncodedConfig(method),
+        IMAGE_OUTER.get(method, DescentConfig(rate_end=0.0)),
         meta_batch=16 if ways == 5 else 8, iterations=60_000, chunk=CHUNK, log_every=100, checkpoint_every=1000,
         test_steps=10 if images == "miniimagenet" else 3 if ways == 5 else 5, test_tasks=600,
     )  # fmt: skip
     if images == "omniglot-small":
         config = replace(config, iterations=2000, checkpoint_every=200)
+    if method == "reptile":
+        config = replace(config, task=replace(task, train_shots=10), meta_batch=5, test_steps=20)
     if method == "finetune":
         config = replace(config, task=replace(task, joint=True))
     if method == "nearest-neighbour":
-        config = replace(config, algorithm=FixedConfig(), iterations=1)
+        config = replace(config, iterations=1)
     return config
 
 

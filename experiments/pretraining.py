@@ -24,7 +24,8 @@ from metarl.algorithms.base import require_finite
 from metarl.core import Distribution, Learner
 from metarl.envs import TaskVectorEnv
 from metarl.envs.baselines import BaselinesVecEnv
-from metarl.experiments.config import Config, PPOConfig
+from metarl.experiments.config import Config
+from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.tasks import LocomotionConfig
 from metarl.learners.gradient import GradientLearner
 from metarl.nets import GaussianPolicy

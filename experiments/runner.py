@@ -18,7 +18,8 @@ from metarl.algorithms.base import Algorithm
 from metarl.checkpoint import RunFolder
 from metarl.core import Distribution, Learner
 from metarl.evaluate import evaluate
-from metarl.experiments.config import Config, PPOConfig, restore
+from metarl.experiments.config import Config, restore
+from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.presets import preset
 from metarl.progress import Display, ProgressFile
 from metarl.train import Stream, generator, seed_torch, train

@@ -19,8 +19,9 @@ SMALLER_IS_BETTER = ("loss",)  # metrics
 def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str, *, device: torch.device) -> int:
     """Load the weights of checkpoint `which`, "last", "best" or a number of iterations; returns those iterations.
 
-    "best" has the best mean score after the run's inner steps on `config.test_tasks` validation tasks, the same for
-    every checkpoint. The scores are kept in validation.json in the run folder, so each checkpoint is scored once.
+    "best" has the best mean score over 1 … `config.test_steps` gradient steps on `config.test_tasks` validation tasks,
+    the same for every checkpoint. The scores are kept in validation.json in the run folder: each checkpoint is scored
+    once.
     """
     if which == "last":
         return run.load_weights(learner)
@@ -40,13 +41,13 @@ def validate(run: RunFolder, config: Config, distribution: Distribution, learner
     file = run.path / "validation.json"
     known = _read(file)
     iterations = [int(checkpoint.name) for checkpoint in run.checkpoints()]
-    steps = max(1, learner.steps)  # a pre-trained initialisation is fine-tuned too
+    steps = config.test_steps if learner.gradient_steps else 1
     for iteration in iterations:
         run.load_weights(learner, iteration=iteration)
         if iteration not in known:
             rng = generator(Stream.VALIDATE, config.seed)
             scores = evaluate(learner, distribution, steps=steps, tasks=config.test_tasks, rng=rng, chunk=config.chunk)
-            known[iteration] = float(scores[-1].mean())
+            known[iteration] = float(scores[1:].mean())
             write_atomically(file, json.dumps(known, indent=2) + "\n")
     return {iteration: known[iteration] for iteration in iterations}
 

@@ -132,6 +132,8 @@ class ImagesConfig:
     """query images a class"""
     train_shots: int | None = None
     """support images a class in training, where they differ"""
+    train_queries: int | None = None
+    """query images a class in training, where they differ"""
     filters: int = 64
     """of each convolution of Conv4"""
     shift: int = 0
@@ -142,12 +144,11 @@ class ImagesConfig:
     def distribution(self, device: torch.device, *, threads: int, split: Split) -> Images | Joint:
         train = split == "train"
         shift = self.shift if train else 0
-        if train and self.joint:
-            return Joint(self.classes(split), images=self.ways * self.queries, shift=shift, device=device)
         shots = self.train_shots if train and self.train_shots else self.shots
-        return Images(
-            self.classes(split), ways=self.ways, shots=shots, queries=self.queries, shift=shift, device=device
-        )
+        queries = self.train_queries if train and self.train_queries else self.queries
+        if train and self.joint:
+            return Joint(self.classes(split), images=self.ways * queries, shift=shift, device=device)
+        return Images(self.classes(split), ways=self.ways, shots=shots, queries=queries, shift=shift, device=device)
 
     def classes(self, split: Split) -> ImageClasses:
         """The images of a split."""

@@ -13,7 +13,8 @@ import torch
 
 from metarl.core import Predictor, adapt, collect
 from metarl.experiments.benchmark.measure import Report, Timing
-from metarl.experiments.config import Config, TrustRegionConfig
+from metarl.experiments.config import Config
+from metarl.experiments.outer import TrustRegionConfig
 from metarl.experiments.presets import preset
 from metarl.experiments.runner import new_learner, pick_device
 from metarl.experiments.tasks import LocomotionConfig

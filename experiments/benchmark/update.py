@@ -13,7 +13,8 @@ from metarl.algorithms.trust_region import TrustRegion
 from metarl.core import Episodes, Learner, collect, meta_gradient_and_outputs
 from metarl.experiments.benchmark.iteration import sized
 from metarl.experiments.benchmark.measure import Report, interleave
-from metarl.experiments.config import Config, TrustRegionConfig
+from metarl.experiments.config import Config
+from metarl.experiments.outer import TrustRegionConfig
 from metarl.experiments.runner import new_learner, pick_device
 from metarl.train import Stream, generator
 

@@ -15,8 +15,9 @@ import torch
 
 from metarl.checkpoint import RunFolder
 from metarl.experiments import runner
-from metarl.experiments.config import Config, PPOConfig
+from metarl.experiments.config import Config
 from metarl.experiments.evaluation import evaluate_run, write_evaluation
+from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.presets import preset
 from metarl.experiments.recipes.report import write_report
 from metarl.experiments.tasks import ImagesConfig

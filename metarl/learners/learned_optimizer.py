@@ -25,17 +25,24 @@ class LearnedOptimizer(UpdateRule):
     """
 
     def __init__(
-        self, net: nn.Module, loss: Loss, *, steps: int = 20, hidden: int = 20, layers: int = 2, scale: float = 0.1
+        self,
+        net: nn.Module,
+        loss: Loss,
+        *,
+        steps: int = 20,
+        hidden: int = 20,
+        layers: int = 2,
+        scale: float = 0.1,
+        fast: str = "",
     ) -> None:
-        super().__init__(net, loss, steps=steps)
+        super().__init__(net, loss, steps=steps, fast=fast)
         if layers < 1:
             raise ValueError(f"layers is {layers}: the optimiser has one or more")
         self.layers = nn.ModuleList(LSTMCell(hidden if i else 2, hidden) for i in range(layers))
         self.head, self.scale = nn.Linear(hidden, 1), scale
 
     def memory(self) -> Hidden:
-        coordinates = sum(p.numel() for p in self.net.parameters())
-        zeros = self.head.weight.new_zeros(coordinates, self.head.in_features)
+        zeros = self.head.weight.new_zeros(self.coordinates, self.head.in_features)
         return tuple((zeros, zeros) for _ in self.layers)
 
     def update(self, state: Adapted, gradients: Parameters, loss: Tensor) -> Adapted:

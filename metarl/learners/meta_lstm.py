@@ -34,8 +34,10 @@ class MetaLSTM(UpdateRule):
     shot and 5 for five, trains on the last step's loss with Adam 1e-3, and clips meta-gradients at 0.25.
     """
 
-    def __init__(self, net: nn.Module, loss: Loss, *, steps: int = 5, hidden: int = 20, rate: float = 0.01) -> None:
-        super().__init__(net, loss, steps=steps)
+    def __init__(
+        self, net: nn.Module, loss: Loss, *, steps: int = 5, hidden: int = 20, rate: float = 0.01, fast: str = ""
+    ) -> None:
+        super().__init__(net, loss, steps=steps, fast=fast)
         if not 0 < rate < 1:
             raise ValueError(f"rate is {rate}: the input gate lies between 0 and 1")
         self.first = LSTMCell(4, hidden)
@@ -45,8 +47,7 @@ class MetaLSTM(UpdateRule):
             nn.init.constant_(gate.bias, bias)
 
     def memory(self) -> Gates:
-        coordinates = sum(p.numel() for p in self.net.parameters())
-        zeros = self.keep.weight.new_zeros(coordinates, self.first.size)
+        zeros = self.keep.weight.new_zeros(self.coordinates, self.first.size)
         return Gates((zeros, zeros), zeros[:, 0], zeros[:, 0])
 
     def update(self, state: Adapted, gradients: Parameters, loss: Tensor) -> Adapted:

@@ -26,17 +26,21 @@ class Adapted(NamedTuple):
 class UpdateRule(Learner):
     """A net whose parameters take `steps` steps by `update`; all of them are meta-parameters at their start.
 
+    With `fast`, only parameters whose name starts so take steps: a rule that remembers much of each is costly.
     Gradients and losses of the support are constants to the outer loop: no derivative passes through them, nor do
     second derivatives arise. What passes are the parameters that a step starts from, and the rule itself.
 
-    Raises ValueError for a negative number of steps.
+    Raises ValueError for a negative number of steps, and when `fast` matches no parameter.
     """
 
-    def __init__(self, net: nn.Module, loss: Loss, *, steps: int) -> None:
+    def __init__(self, net: nn.Module, loss: Loss, *, steps: int, fast: str = "") -> None:
         super().__init__()
         if steps < 0:
             raise ValueError(f"steps is {steps}: a learner takes 0 or more inner steps")
         self.net, self.loss, self.steps = net, loss, steps
+        self.names = [name for name, _ in net.named_parameters() if name.startswith(fast)]
+        if not self.names:
+            raise ValueError(f"no parameter's name starts with {fast!r}")
 
     @abstractmethod
     def memory(self) -> Tree:
@@ -47,7 +51,12 @@ class UpdateRule(Learner):
         """The state after a step, from the support's loss and its gradients by the parameters."""
 
     def init(self) -> Adapted:
-        return Adapted(dict(self.net.named_parameters()), self.memory())
+        return Adapted({name: self.net.get_parameter(name) for name in self.names}, self.memory())
+
+    @property
+    def coordinates(self) -> int:
+        """How many numbers take steps."""
+        return sum(self.net.get_parameter(name).numel() for name in self.names)
 
     def step(self, state: Adapted, batch: Any, k: int) -> Adapted:
         at = tree_map(torch.detach, state.parameters)

@@ -13,7 +13,9 @@ from toys import Track, Waves
 from metarl.core import Predictor
 from metarl.envs import register
 from metarl.experiments.cli import main
-from metarl.experiments.config import Config, LearnerConfig, PPOConfig
+from metarl.experiments.config import Config
+from metarl.experiments.inner import LearnerConfig
+from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.presets import ENVS, ONLY_GYM, PRESETS, quick
 from metarl.experiments.pretraining import Pretraining, copy_policy
 from metarl.experiments.runner import new_learner

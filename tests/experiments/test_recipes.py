@@ -11,7 +11,8 @@ import torch
 from metarl.experiments import presets
 from metarl.experiments.cli import main
 from metarl.experiments.compare import compare
-from metarl.experiments.config import Config, PPOConfig
+from metarl.experiments.config import Config
+from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.recipes import RECIPES, recipe
 from metarl.experiments.recipes.recipe import Recipe
 from metarl.experiments.recipes.velocity import achieved_velocities

@@ -1,0 +1,116 @@
+"""Settings of inner loops that make gradient steps, and how they are built: a line in `ADAPTED` lists each method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from metarl.algorithms.alpha import AlphaLearner
+from metarl.convnets import Conv4
+from metarl.core import Distribution, Learner, Loss
+from metarl.experiments.tasks import ImagesConfig, SinusoidConfig, TaskConfig
+from metarl.learners.adam import Adam
+from metarl.learners.context import CAVIA, Concatenated, FiLM
+from metarl.learners.gradient import GradientLearner
+from metarl.learners.implicit import IMAML
+from metarl.learners.laplace import Headed
+from metarl.learners.learned_optimizer import LearnedOptimizer
+from metarl.learners.meta_lstm import MetaLSTM
+from metarl.learners.per_step import MAMLPlusPlus
+from metarl.nets import MLP
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """The gradient learner (MAML and its kin)."""
+
+    steps: int = 1
+    """inner steps in training"""
+    rate: tuple[float, ...] = (0.1,)
+    """inner step size for step 1, 2, …; the last holds for all further steps"""
+    first_order: bool = False
+    learn_rate: bool = False
+    """Meta-SGD: a learned step size for each parameter"""
+    fast: str = ""
+    """adapt only parameters whose name starts so (ANIL)"""
+
+    @property
+    def words(self) -> str:
+        """For `metarl list`."""
+        kind = ", first order" if self.first_order else ", learned α" if self.learn_rate else ""
+        return f"{self.steps} step{'s' if self.steps != 1 else ''}, α {self.rate[0]}{kind}"
+
+    def loss(self, task: TaskConfig) -> Loss:
+        """What the outer loop lowers."""
+        return task.loss
+
+    def build(self, task: TaskConfig, distribution: Distribution) -> GradientLearner:
+        return GradientLearner(
+            task.net(distribution), task.loss, steps=self.steps, rate=self.rate, first_order=self.first_order,
+            learn_rate=self.learn_rate, fast=self.fast,
+        )  # fmt: skip
+
+
+def cavia(task: TaskConfig, distribution: Distribution, settings: dict[str, Any]) -> CAVIA:
+    """The paper's context of 5 numbers for sinusoids, and of 100 for images, which modulate Conv4's third module."""
+    if isinstance(task, SinusoidConfig):
+        net = MLP(1 + 5, 1, hidden=task.hidden)
+        return CAVIA(Concatenated(net), task.loss, context=5, **settings)
+    assert isinstance(task, ImagesConfig)
+    conv4: Conv4 = task.net(distribution)
+    return CAVIA(FiLM(conv4, context=100), task.loss, context=100, **settings)
+
+
+def bayesian(task: TaskConfig, distribution: Distribution, settings: dict[str, Any]) -> GradientLearner:
+    """MAML on a net that shows the features of its head, for the Laplace term."""
+    assert isinstance(task, ImagesConfig)
+    encoder = task.encoder(distribution)
+    return GradientLearner(Headed(encoder, features=encoder.features, outputs=task.ways), task.loss, **settings)
+
+
+def head(task: TaskConfig) -> str:
+    """What a rule adapts that remembers much of each parameter: the head, where the net is large."""
+    return "head" if isinstance(task, ImagesConfig) else ""
+
+
+Build = Callable[[TaskConfig, Distribution, dict[str, Any]], Learner]  # settings are steps and rate
+ADAPTED: Mapping[str, Build] = {
+    "imaml": lambda task, d, s: IMAML(task.net(d), task.loss, **s),
+    "cavia": cavia,
+    "maml-plus-plus": lambda task, d, s: MAMLPlusPlus(task.net(d), task.loss, **s),
+    "alpha-maml": lambda task, d, s: AlphaLearner(task.net(d), task.loss, **s),
+    "bayesian-maml": bayesian,
+    "meta-lstm": lambda task, d, s: MetaLSTM(task.net(d), task.loss, fast=head(task), **s),
+    "learned-optimizer": lambda task, d, s: LearnedOptimizer(
+        task.net(d), task.loss, steps=s["steps"], scale=s["rate"], fast=head(task)
+    ),
+    "adam": lambda task, d, s: Adam(task.net(d), task.loss, **s),
+}
+
+
+@dataclass(frozen=True)
+class AdaptedConfig:
+    """A method of its own kind that makes gradient steps, in supervised tasks."""
+
+    method: str = "imaml"
+    steps: int = 5
+    """inner steps in training"""
+    rate: float = 0.1
+    """what the method makes of it: its inner step size, or that at the start"""
+
+    @property
+    def words(self) -> str:
+        """For `metarl list`."""
+        return f"{self.method}, {self.steps} step{'s' if self.steps != 1 else ''}, {self.rate}"
+
+    def loss(self, task: TaskConfig) -> Loss:
+        """What the outer loop lowers."""
+        return task.loss
+
+    def build(self, task: TaskConfig, distribution: Distribution) -> Learner:
+        if self.method not in ADAPTED:
+            raise ValueError(f"unknown method {self.method!r}: choose one of {', '.join(ADAPTED)}")
+        if not isinstance(task, SinusoidConfig | ImagesConfig):
+            raise ValueError(f"{self.method} is for supervised tasks: give it a sinusoid or image task")
+        return ADAPTED[self.method](task, distribution, {"steps": self.steps, "rate": self.rate})

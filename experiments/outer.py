@@ -1,0 +1,176 @@
+"""Settings of outer loops, and how they are built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from metarl.algorithms.alpha import AlphaLearner, AlphaMAML
+from metarl.algorithms.base import Algorithm
+from metarl.algorithms.descent import Descent
+from metarl.algorithms.fixed import Fixed
+from metarl.algorithms.multi_step import MultiStep
+from metarl.algorithms.proximal import Proximal
+from metarl.algorithms.reptile import Reptile
+from metarl.algorithms.trust_region import TrustRegion
+from metarl.core import Learner, Loss, Objective, every, final
+from metarl.experiments.ppo import PPOConfig
+from metarl.experiments.tasks import TaskConfig
+from metarl.learners.laplace import laplace, softmax_roots
+
+
+@dataclass(frozen=True)
+class DescentConfig:
+    """Adam on the meta-gradient: the outer step size goes linearly from `rate` to `rate_end` over the run."""
+
+    rate: float = 1e-3
+    rate_end: float = 1e-3
+    step_weights: tuple[float, ...] = ()
+    """of the query loss after each inner step; none: only the last counts, as in MAML"""
+
+    def build(
+        self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
+    ) -> Algorithm:
+        if self.rate <= 0 or not 0 <= self.rate_end <= self.rate:
+            raise ValueError(f"rate is {self.rate} and rate_end {self.rate_end}: give rate > 0 and 0 ≤ rate_end ≤ rate")
+        if self.step_weights and len(self.step_weights) != learner.steps:
+            raise ValueError(f"step_weights has {len(self.step_weights)} entries for {learner.steps} inner steps")
+        end = self.rate_end / self.rate
+        return Descent(
+            learner, self.objective(loss), optimizer=lambda p: torch.optim.Adam(p, lr=self.rate), chunk=chunk,
+            scheduler=lambda o: torch.optim.lr_scheduler.LinearLR(o, 1.0, end, total_iters=iterations),
+        )  # fmt: skip
+
+    def objective(self, loss: Loss) -> Objective:
+        return every(loss, self.step_weights) if self.step_weights else final(loss)
+
+
+@dataclass(frozen=True)
+class LaplaceConfig(DescentConfig):
+    """MAML as empirical Bayes: the curvature of the adapted head adds to the query loss of a classifier."""
+
+    weight: float = 1e-6
+    """of its log-determinant"""
+
+    def objective(self, loss: Loss) -> Objective:
+        return laplace(loss, softmax_roots, weight=self.weight)
+
+
+@dataclass(frozen=True)
+class MultiStepConfig:
+    """MAML++'s outer loop: the loss after each inner step counts, less and less; Adam's step size follows a cosine."""
+
+    rate: float = 1e-3
+    rate_end: float = 1e-5
+    annealing: float = 0.15
+    """share of the iterations after which only the last inner step's loss counts"""
+
+    def build(
+        self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
+    ) -> Algorithm:
+        return MultiStep(
+            learner, loss, annealing=max(1, round(self.annealing * iterations)), chunk=chunk,
+            optimizer=lambda p: torch.optim.Adam(p, lr=self.rate),
+            scheduler=lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, iterations, eta_min=self.rate_end),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AlphaConfig:
+    """Alpha MAML's: gradient descent that adapts its step size, and the inner loop's, by hypergradients."""
+
+    rate: float = 1e-2
+    inner_hyper: float = 1e-3
+    """step size of the inner step size"""
+    outer_hyper: float = 1e-4
+    """step size of the outer step size"""
+
+    def build(
+        self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
+    ) -> Algorithm:
+        if not isinstance(learner, AlphaLearner):
+            raise ValueError("Alpha MAML's outer loop adapts the step size of its own learner: choose alpha-maml's")
+        return AlphaMAML(
+            learner, final(loss), rate=self.rate, inner_hyper=self.inner_hyper, outer_hyper=self.outer_hyper,
+            chunk=chunk,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReptileConfig:
+    """Reptile: the outer step size falls linearly from `rate` to `rate_end` over the run."""
+
+    rate: float = 1.0
+    rate_end: float = 0.0
+
+    def build(
+        self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
+    ) -> Algorithm:
+        return Reptile(learner, rate=self.rate, rate_end=self.rate_end, iterations=iterations, chunk=chunk)
+
+
+@dataclass(frozen=True)
+class TrustRegionConfig:
+    """Trust region (TRPO) over the adapted learners."""
+
+    max_kl: float = 0.01
+    cg_steps: int = 10
+    damping: float = 1e-5
+    backtrack: float = 0.8
+    backtracks: int = 15
+    curvature_every: tuple[int, int] = (3, 15)
+    """Hessian products use every n-th time step of support and query; 1 1: all"""
+    recompute: bool = False
+    """build the products' graphs anew for each: less memory, half as fast"""
+
+    def build(
+        self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
+    ) -> Algorithm:
+        return TrustRegion(
+            learner, loss, task.divergence, max_kl=self.max_kl, cg_steps=self.cg_steps, damping=self.damping,
+            backtrack=self.backtrack, backtracks=self.backtracks,
+            curvature_every=self.curvature_every, recompute=self.recompute, chunk=chunk,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ProximalConfig:
+    """ProMP: clipped epochs with a KL penalty."""
+
+    rate: float = 1e-3
+    """outer step size of Adam"""
+    epochs: int = 5
+    clip: float = 0.3
+    penalty: float = 5e-4
+
+    def build(
+        self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
+    ) -> Algorithm:
+        return Proximal(
+            learner, task.clipped(self.clip), task.divergence, optimizer=lambda p: torch.optim.Adam(p, lr=self.rate),
+            epochs=self.epochs, penalty=self.penalty, chunk=chunk,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FixedConfig:
+    """No training: for baselines that have nothing to learn."""
+
+    def build(
+        self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
+    ) -> Algorithm:
+        return Fixed(learner, chunk=chunk)
+
+
+AlgorithmConfig = (
+    DescentConfig
+    | LaplaceConfig
+    | MultiStepConfig
+    | AlphaConfig
+    | ReptileConfig
+    | TrustRegionConfig
+    | ProximalConfig
+    | PPOConfig
+    | FixedConfig
+)
