@@ -25,7 +25,7 @@ FREE = {"seed", "threads", "torch_threads", "chunk", "log_every", "test_steps", 
 # Settings under "task" that belong to the method; any other makes another task, whose scores do not compare.
 METHODS_OWN = {
     "train_shots", "train_queries", "train_trajectories", "hidden", "activation", "action_scale", "init_std",
-    "min_std", "normalise", "observe_goal", "discount", "gae_lambda", "filters", "shift", "joint",
+    "min_std", "normalise", "observe_goal", "discount", "gae_lambda", "filters", "shift", "warp", "joint",
 }  # fmt: skip
 
 

@@ -138,17 +138,19 @@ class ImagesConfig:
     """of each convolution of Conv4"""
     shift: int = 0
     """pixels that training images are moved by, at most: an augmentation"""
+    warp: float = 0.0
+    """how far training images are turned, scaled and sheared: another, 0.1 is some degrees and a tenth"""
     joint: bool = False
     """train on all classes at once, not on few-shot tasks (for finetune)"""
 
     def distribution(self, device: torch.device, *, threads: int, split: Split) -> Images | Joint:
         train = split == "train"
-        shift = self.shift if train else 0
+        moves: dict[str, Any] = {"shift": self.shift, "warp": self.warp} if train else {}
         shots = self.train_shots if train and self.train_shots else self.shots
         queries = self.train_queries if train and self.train_queries else self.queries
         if train and self.joint:
-            return Joint(self.classes(split), images=self.ways * queries, shift=shift, device=device)
-        return Images(self.classes(split), ways=self.ways, shots=shots, queries=queries, shift=shift, device=device)
+            return Joint(self.classes(split), images=self.ways * queries, device=device, **moves)
+        return Images(self.classes(split), ways=self.ways, shots=shots, queries=queries, device=device, **moves)
 
     def classes(self, split: Split) -> ImageClasses:
         """The images of a split."""

@@ -6,11 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from metarl.algorithms.descent import Descent
+from metarl.core import final
+from metarl.evaluate import evaluate
+from metarl.losses import cross_entropy
+from metarl.nets import MLP
+from metarl.tasks.images import ImageClasses, Images
 from metarl.train import train
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
-SINUSOID, CHEETAH, OWN = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SINUSOID, CHEETAH, OWN, LEARNER = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def run(code: str, *smaller: tuple[str, str]) -> dict[str, Any]:
@@ -22,7 +30,7 @@ def run(code: str, *smaller: tuple[str, str]) -> dict[str, Any]:
     return names
 
 
-@pytest.mark.parametrize("code", [SINUSOID, CHEETAH, OWN])
+@pytest.mark.parametrize("code", [SINUSOID, CHEETAH, OWN, LEARNER])
 def test_examples_are_short(code: str) -> None:
     assert len([line for line in code.splitlines() if line]) < 20
 
@@ -41,3 +49,18 @@ def test_maml_on_half_cheetah_and_stable_baselines(capsys: pytest.CaptureFixture
     names = run(CHEETAH, *smaller, ("evaluate_policy(policy, env)", "evaluate_policy(policy, env, n_eval_episodes=1)"))
     assert names["policy"].predict(names["env"].reset()[0])[0].shape == (6,)
     assert len(capsys.readouterr().out.splitlines()) >= 2
+
+
+def test_a_learner_of_ones_own() -> None:
+    torch.manual_seed(0)
+    learner = run(LEARNER)["CosineProtoNet"](MLP(16, 8), ways=3)
+    rng = np.random.default_rng(0)
+    patterns = np.repeat(rng.integers(0, 200, (12, 1, 4, 4)), 8, axis=0)
+    images = torch.from_numpy((patterns + rng.integers(0, 56, patterns.shape)).astype(np.uint8))
+    classes = ImageClasses(images, tuple("abcdefghijkl"), np.full(12, 8))
+    tasks = Images(classes, ways=3, queries=5)
+    learner.encoder = nn.Sequential(nn.Flatten(), learner.encoder)
+    outer = Descent(learner, final(cross_entropy), optimizer=lambda p: torch.optim.Adam(p, lr=0.01))
+    losses = [metrics["loss"] for metrics in train(outer, tasks, iterations=60, meta_batch=8)]
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
+    assert evaluate(learner, tasks, steps=1, tasks=50, rng=np.random.default_rng(1))[1].mean() > 0.9

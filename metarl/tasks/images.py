@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from metarl.core import Distribution, Predictor, Tasks
 from metarl.losses import Samples
@@ -51,13 +52,14 @@ class ImageClasses:
 
 class Picks(NamedTuple):
     """The images of a meta-batch, int64 [T, n] each: their places in `ImageClasses.images`, their labels, and where
-    in the bordered image (see `windows`) they are cut out.
+    in the bordered image (see `windows`) they are cut out. `warps` [T, n, 2, 2] are linear maps of the plane, or None.
     """
 
     places: Tensor
     labels: Tensor
     rows: Tensor
     columns: Tensor
+    warps: Tensor | None = None
 
 
 class ImageTasks(Tasks):
@@ -90,9 +92,10 @@ class Images(Distribution):
     """Tasks that tell `ways` classes apart from `shots` images of each, judged on `queries` other images of each.
 
     A batch is Samples(x float32 [T, n, channels, size, size] in 0 … 1, y int64 [T, n]) with n = ways·shots or
-    ways·queries, in random order, as learners that read a sequence need. Labels are given anew in each task. With
-    `shift`, every image is moved by up to so many pixels each way, its border repeated: an augmentation for training.
-    The images are held on `device`; only indices are drawn in NumPy.
+    ways·queries, in random order, as learners that read a sequence need. Labels are given anew in each task. The images
+    are held on `device`; only indices are drawn in NumPy. Two augmentations for training: with `shift`, every image is
+    moved by up to so many pixels each way, its border repeated; with `warp`, it is turned, scaled and sheared by the
+    linear map 1 + `warp`·N(0, 1) of its plane.
 
     Raises ValueError for counts below 1, more ways than classes, and a class with fewer images than a task takes.
     """
@@ -107,8 +110,10 @@ class Images(Distribution):
         shots: int = 1,
         queries: int = 15,
         shift: int = 0,
+        warp: float = 0.0,
         device: torch.device | str = "cpu",
     ) -> None:
+        check_warp(warp)
         for name, value, fewest in ("ways", ways, 2), ("shots", shots, 1), ("queries", queries, 1), ("shift", shift, 0):
             if value < fewest:
                 raise ValueError(f"{name} is {value}: give {fewest} or more")
@@ -121,7 +126,7 @@ class Images(Distribution):
                 f"queries take {shots + queries}: lower one of them"
             )
         self.classes, self.device = classes, torch.device(device)
-        self.ways, self.shots, self.queries, self.shift = ways, shots, queries, shift
+        self.ways, self.shots, self.queries, self.shift, self.warp = ways, shots, queries, shift, warp
         self.windows = windows(classes.images.to(self.device), shift)
 
     def sample(self, n: int, rng: np.random.Generator) -> ImageTasks:
@@ -136,7 +141,8 @@ class Images(Distribution):
         order = rng.permuted(np.broadcast_to(np.arange(ways * k), (tasks, ways * k)), axis=1)
         shuffled = np.take_along_axis(index.reshape(tasks, ways * k), order, axis=1)
         rows, columns = rng.integers(2 * self.shift + 1, size=(2, tasks, ways * k))
-        return Picks(*(torch.from_numpy(a).to(self.device) for a in (shuffled, order // k, rows, columns)))
+        picks = Picks(*(torch.from_numpy(a).to(self.device) for a in (shuffled, order // k, rows, columns)))
+        return picks._replace(warps=warps(self.warp, picks.places, rng))
 
 
 def distinct(below: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -165,11 +171,32 @@ def windows(images: Tensor, shift: int) -> Tensor:
     return images.unfold(2, size, 1).unfold(3, size, 1)
 
 
+def check_warp(warp: float) -> None:
+    """Raise ValueError for a `warp` that would turn images inside out."""
+    if not 0 <= warp <= 0.3:
+        raise ValueError(f"warp is {warp}: give a number from 0 to 0.3")
+
+
+def warps(warp: float, places: Tensor, rng: np.random.Generator) -> Tensor | None:
+    """A map 1 + `warp`·N(0, 1) for each image of `places` [T, n], float32 [T, n, 2, 2]; None where warp is 0."""
+    if not warp:
+        return None
+    drawn = np.eye(2) + warp * rng.standard_normal((*places.shape, 2, 2))
+    return torch.from_numpy(drawn.astype(np.float32)).to(places.device)
+
+
 def gathered(windows: Tensor, picks: Picks) -> Samples:
     """The picked images [T, n, channels, size, size] as float32 in 0 … 1, with their labels."""
     if windows.is_cuda:
-        return Samples(windows[picks.places, :, picks.rows, picks.columns].float().div_(255), picks.labels)
-    # NumPy: torch would wake all its threads for a millisecond's work, and on a busy machine wait for them
-    places, rows, columns = (part.numpy() for part in (picks.places, picks.rows, picks.columns))
-    x = np.divide(windows.numpy()[places, :, rows, columns], np.float32(255))
-    return Samples(torch.from_numpy(x), picks.labels)
+        x = windows[picks.places, :, picks.rows, picks.columns].float().div_(255)
+    else:  # NumPy: torch would wake all its threads for a millisecond's work, and on a busy machine wait for them
+        places, rows, columns = (part.numpy() for part in (picks.places, picks.rows, picks.columns))
+        x = torch.from_numpy(np.divide(windows.numpy()[places, :, rows, columns], np.float32(255)))
+    return Samples(x if picks.warps is None else warped(x, picks.warps), picks.labels)
+
+
+def warped(x: Tensor, maps: Tensor) -> Tensor:
+    """Images [T, n, channels, size, size] whose point p comes from map·p, 0 in the middle, the border repeated."""
+    flat = x.flatten(0, 1)
+    grid = functional.affine_grid(functional.pad(maps.flatten(0, 1), (0, 1)), list(flat.shape), align_corners=False)
+    return functional.grid_sample(flat, grid, padding_mode="border", align_corners=False).view_as(x)

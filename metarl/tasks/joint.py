@@ -8,7 +8,7 @@ from torch import Tensor
 
 from metarl.core import Distribution, Predictor, Tasks
 from metarl.losses import Samples
-from metarl.tasks.images import ImageClasses, Picks, gathered, windows
+from metarl.tasks.images import ImageClasses, Picks, check_warp, gathered, warps, windows
 
 
 class JointTasks(Tasks):
@@ -29,21 +29,32 @@ class JointTasks(Tasks):
 
 
 class Joint(Distribution):
-    """Batches of `images` drawn from all classes, y the class's index; `shift` as in `metarl.tasks.images.Images`."""
+    """Batches of `images` drawn from all classes, y the class's index.
+
+    `shift` and `warp` are as in `metarl.tasks.images.Images`.
+    """
 
     metric = "accuracy"
 
     def __init__(
-        self, classes: ImageClasses, *, images: int = 75, shift: int = 0, device: torch.device | str = "cpu"
+        self,
+        classes: ImageClasses,
+        *,
+        images: int = 75,
+        shift: int = 0,
+        warp: float = 0.0,
+        device: torch.device | str = "cpu",
     ) -> None:
+        check_warp(warp)
         if images < 2:
             raise ValueError(f"images is {images}: a batch that is normalised by itself takes 2 or more")
-        self.classes, self.images, self.shift, self.device = classes, images, shift, torch.device(device)
+        self.classes, self.images, self.device = classes, images, torch.device(device)
+        self.shift, self.warp = shift, warp
         self.windows = windows(classes.images.to(self.device), shift)
 
     def sample(self, n: int, rng: np.random.Generator) -> JointTasks:
         places = rng.integers(self.classes.counts.sum(), size=(n, self.images))
         labels = np.searchsorted(self.classes.starts, places, side="right") - 1
         rows, columns = rng.integers(2 * self.shift + 1, size=(2, n, self.images))
-        picks = (torch.from_numpy(part).to(self.device) for part in (places, labels, rows, columns))
-        return JointTasks(self.windows, Picks(*picks))
+        picks = Picks(*(torch.from_numpy(part).to(self.device) for part in (places, labels, rows, columns)))
+        return JointTasks(self.windows, picks._replace(warps=warps(self.warp, picks.places, rng)))

@@ -14,7 +14,7 @@ from toys import regressor
 
 from metarl.core import Predictor
 from metarl.losses import Samples
-from metarl.tasks.images import ImageClasses, Images, distinct
+from metarl.tasks.images import ImageClasses, Images, distinct, warped, warps
 
 COUNTS = [7, 12, 9, 7, 20, 8]
 
@@ -199,3 +199,26 @@ def test_a_gpu_draws_the_same_tasks() -> None:
         assert a.y.is_cuda
         torch.testing.assert_close(a.x.cpu(), b.x)
         assert torch.equal(a.y.cpu(), b.y)
+
+
+def test_warped_images_are_turned_and_scaled_about_the_middle() -> None:
+    x = torch.rand(1, 2, 2, 6, 6)
+    turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
+    out = warped(x, torch.stack([torch.eye(2), turn])[None])
+    torch.testing.assert_close(out[0, 0], x[0, 0])
+    torch.testing.assert_close(out[0, 1], torch.rot90(x[0, 1], 1, (1, 2)))
+    ramp = torch.arange(6.0).expand(1, 1, 1, 6, 6)  # 2.5 in the middle
+    double = warped(ramp, 2 * torch.eye(2)[None, None])[0, 0, 0, 3]
+    torch.testing.assert_close(double, torch.tensor([0.0, 0.0, 1.5, 3.5, 5.0, 5.0]))
+
+
+def test_warps_are_drawn_from_the_tasks_random_numbers() -> None:
+    first, again, other = (draw(n=3, seed=seed, queries=2, warp=0.1)[1].x for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    drawn = warps(0.1, torch.zeros(200, 50, dtype=torch.int64), np.random.default_rng(0))
+    assert drawn is not None
+    torch.testing.assert_close(drawn.mean((0, 1)), torch.eye(2), atol=0.005, rtol=0)
+    torch.testing.assert_close(drawn.std((0, 1)), torch.full((2, 2), 0.1), atol=0.005, rtol=0)
+    with pytest.raises(ValueError, match=r"warp is 0\.5"):
+        draw(warp=0.5)
