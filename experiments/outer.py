@@ -80,10 +80,10 @@ class MultiStepConfig:
 class AlphaConfig:
     """Alpha MAML's: gradient descent that adapts its step size, and the inner loop's, by hypergradients."""
 
-    rate: float = 1e-2
-    inner_hyper: float = 1e-3
+    rate: float = 0.05
+    inner_hyper: float = 0.01
     """step size of the inner step size"""
-    outer_hyper: float = 1e-4
+    outer_hyper: float = 1e-3
     """step size of the outer step size"""
 
     def build(

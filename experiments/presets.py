@@ -49,12 +49,13 @@ SINUSOIDS = {
         iterations=30_000,  # of ten inner steps each
     ),
     "cavia": replace(LAST_STEP, learner=AdaptedConfig("cavia", steps=1, rate=1.0)),
-    "imaml": replace(LAST_STEP, learner=AdaptedConfig("imaml", steps=16, rate=0.01)),
-    "learned-optimizer": replace(
+    "imaml": replace(LAST_STEP, learner=AdaptedConfig("imaml", steps=16, rate=0.01), iterations=10_000),
+    "learned-optimizer": replace(  # every coordinate has an LSTM: costly
         SINUSOID,
-        learner=AdaptedConfig("learned-optimizer", steps=10, rate=0.1),
-        algorithm=DescentConfig(rate_end=0.0, step_weights=(1.0,) * 10),
-        iterations=20_000,
+        learner=AdaptedConfig("learned-optimizer", steps=5, rate=0.1),
+        algorithm=DescentConfig(rate_end=0.0, step_weights=(1.0,) * 5),
+        meta_batch=5,
+        iterations=5_000,
     ),
     "alpaca": replace(LAST_STEP, learner=EncodedConfig("alpaca")),
     "cnp": replace(LAST_STEP, learner=EncodedConfig("cnp")),
@@ -131,7 +132,7 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
     else:
         learner = LearnerConfig(steps=1, rate=(0.4,)) if ways == 5 else LearnerConfig(steps=5, rate=(0.1,))
     if images == "omniglot-small":
-        task = replace(task, shift=2, train_queries=5)
+        task = replace(task, shift=2, warp=0.1, train_queries=5)
     learners: dict[str, Any] = {name: replace(learner, **settings) for name, settings in IMAGE_METHODS.items()}
     config = Config(
         task, (learners | IMAGE_INNER).get(method) or EncodedConfig(method),
@@ -140,7 +141,9 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
         test_steps=10 if images == "miniimagenet" else 3 if ways == 5 else 5, test_tasks=600,
     )  # fmt: skip
     if images == "omniglot-small":
-        config = replace(config, meta_batch=8, iterations=2000, checkpoint_every=200)
+        config = replace(config, meta_batch=8, iterations=2000, log_every=250, checkpoint_every=500)
+        if isinstance(config.algorithm, DescentConfig | MultiStepConfig):
+            config = replace(config, algorithm=replace(config.algorithm, rate=0.003))  # there is little time
     if method == "reptile":
         config = replace(config, task=replace(task, train_shots=10), meta_batch=5, test_steps=20)
     if method == "finetune":
