@@ -21,11 +21,14 @@ RESAMPLES = 2000
 RANDOM = "random initialisation"
 TASKS, TEST_SEED, GOALS = "number of held-out tasks", "seed of the held-out tasks", "goals"
 # Settings that runs of one group may differ in: they leave what is learned alone.
-FREE = {"seed", "threads", "torch_threads", "chunk", "log_every", "test_steps", "test_tasks", "task.data"}
+FREE = {
+    "seed", "threads", "torch_threads", "chunk", "log_every", "test_steps", "test_tasks", "validation_tasks",
+    "task.data",
+}  # fmt: skip
 # Settings under "task" that belong to the method; any other makes another task, whose scores do not compare.
 METHODS_OWN = {
     "train_shots", "train_queries", "train_trajectories", "hidden", "activation", "action_scale", "init_std",
-    "min_std", "normalise", "observe_goal", "discount", "gae_lambda", "filters", "shift", "warp", "joint",
+    "min_std", "normalise", "observe_goal", "discount", "gae_lambda", "filters", "shift", "warp", "mirror", "joint",
 }  # fmt: skip
 
 

@@ -43,9 +43,11 @@ class Config:
     """gradient steps that `metarl evaluate` shows"""
     test_tasks: int = 40
     """tasks that `metarl evaluate` averages over"""
+    validation_tasks: int = 40
+    """tasks that the best checkpoint is chosen by"""
 
     def __post_init__(self) -> None:
-        for name in ("meta_batch", "iterations", "log_every", "checkpoint_every", "test_tasks"):
+        for name in ("meta_batch", "iterations", "log_every", "checkpoint_every", "test_tasks", "validation_tasks"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a positive number")
         for name in ("seed", "threads", "torch_threads", "test_steps"):

@@ -33,7 +33,7 @@ SINUSOID = Config(
     LearnerConfig(steps=2, rate=(0.01,)),
     DescentConfig(rate_end=0.0, step_weights=(0.7, 0.3)),
     meta_batch=25, iterations=40_000, log_every=500, checkpoint_every=2_000, test_steps=10, test_tasks=600,
-    torch_threads=1,
+    validation_tasks=600, torch_threads=1,
 )  # fmt: skip
 LAST_STEP = replace(SINUSOID, algorithm=DescentConfig(rate_end=0.0))  # only the loss after the last inner step
 SINUSOIDS = {
@@ -139,6 +139,7 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
         IMAGE_OUTER.get(method, DescentConfig(rate_end=0.0)),
         meta_batch=16 if ways == 5 else 8, iterations=60_000, chunk=CHUNK, log_every=100, checkpoint_every=1000,
         test_steps=10 if images == "miniimagenet" else 3 if ways == 5 else 5, test_tasks=600,
+        validation_tasks=200,
     )  # fmt: skip
     if images == "omniglot-small":
         config = replace(config, meta_batch=8, iterations=2000, log_every=250, checkpoint_every=500)
@@ -173,7 +174,10 @@ def locomotion(env: str, method: str) -> Config:
         config = Config(task, learner, algorithm, meta_batch=PPO_ENVS, chunk=CHUNK)
         return replace(config, iterations=round((PPO_STEPS_POINT if point else PPO_STEPS) / config.env_steps))
     iterations = 1001 if method == "promp" else 100 if point else 500
-    return Config(task, learner, algorithm, meta_batch=20 if point or paper else 40, iterations=iterations, chunk=CHUNK)
+    return Config(
+        task, learner, algorithm, meta_batch=20 if point or paper else 40, iterations=iterations, chunk=CHUNK,
+        validation_tasks=200 if point else 40,
+    )  # fmt: skip
 
 
 def _all() -> dict[str, Config]:

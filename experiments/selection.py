@@ -19,9 +19,9 @@ SMALLER_IS_BETTER = ("loss",)  # metrics
 def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str, *, device: torch.device) -> int:
     """Load the weights of checkpoint `which`, "last", "best" or a number of iterations; returns those iterations.
 
-    "best" has the best mean score over 1 … `config.test_steps` gradient steps on `config.test_tasks` validation tasks,
-    the same for every checkpoint. The scores are kept in validation.json in the run folder: each checkpoint is scored
-    once.
+    "best" has the best mean score over 1 … `config.test_steps` gradient steps on `config.validation_tasks` validation
+    tasks, the same for every checkpoint. The scores are kept in validation.json in the run folder: each checkpoint is
+    scored once.
     """
     if which == "last":
         return run.load_weights(learner)
@@ -46,7 +46,8 @@ def validate(run: RunFolder, config: Config, distribution: Distribution, learner
         run.load_weights(learner, iteration=iteration)
         if iteration not in known:
             rng = generator(Stream.VALIDATE, config.seed)
-            scores = evaluate(learner, distribution, steps=steps, tasks=config.test_tasks, rng=rng, chunk=config.chunk)
+            tasks = config.validation_tasks
+            scores = evaluate(learner, distribution, steps=steps, tasks=tasks, rng=rng, chunk=config.chunk)
             known[iteration] = float(scores[1:].mean())
             write_atomically(file, json.dumps(known, indent=2) + "\n")
     return {iteration: known[iteration] for iteration in iterations}

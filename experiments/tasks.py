@@ -140,6 +140,8 @@ class ImagesConfig:
     """pixels that training images are moved by, at most: an augmentation"""
     warp: float = 0.0
     """how far training images are turned, scaled and sheared: another, 0.1 is some degrees and a tenth"""
+    mirror: bool = False
+    """mirror images are further classes to train on: a third"""
     joint: bool = False
     """train on all classes at once, not on few-shot tasks (for finetune)"""
 
@@ -156,8 +158,10 @@ class ImagesConfig:
         """The images of a split."""
         data = None if self.data is None else Path(self.data)
         if self.images == "miniimagenet":
-            return miniimagenet(data, split)
-        return omniglot(data, split, protocol="small" if self.images == "omniglot-small" else "maml")
+            classes = miniimagenet(data, split)
+        else:
+            classes = omniglot(data, split, protocol="small" if self.images == "omniglot-small" else "maml")
+        return classes.mirrored() if self.mirror and split == "train" else classes
 
     def net(self, distribution: Any) -> Conv4:
         return self._conv4(distribution, self.ways)

@@ -49,6 +49,12 @@ class ImageClasses:
         names = tuple(f"{name} turned {90 * turns}" if turns else name for turns in range(4) for name in self.names)
         return ImageClasses(images, names, np.tile(self.counts, 4))
 
+    def mirrored(self) -> ImageClasses:
+        """Twice as many classes: each class, and its images seen in a mirror as a class of their own."""
+        images = torch.cat([self.images, self.images.flip(3)])
+        names = (*self.names, *(f"{name} mirrored" for name in self.names))
+        return ImageClasses(images, names, np.tile(self.counts, 2))
+
 
 class Picks(NamedTuple):
     """The images of a meta-batch, int64 [T, n] each: their places in `ImageClasses.images`, their labels, and where

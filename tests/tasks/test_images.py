@@ -162,6 +162,15 @@ def test_rotations_are_new_classes() -> None:
     }
 
 
+def test_mirror_images_are_new_classes() -> None:
+    images = torch.arange(3 * 4, dtype=torch.uint8).view(3, 1, 2, 2)
+    both = ImageClasses(images, ("a", "b"), np.array([1, 2])).mirrored()
+    assert both.names == ("a", "b", "a mirrored", "b mirrored")
+    assert both.counts.tolist() == [1, 2, 1, 2]
+    assert both.select([2]).images[:, 0].tolist() == [[[1, 0], [3, 2]]]
+    assert both.select([3]).images[:, 0].tolist() == [[[5, 4], [7, 6]], [[9, 8], [11, 10]]]
+
+
 def test_select_keeps_each_classes_images() -> None:
     chosen = numbered(COUNTS).select([4, 1])
     assert chosen.names == ("c4", "c1")
