@@ -27,8 +27,9 @@ FREE = {
 }  # fmt: skip
 # Settings under "task" that belong to the method; any other makes another task, whose scores do not compare.
 METHODS_OWN = {
-    "train_shots", "train_queries", "train_trajectories", "hidden", "activation", "action_scale", "init_std",
-    "min_std", "normalise", "observe_goal", "discount", "gae_lambda", "filters", "shift", "warp", "mirror", "joint",
+    "train_ways", "train_shots", "train_queries", "train_trajectories", "hidden", "activation", "action_scale",
+    "init_std", "min_std", "normalise", "observe_goal", "discount", "gae_lambda", "filters", "shift", "warp", "mirror",
+    "joint",
 }  # fmt: skip
 
 

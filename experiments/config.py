@@ -14,7 +14,7 @@ from metarl.experiments.encoded import EncodedConfig
 from metarl.experiments.inner import AdaptedConfig, LearnerConfig
 from metarl.experiments.outer import AlgorithmConfig, ReptileConfig
 from metarl.experiments.ppo import PPOConfig
-from metarl.experiments.tasks import LocomotionConfig, TaskConfig
+from metarl.experiments.tasks import ImagesConfig, LocomotionConfig, TaskConfig
 from metarl.tasks.folder import Split
 
 
@@ -53,6 +53,8 @@ class Config:
         for name in ("seed", "threads", "torch_threads", "test_steps"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: give 0 or a positive number")
+        if isinstance(self.task, ImagesConfig) and self.task.train_ways and not isinstance(self.learner, EncodedConfig):
+            raise ValueError("train_ways: this learner's head has an output a way, so training has the test's ways")
         if isinstance(self.algorithm, PPOConfig) and not isinstance(self.task, LocomotionConfig):
             raise ValueError("PPO trains in environments: give a supervised task another algorithm")
 

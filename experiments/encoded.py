@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from metarl.convnets import Conv4, Maps
@@ -23,6 +23,7 @@ from metarl.learners.snail import SNAIL
 from metarl.learners.svm import MetaOptNet
 from metarl.losses import cross_entropy
 from metarl.nets import MLP
+from metarl.tasks.images import Images
 
 
 class Encoded(NamedTuple):
@@ -88,7 +89,11 @@ class EncodedConfig:
 
     def build(self, task: TaskConfig, distribution: Distribution) -> Learner:
         method = self._method(task)
-        net = task.encoder(distribution) if isinstance(task, ImagesConfig) else None
+        net = None
+        if isinstance(task, ImagesConfig):
+            net = task.encoder(distribution)
+            if isinstance(distribution, Images):
+                task = replace(task, ways=distribution.ways)  # in training there may be more
         return method.build(task, net)
 
     def loss(self, task: TaskConfig) -> Loss:

@@ -147,8 +147,10 @@ def _run(
 def _validation(learner: Learner, config: Config, device: torch.device) -> dict[str, float]:
     rng = generator(Stream.VALIDATE, config.seed)
     distribution = config.distribution(device, split="validation")
+    tested = new_learner(config, distribution, device)  # whose number of ways is that of tests
+    tested.load_state_dict(learner.state_dict())
     steps = max(1, learner.steps)  # a pre-trained initialisation is fine-tuned too
-    scores = evaluate(learner, distribution, steps=steps, tasks=VALIDATION_TASKS, rng=rng, chunk=config.chunk)
+    scores = evaluate(tested, distribution, steps=steps, tasks=VALIDATION_TASKS, rng=rng, chunk=config.chunk)
     return {f"{distribution.metric}_{k}": float(scores[k].mean()) for k in (0, steps)}
 
 

@@ -130,6 +130,8 @@ class ImagesConfig:
     """K, support images a class"""
     queries: int = 15
     """query images a class"""
+    train_ways: int | None = None
+    """classes a task in training, where they differ: for methods that have no parameters for each class"""
     train_shots: int | None = None
     """support images a class in training, where they differ"""
     train_queries: int | None = None
@@ -152,7 +154,8 @@ class ImagesConfig:
         queries = self.train_queries if train and self.train_queries else self.queries
         if train and self.joint:
             return Joint(self.classes(split), images=self.ways * queries, device=device, **moves)
-        return Images(self.classes(split), ways=self.ways, shots=shots, queries=queries, device=device, **moves)
+        ways = self.train_ways if train and self.train_ways else self.ways
+        return Images(self.classes(split), ways=ways, shots=shots, queries=queries, device=device, **moves)
 
     def classes(self, split: Split) -> ImageClasses:
         """The images of a split."""

@@ -57,7 +57,8 @@ def test_settings_tell_groups_of_one_preset_apart(tmp_path: Path) -> None:
 
 def test_settings_that_change_nothing_do_not_split_a_group(tmp_path: Path) -> None:
     stored = [evaluation(), evaluation(training_seed=1)]
-    stored[1]["settings"] |= {"threads": 7, "torch_threads": 1, "chunk": 4, "log_every": 9, "test_tasks": 3, "validation_tasks": 2}
+    free = {"threads": 7, "torch_threads": 1, "chunk": 4, "log_every": 9, "test_tasks": 3, "validation_tasks": 2}
+    stored[1]["settings"] |= free
     assert [row.seeds for row in compare(write(tmp_path, *stored)).rows if not row.random] == [(0, 1)]
 
 

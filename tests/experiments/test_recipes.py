@@ -27,7 +27,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     def small_preset(name: str) -> Config:
         config = presets.preset(name)
         task = replace(config.task, trajectories=2, train_trajectories=None, horizon=10, hidden=(8, 8))
-        return replace(config, task=task, meta_batch=3, checkpoint_every=2, test_tasks=3, validation_tasks=3, torch_threads=1, threads=1)
+        return replace(
+            config, task=task, meta_batch=3, checkpoint_every=2, test_tasks=3, validation_tasks=3, torch_threads=1,
+            threads=1,
+        )  # fmt: skip
 
     monkeypatch.setattr(recipe, "preset", small_preset)
 

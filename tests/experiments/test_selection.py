@@ -20,7 +20,8 @@ CPU = torch.device("cpu")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four iterations on the point, a checkpoint each."""
     path = tmp_path_factory.mktemp("runs") / "point"
-    sizes = "--iterations 4 --checkpoint-every 1 --meta-batch 3 --task.trajectories 3 --task.horizon 10 --validation-tasks 4"
+    sizes = "--iterations 4 --checkpoint-every 1 --meta-batch 3 --task.trajectories 3 --task.horizon 10"
+    sizes += " --validation-tasks 4"
     main(["train", "point-nav-2017-promp", "--out", str(path), *sizes.split()])
     return path
 
