@@ -176,7 +176,7 @@ def locomotion(env: str, method: str) -> Config:
     iterations = 1001 if method == "promp" else 100 if point else 500
     return Config(
         task, learner, algorithm, meta_batch=20 if point or paper else 40, iterations=iterations, chunk=CHUNK,
-        validation_tasks=200 if point else 40,
+        validation_tasks=200 if point else 40, checkpoint_every=50 if point else 10,
     )  # fmt: skip
 
 
