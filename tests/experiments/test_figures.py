@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from metarl.experiments.figures import Curve, adaptation_figure, goal_figure, learning_figure, save
+from metarl.experiments.figures import Curve, accuracy_figure, adaptation_figure, goal_figure, learning_figure, save
 from metarl.experiments.plot import ROWS
 
 CURVES = [
@@ -32,6 +32,22 @@ def run(path: Path, **columns: list[float]) -> Path:
 
 def legend(picture: Any) -> list[str]:
     return [text.get_text() for text in picture.legends[0].get_texts()]
+
+
+def test_accuracies_are_sorted_with_their_intervals_and_starts() -> None:
+    curves = [
+        Curve("protonet", [0.8], [0.75], [0.82]),
+        Curve("maml", [0.2, 0.6, 0.9], [0.1, 0.5, 0.85], [0.3, 0.7, 0.95]),
+        Curve("random", [0.2, 0.4], [0.1, 0.3], [0.3, 0.5], random=True),
+    ]
+    (axis,) = accuracy_figure(curves, title="title").axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["random", "protonet", "maml"]
+    ends = [(line.get_xdata()[0], line.get_ydata()[0]) for line, _, _ in axis.containers]
+    assert ends == [(0.4, 0), (0.8, 1), (0.9, 2)]
+    spans = [bars[0].get_segments()[0][:, 0].tolist() for _, _, bars in axis.containers]
+    np.testing.assert_allclose(spans, [(0.3, 0.5), (0.75, 0.82), (0.85, 0.95)])
+    hollow = [line.get_xdata()[0] for line in axis.lines if line.get_markerfacecolor() == "white"]
+    assert hollow == [0.2, 0.2]  # before adaptation, where there are steps
 
 
 def test_adaptation_lines_intervals_and_references() -> None:

@@ -62,6 +62,32 @@ def test_every_method_trains(name: str, tmp_path: Path) -> None:
     assert len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 2
 
 
+@pytest.mark.usefixtures("asked")
+def test_a_method_without_parameters_a_class_trains_with_more_ways(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, name = tmp_path / "run", "omniglot-5way-1shot"
+    sizes = "--iterations 4 --log-every 2 --meta-batch 2 --task.filters 8 --task.queries 3 --task.train-ways 9"
+    main(["train", f"{name}-protonet", *sizes.split(), "--test-tasks", "20", "--out", str(run)])
+    main(["evaluate", str(run), "--json", str(run / "evaluation.json")])
+    assert json.loads((run / "evaluation.json").read_text())["mean"][0] > 0.3
+    with pytest.raises(SystemExit):
+        main(["train", f"{name}-maml", "--task.train-ways", "9", "--out", str(tmp_path / "maml")])
+    assert "train_ways" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("asked")
+def test_what_has_nothing_to_learn_is_evaluated(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    sizes = "--task.queries 3 --test-tasks 20 --validation-tasks 5"
+    main(["train", "omniglot-5way-1shot-nearest-neighbour", *sizes.split(), "--out", str(run)])
+    main(["evaluate", str(run), "--checkpoint", "best", "--json", str(run / "evaluation.json")])
+    result = json.loads((run / "evaluation.json").read_text())
+    assert result["steps"] == [0]
+    assert result["mean"][0] > 0.9
+    assert result["mean"] == result["random_mean"]
+
+
 def test_every_size_has_its_presets() -> None:
     for images, size in (("omniglot", 28), ("omniglot-small", 28), ("miniimagenet", 84)):
         for ways, shots in ((5, 1), (5, 5), (20, 1), (20, 5)):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.recipes import RECIPES, recipe
 from metarl.experiments.recipes.recipe import Recipe
 from metarl.experiments.recipes.velocity import achieved_velocities
+from metarl.experiments.recipes.waves import Wave
 
 CPU = torch.device("cpu")
 
@@ -88,6 +90,27 @@ def test_a_stopped_recipe_goes_on_and_refuses_other_settings(tmp_path: Path) -> 
     assert weights.read_bytes() == expected
     with pytest.raises(ValueError, match="made with other settings"):
         replace(whole, env_steps=5 * steps).run(runs=stopped, results=tmp_path / "results", device=CPU)
+
+
+def test_a_sinusoid_recipe_draws_what_each_method_fits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def small_preset(name: str) -> Config:
+        sizes = {"meta_batch": 2, "iterations": 4, "log_every": 2, "test_tasks": 5, "validation_tasks": 5}
+        return replace(presets.preset(name), checkpoint_every=4, torch_threads=1, **sizes)
+
+    monkeypatch.setattr(recipe, "preset", small_preset)
+    published = {"paper": (nan, 0.7, *(nan,) * 9)}
+    small = Recipe("sinusoid", methods=("maml", "cnp"), seeds=(0,), published=published)
+    small.run(runs=tmp_path / "runs", results=tmp_path / "results", device=CPU)
+    folder = tmp_path / "results" / "sinusoid"
+    for picture in ("adaptation.png", "learning.png", "waves.png"):
+        assert (folder / picture).stat().st_size > 10_000
+    maml, cnp = (Wave(tmp_path / "runs" / "sinusoid" / f"{method}-0", device=CPU) for method in ("maml", "cnp"))
+    assert (list(maml.fits), list(cnp.fits)) == ([0, 1, 10], [0, 1])
+    np.testing.assert_array_equal(maml.support, cnp.support)  # the same wave
+    x, y = maml.support
+    assert len(x) == 5
+    errors = [np.interp(x, np.linspace(-5, 5, 201), fit) - y for fit in maml.fits.values()]
+    assert (errors[2] ** 2).mean() < (errors[1] ** 2).mean() < (errors[0] ** 2).mean()  # the support's loss falls
 
 
 def test_what_a_recipe_cannot_do_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
