@@ -142,9 +142,9 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
         validation_tasks=200,
     )  # fmt: skip
     if images == "omniglot-small":
-        config = replace(config, meta_batch=8, iterations=2000, log_every=250, checkpoint_every=500)
+        config = replace(config, meta_batch=8, iterations=10_000, log_every=250, checkpoint_every=500)
         if isinstance(config.algorithm, DescentConfig | MultiStepConfig):
-            config = replace(config, algorithm=replace(config.algorithm, rate=0.003))  # there is little time
+            config = replace(config, algorithm=replace(config.algorithm, rate=0.003))
     if method == "reptile":
         config = replace(config, task=replace(task, train_shots=10), meta_batch=5, test_steps=20)
     if method == "finetune":
