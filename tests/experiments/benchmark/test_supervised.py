@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from metarl.experiments.benchmark import supervised
-from metarl.experiments.benchmark.supervised import check, images, measure, sinusoids
+from metarl.experiments.benchmark.supervised import check, images, measure, sinusoids, training
 
 SINUSOIDS = partial(sinusoids, tasks=3, steps=2, k=3)
 IMAGES = partial(images, tasks=2, steps=1, ways=2, queries=2, filters=2)
@@ -55,3 +55,11 @@ def test_the_gradient_checked_is_of_every_inner_step_and_second_order(monkeypatc
     monkeypatch.setattr(supervised, "GradientLearner", first_order)
     with pytest.raises(RuntimeError, match=r"another meta-gradient"):
         check(SINUSOIDS())
+
+
+def test_samplings_share_of_training_is_said() -> None:
+    report = training(repeats=2, classes=6, filters=2)
+    sampling, update = report.rows
+    assert (sampling.name, update.name, sampling.work) == ("sampling", "update", 8)
+    share = sampling.timing.median / (sampling.timing.median + update.timing.median)
+    assert report.notes == [f"sampling: {share:.1%} of an iteration"]
