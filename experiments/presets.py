@@ -146,7 +146,7 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
         if isinstance(config.algorithm, DescentConfig | MultiStepConfig):
             config = replace(config, algorithm=replace(config.algorithm, rate=0.003))
     if method == "reptile":
-        config = replace(config, task=replace(task, train_shots=10), meta_batch=5, test_steps=20)
+        config = replace(config, task=replace(task, train_shots=10), meta_batch=5, test_steps=10)
     if method == "finetune":
         config = replace(config, task=replace(task, joint=True))
     if method == "nearest-neighbour":
