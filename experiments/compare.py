@@ -158,7 +158,8 @@ def read_evaluation(path: Path) -> Evaluation:
 def picture(comparison: Comparison, *, references: Mapping[str, Sequence[float]] | None = None) -> Figure:
     """Mean scores against gradient steps; `references` are published ones, {label: [after 0, 1, … steps]}.
 
-    Accuracies, some of which are of methods without gradient steps, are shown method by method.
+    Accuracies, some of which are of methods without gradient steps, are shown method by method, without the random
+    initialisations.
     """
     from metarl.experiments.figures import Curve, accuracy_figure, adaptation_figure
 
@@ -168,7 +169,7 @@ def picture(comparison: Comparison, *, references: Mapping[str, Sequence[float]]
         curves.append(Curve(row.name, value, low, high, random=row.random))
     title = f"{comparison.task}, {comparison.tasks} held-out tasks\n{comparison.intervals}"
     if comparison.metric == "accuracy":
-        return accuracy_figure(curves, title=title)
+        return accuracy_figure([curve for curve in curves if not curve.random], title=title)
     return adaptation_figure(curves, metric=comparison.metric, title=title, references=references)
 
 

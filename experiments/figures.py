@@ -168,11 +168,10 @@ def accuracy_figure(curves: Sequence[Curve], *, title: str = "") -> Figure:
     """
     picture, (axis,) = _figure(1, height=1.2 + 0.24 * len(curves))
     for place, curve in enumerate(sorted(curves, key=lambda curve: curve.value[-1])):
-        colour = GREYS[0] if curve.random else LINES[0]
         value, low, high = (float(values[-1]) for values in (curve.value, curve.low, curve.high))
-        axis.errorbar(value, place, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=2)
+        axis.errorbar(value, place, xerr=[[value - low], [high - value]], fmt="o", color=LINES[0], capsize=2)
         if len(curve.value) > 1:
-            axis.plot(curve.value[0], place, "o", markerfacecolor="white", markeredgecolor=colour)
+            axis.plot(curve.value[0], place, "o", markerfacecolor="white", markeredgecolor=LINES[0])
     axis.set_yticks(range(len(curves)), [c.label for c in sorted(curves, key=lambda curve: curve.value[-1])])
     axis.set(xlabel="accuracy (hollow: before adaptation)")
     axis.grid(axis="x", color="0.9")

@@ -38,10 +38,10 @@ def test_accuracies_are_sorted_with_their_intervals_and_starts() -> None:
     curves = [
         Curve("protonet", [0.8], [0.75], [0.82]),
         Curve("maml", [0.2, 0.6, 0.9], [0.1, 0.5, 0.85], [0.3, 0.7, 0.95]),
-        Curve("random", [0.2, 0.4], [0.1, 0.3], [0.3, 0.5], random=True),
+        Curve("anil", [0.2, 0.4], [0.1, 0.3], [0.3, 0.5]),
     ]
     (axis,) = accuracy_figure(curves, title="title").axes
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["random", "protonet", "maml"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["anil", "protonet", "maml"]
     ends = [(line.get_xdata()[0], line.get_ydata()[0]) for line, _, _ in axis.containers]
     assert ends == [(0.4, 0), (0.8, 1), (0.9, 2)]
     spans = [bars[0].get_segments()[0][:, 0].tolist() for _, _, bars in axis.containers]
