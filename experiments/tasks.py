@@ -18,7 +18,7 @@ from metarl.losses import cross_entropy, mse, squared_change
 from metarl.nets import MLP, GaussianPolicy
 from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
 from metarl.rl.rollout import WorldDistribution
-from metarl.tasks.folder import Split
+from metarl.tasks.folder import Split, image_folder
 from metarl.tasks.images import ImageClasses, Images
 from metarl.tasks.joint import Joint
 from metarl.tasks.miniimagenet import miniimagenet
@@ -26,7 +26,7 @@ from metarl.tasks.omniglot import omniglot
 from metarl.tasks.sinusoid import Sinusoid
 from metarl.train import Stream, generator
 
-DataSet = Literal["omniglot", "omniglot-small", "miniimagenet"]
+DataSet = Literal["omniglot", "omniglot-small", "miniimagenet", "folder"]
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class ImagesConfig:
     """Few-shot classification of images."""
 
     images: DataSet = "omniglot"
-    """omniglot-small: the authors' small sets, whole alphabets held out"""
+    """omniglot-small: the authors' small sets, whole alphabets held out; folder: class folders in --data"""
     data: Annotated[str | None, tyro.conf.arg(name="data", prefix_name=False)] = None
     """the folder of the data; None: METARL_DATA, or the user's cache"""
     ways: int = 5
@@ -160,7 +160,11 @@ class ImagesConfig:
     def classes(self, split: Split) -> ImageClasses:
         """The images of a split."""
         data = None if self.data is None else Path(self.data)
-        if self.images == "miniimagenet":
+        if self.images == "folder":
+            if data is None:
+                raise ValueError("task.images is folder: say which folder of class folders by --data")
+            classes = image_folder(data, split)
+        elif self.images == "miniimagenet":
             classes = miniimagenet(data, split)
         else:
             classes = omniglot(data, split, protocol="small" if self.images == "omniglot-small" else "maml")

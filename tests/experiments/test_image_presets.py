@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from metarl.experiments import tasks
 from metarl.experiments.cli import main
@@ -86,6 +87,22 @@ def test_what_has_nothing_to_learn_is_evaluated(tmp_path: Path) -> None:
     assert result["steps"] == [0]
     assert result["mean"][0] > 0.9
     assert result["mean"] == result["random_mean"]
+
+
+def test_a_folder_of_ones_own_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng, data = np.random.default_rng(0), tmp_path / "images"
+    for c in range(15):  # of which 2 validate and 3 test
+        (data / f"class{c}").mkdir(parents=True)
+        for i in range(4):
+            pixels = rng.integers(256, size=(20, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(data / f"class{c}" / f"{i}.png")
+    sizes = "--task.ways 2 --task.queries 2 --task.filters 4 --iterations 1 --meta-batch 2 --test-tasks 3"
+    command = ["train", "miniimagenet-5way-1shot-protonet", "--task.images", "folder", *sizes.split()]
+    main([*command, "--data", str(data), "--out", str(tmp_path / "run")])
+    main(["evaluate", str(tmp_path / "run")])
+    with pytest.raises(SystemExit):
+        main([*command, "--out", str(tmp_path / "other")])
+    assert "--data" in capsys.readouterr().err
 
 
 def test_every_size_has_its_presets() -> None:
