@@ -87,6 +87,7 @@ IMAGE_OUTER: dict[str, AlgorithmConfig] = {  # others: Adam, its step size falli
     "reptile": ReptileConfig(rate=1.0),
     "nearest-neighbour": FixedConfig(),
 }
+PROTONET_WAYS = {"omniglot": 60, "omniglot-small": 20, "miniimagenet": 30}  # in training (Snell et al. 2017)
 IMAGE_PRESETS = (*IMAGE_METHODS, *IMAGE_INNER, *encoded.IMAGES)
 SHOTS = ((5, 1), (5, 5), (20, 1), (20, 5))  # (ways, shots)
 
@@ -147,6 +148,9 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
             config = replace(config, algorithm=replace(config.algorithm, rate=0.003))
     if method == "reptile":
         config = replace(config, task=replace(task, train_shots=10), meta_batch=5, test_steps=10)
+    if method == "protonet":
+        more = replace(task, train_ways=PROTONET_WAYS[images], train_queries=5)
+        config = replace(config, task=more, meta_batch=2 if images == "omniglot-small" else 1)
     if method == "finetune":
         config = replace(config, task=replace(task, joint=True))
     if method == "nearest-neighbour":
