@@ -75,6 +75,8 @@ class Evaluate:
     """of the held-out tasks and, where random, of the random initialisation"""
     checkpoint: str = "last"
     """last, a number of iterations, or best: on validation tasks, which tests never see"""
+    transductive: bool = True
+    """images of a query may be normalised together; --no-transductive: each with the support alone"""
     json: Path | None = None
     """a file to write the numbers to"""
     device: Device = "auto"
@@ -87,7 +89,7 @@ class Evaluate:
             raise ValueError(f"cannot write {self.json}: its folder does not exist, make it first")
         result = evaluate_run(
             self.run_folder, steps=self.steps, tasks=self.tasks, seed=self.seed, checkpoint=self.checkpoint,
-            device=pick_device(self.device),
+            transductive=self.transductive, device=pick_device(self.device),
         )  # fmt: skip
         table = Table("gradient steps", result["metric"], "95 %", "random initialisation", "95 %")
         columns = ("steps", "mean", "ci95", "random_mean", "random_ci95")

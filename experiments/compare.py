@@ -147,6 +147,7 @@ def read_evaluation(path: Path) -> Evaluation:
         task = {"metric": stored["metric"]}
         task |= {name: v for name, v in settings.items() if _defines_task(name)}
         task |= {TASKS: stored["tasks"], TEST_SEED: stored["seed"], GOALS: stored.get("goals")}
+        task |= {"transductive evaluation": stored.get("transductive", True)}
         return Evaluation(
             file, stored["preset"], {name: v for name, v in settings.items() if name not in FREE}, task,
             settings["seed"], int(stored["iteration"]), int(stored["env_steps"]), scores, random_scores,

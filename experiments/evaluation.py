@@ -15,6 +15,7 @@ from metarl.evaluate import evaluate
 from metarl.experiments import runner
 from metarl.experiments.selection import load_checkpoint
 from metarl.statistics import mean_ci95
+from metarl.tasks.images import Images
 from metarl.train import Stream, generator
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ def evaluate_run(
     tasks: int | None = None,
     seed: int = 0,
     checkpoint: str = "last",
+    transductive: bool = True,
     device: torch.device,
 ) -> dict[str, Any]:
     """Scores of the run in `path` after 0 … `steps` gradient steps on `tasks` held-out tasks drawn with `seed`.
@@ -34,11 +36,17 @@ def evaluate_run(
     `checkpoint` is "last", "best" (on validation tasks) or a number of iterations. Returns what `metarl evaluate
     --json` writes: what was trained, and for each number of steps the mean, its 95 % interval over tasks and each
     task's score, of the trained initialisation and of a random one; None (null) where adaptation diverged. Both meet
-    the same tasks. A learner without gradient steps has one entry, steps [0], after it has seen the support.
+    the same tasks. A learner without gradient steps has one entry, steps [0], after it has seen the support. Without
+    `transductive`, images of a query are classified one by one, each with the support alone (metarl.tasks.images);
+    ValueError for tasks that are not images.
     """
     run, config, distribution, learner = runner.load(path, device=device)
     iteration = load_checkpoint(run, config, learner, checkpoint, device=device)
     state = run.state(iteration)
+    if not transductive:
+        if not isinstance(distribution, Images):
+            raise ValueError(f"{path} classifies no images: queries are one by one already")
+        distribution.transductive = False
     counted = learner.gradient_steps
     steps = (config.test_steps if steps is None else steps) if counted else 1
     tasks = config.test_tasks if tasks is None else tasks
@@ -64,7 +72,7 @@ def evaluate_run(
     goals = getattr(distribution.sample(tasks, generator(Stream.TEST, seed)), "goals", None)
     if goals is not None:
         result["goals"] = goals.tolist()
-    return {**result, "tasks": tasks, "seed": seed}
+    return {**result, "transductive": transductive, "tasks": tasks, "seed": seed}
 
 
 def write_evaluation(result: dict[str, Any], file: Path) -> None:

@@ -69,10 +69,13 @@ class Picks(NamedTuple):
 
 
 class ImageTasks(Tasks):
-    """T classification tasks. Their images are gathered when first asked for; every inner step sees all K shots."""
+    """T classification tasks. Their images are gathered when first asked for; every inner step sees all K shots.
 
-    def __init__(self, windows: Tensor, support: Picks, query: Picks) -> None:
-        self.n, self.windows = len(support.places), windows
+    `transductive` is as in `Images`.
+    """
+
+    def __init__(self, windows: Tensor, support: Picks, query: Picks, *, transductive: bool = True) -> None:
+        self.n, self.windows, self.transductive = len(support.places), windows, transductive
         self._picks = support, query
 
     @cached_property
@@ -91,7 +94,12 @@ class ImageTasks(Tasks):
 
     def score(self, predict: Predictor) -> Tensor:
         """The share of the query's images that are classified rightly, [T], from logits [T, n, ways]."""
-        return (predict(self._query.x).argmax(-1) == self._query.y).float().mean(1)
+        x, y = self._query
+        if self.transductive:
+            return (predict(x).argmax(-1) == y).float().mean(1)
+        with_support = (torch.cat([self._support.x, x[:, i : i + 1]], 1) for i in range(x.shape[1]))
+        guesses = torch.stack([predict(images)[:, -1].argmax(-1) for images in with_support], 1)
+        return (guesses == y).float().mean(1)
 
 
 class Images(Distribution):
@@ -102,6 +110,9 @@ class Images(Distribution):
     are held on `device`; only indices are drawn in NumPy. Two augmentations for training: with `shift`, every image is
     moved by up to so many pixels each way, its border repeated; with `warp`, it is turned, scaled and sheared by the
     linear map 1 + `warp`·N(0, 1) of its plane.
+
+    Nets that normalise by the batch see all queries of a task at once: their score is `transductive`. Where that is
+    False, each query is scored in a batch of itself and the support, and knows nothing of the others.
 
     Raises ValueError for counts below 1, more ways than classes, and a class with fewer images than a task takes.
     """
@@ -117,6 +128,7 @@ class Images(Distribution):
         queries: int = 15,
         shift: int = 0,
         warp: float = 0.0,
+        transductive: bool = True,
         device: torch.device | str = "cpu",
     ) -> None:
         check_warp(warp)
@@ -131,7 +143,7 @@ class Images(Distribution):
                 f"class {classes.names[poorest]} has {classes.counts[poorest]} images, but {shots} shots and {queries} "
                 f"queries take {shots + queries}: lower one of them"
             )
-        self.classes, self.device = classes, torch.device(device)
+        self.classes, self.device, self.transductive = classes, torch.device(device), transductive
         self.ways, self.shots, self.queries, self.shift, self.warp = ways, shots, queries, shift, warp
         self.windows = windows(classes.images.to(self.device), shift)
 
@@ -139,7 +151,8 @@ class Images(Distribution):
         chosen = distinct(np.full(n, len(self.classes)), self.ways, rng)  # [T, ways]
         within = distinct(self.classes.counts[chosen], self.shots + self.queries, rng)
         index = self.classes.starts[chosen][..., None] + within  # [T, ways, shots + queries]
-        return ImageTasks(self.windows, *(self._picks(part, rng) for part in np.split(index, [self.shots], axis=2)))
+        picks = (self._picks(part, rng) for part in np.split(index, [self.shots], axis=2))
+        return ImageTasks(self.windows, *picks, transductive=self.transductive)
 
     def _picks(self, index: np.ndarray, rng: np.random.Generator) -> Picks:
         """Shuffle images [T, ways, k] of one task among themselves."""

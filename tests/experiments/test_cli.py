@@ -148,6 +148,7 @@ def test_evaluate(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     main(["evaluate", str(run), "--steps", "2", "--tasks", "4", "--json", str(tmp_path / "again.json")])
     assert (tmp_path / "again.json").read_text() == file.read_text()
     assert "tasks is 0" in complaint(capsys, "evaluate", str(run), "--tasks", "0")
+    assert "no images" in complaint(capsys, "evaluate", str(run), "--no-transductive")
     assert "does not exist" in complaint(capsys, "evaluate", str(run), "--json", str(tmp_path / "no" / "x.json"))
 
 

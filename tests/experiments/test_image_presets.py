@@ -52,6 +52,11 @@ def test_each_split_serves_its_purpose_and_the_task_is_learned(asked: list[tuple
     assert ((scores >= 0) & (scores <= 1)).all()
     assert abs(scores[0].mean() - 0.2) < 0.15  # chance, before adaptation
     assert scores[3].mean() > 0.6
+    main(["evaluate", str(run), "--no-transductive", "--tasks", "20", "--json", str(file)])
+    alone = json.loads(file.read_text())
+    assert (result["transductive"], alone["transductive"]) == (True, False)
+    assert alone["scores"] != result["scores"]
+    assert alone["mean"][3] > 0.4
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name.startswith("omniglot-20way-1shot")])

@@ -231,3 +231,24 @@ def test_warps_are_drawn_from_the_tasks_random_numbers() -> None:
     torch.testing.assert_close(drawn.std((0, 1)), torch.full((2, 2), 0.1), atol=0.005, rtol=0)
     with pytest.raises(ValueError, match=r"warp is 0\.5"):
         draw(warp=0.5)
+
+
+def test_a_score_that_is_not_transductive_shows_each_query_with_the_support_alone() -> None:
+    seen: list[np.ndarray] = []
+
+    def predict(x: Tensor) -> Tensor:
+        seen.append(numbers(x))
+        return torch.nn.functional.one_hot(torch.arange(x.shape[1]) % 2, 2).expand(len(x), -1, -1)
+
+    settings: dict[str, Any] = {"ways": 2, "shots": 1, "queries": 3}
+    tasks = Images(numbered(COUNTS), transductive=False, **settings).sample(4, np.random.default_rng(0))
+    score = tasks.score(fixed(predict))
+    support, query = tasks.support(NOTHING, 0), tasks.query(NOTHING)
+    assert len(seen) == 6
+    for i, images in enumerate(seen):
+        np.testing.assert_array_equal(images, np.c_[numbers(support.x), numbers(query.x)[:, i]])
+    torch.testing.assert_close(score, (query.y == 0).float().mean(1))  # the third of each batch is called 0
+    together = Images(numbered(COUNTS), **settings).sample(4, np.random.default_rng(0))
+    seen.clear()
+    together.score(fixed(predict))
+    np.testing.assert_array_equal(seen[0], numbers(query.x))
