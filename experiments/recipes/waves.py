@@ -13,39 +13,46 @@ from metarl.core import Predictor, adapt
 from metarl.experiments import runner
 from metarl.experiments.compare import read_evaluation
 from metarl.experiments.plot import BEFORE, COLOURS, gradient_steps
+from metarl.tasks.sinusoid import SinusoidTasks
 from metarl.train import Stream, generator
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
 STEPS = (0, 1, 10)  # gradient steps of the picture
 STYLES = (BEFORE, "-.", "-")
 COLUMNS = 4
+CANDIDATES = 5  # waves, of which the highest is drawn
 GRID = torch.linspace(-5, 5, 201).view(1, -1, 1)
 
 
 class Wave:
-    """The first test task of a run: its support, its true curve, and what was fitted after some numbers of steps."""
+    """A test task of a run: its support, its true curve, and what was fitted after some numbers of steps."""
 
     def __init__(self, path: Path, *, device: torch.device, seed: int = 0) -> None:
         run, config, distribution, learner = runner.load(path, device=device)
         run.load_weights(learner, iteration=read_evaluation(path).iteration)
-        task = distribution.sample(1, generator(Stream.TEST, seed))
+        tasks = distribution.sample(CANDIDATES, generator(Stream.TEST, seed))
+        assert isinstance(tasks, SinusoidTasks)
+        chosen = int(tasks.test.y.abs().amax((1, 2)).argmax())
+        order = tasks.test.x[chosen, :, 0].argsort()
+        self.truth = [part[chosen, order, 0].cpu().numpy() for part in tasks.test]
         steps = [k for k in STEPS if k <= config.test_steps] if learner.gradient_steps else [0, 1]
         self.gradient_steps = learner.gradient_steps
         self.fits: dict[int, np.ndarray] = {}
-        for k, (predict, batch) in enumerate(adapt(learner, task, steps=steps[-1])):
+        for k, (predict, batch) in enumerate(adapt(learner, tasks, steps=steps[-1])):
             if k == 0 and batch is not None:
-                self.support = [part[0, :, 0].cpu().numpy() for part in batch]
+                self.support = [part[chosen, :, 0].cpu().numpy() for part in batch]
             if k in steps:
-                self.fits[k] = fitted(predict, device)
+                self.fits[k] = fitted(predict, device)[chosen]
 
 
 def fitted(predict: Predictor, device: torch.device) -> np.ndarray:
-    """The curve on `GRID`; of the mean, where predictions are (mean, log-std)."""
+    """The curves [T, 201] on `GRID`; of the mean, where predictions are (mean, log-std)."""
     with torch.no_grad():
-        outputs = predict(GRID.to(device))
-    return (outputs[0] if isinstance(outputs, tuple) else outputs).flatten().cpu().numpy()
+        outputs = predict(GRID.to(device).expand(CANDIDATES, -1, -1))
+    return (outputs[0] if isinstance(outputs, tuple) else outputs)[..., 0].cpu().numpy()
 
 
 def waves_figure(runs: Mapping[str, Path], *, device: torch.device, title: str = "") -> Figure:
@@ -54,20 +61,24 @@ def waves_figure(runs: Mapping[str, Path], *, device: torch.device, title: str =
     from matplotlib.figure import Figure
 
     rows = -(-len(runs) // COLUMNS)
-    picture = Figure(figsize=(10, 0.6 + 2.2 * rows), layout="constrained")
+    picture = Figure(figsize=(10, 1.0 + 2.2 * rows), layout="constrained")
     FigureCanvasAgg(picture)
-    axes = picture.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True).flat
-    grid = GRID.flatten().numpy()
+    axes = list(picture.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True).flat)
+    lines: dict[str, Artist] = {}
     for axis, (name, path) in zip(axes, runs.items(), strict=False):
         wave = Wave(path, device=device)
+        (lines["true wave"],) = axis.plot(*wave.truth, color="0.7", linewidth=3)
+        (lines["support"],) = axis.plot(*wave.support, "^", color="0.2", markersize=6, zorder=3)
         for (k, fit), style, colour in zip(wave.fits.items(), STYLES, COLOURS, strict=False):
-            read = "before the support" if k == 0 else "after it"
-            axis.plot(grid, fit, linestyle=style, color=colour, linewidth=1.3,
-                      label=f"after {gradient_steps(k)}" if wave.gradient_steps else read)  # fmt: skip
-        axis.plot(*wave.support, "^", color="0.2", markersize=6, label="support")
+            label = f"after {gradient_steps(k)}" if k else "before the support"
+            label = label if wave.gradient_steps or not k else "after the support, without gradient steps"
+            colour, style = (colour, style) if wave.gradient_steps or not k else (COLOURS[3], "-")
+            (lines[label],) = axis.plot(GRID.flatten().numpy(), fit, linestyle=style, color=colour, linewidth=1.3)
         axis.set_title(name, fontsize="medium")
-        axis.legend(fontsize=6, frameon=False, loc="upper left")
-    for axis in list(axes):
+        height = 1.4 * np.abs(wave.truth[1]).max()
+        axis.set_ylim(-height, height)
+    for axis in axes[len(runs) :]:
         axis.axis("off")
+    picture.legend(list(lines.values()), list(lines), loc="outside lower center", frameon=False, ncols=3)
     picture.suptitle(title, fontsize="medium")
     return picture

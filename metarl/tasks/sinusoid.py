@@ -13,13 +13,13 @@ from metarl.losses import Samples
 
 
 class SinusoidTasks(Tasks):
-    """T waves y = A·sin(x − φ), with A, φ [T, 1, 1]; all their points were made at once."""
+    """T waves y = A·sin(x − φ), with A, φ [T, 1, 1]; all their points were made at once. `test` judges predictions."""
 
     def __init__(self, samples: Samples, shots: int, queries: int) -> None:
         self.n = len(samples.x)
         self._support = Samples(*(part[:, :shots] for part in samples))
         self._query = Samples(*(part[:, shots : shots + queries] for part in samples))
-        self._test = Samples(*(part[:, shots + queries :] for part in samples))
+        self.test = Samples(*(part[:, shots + queries :] for part in samples))
 
     def support(self, predict: Predictor, step: int) -> Samples:
         return self._support
@@ -29,9 +29,9 @@ class SinusoidTasks(Tasks):
 
     def score(self, predict: Predictor) -> Tensor:
         """Mean squared error [T] over the wave's test points; of the mean, where predictions are (mean, log-std)."""
-        outputs = predict(self._test.x)
+        outputs = predict(self.test.x)
         mean = outputs[0] if isinstance(outputs, tuple) else outputs
-        return (mean - self._test.y).square().mean((1, 2))
+        return (mean - self.test.y).square().mean((1, 2))
 
 
 class Sinusoid(Distribution):
