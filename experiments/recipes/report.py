@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from metarl.experiments.compare import compare, picture, read_evaluation
-from metarl.experiments.figures import goal_figure, learning_figure, save
+from metarl.experiments.figures import LINES, goal_figure, learning_figure, save
 from metarl.experiments.plot import gradient_steps
 from metarl.experiments.recipes.velocity import achieved_velocities
 from metarl.experiments.recipes.waves import waves_figure
@@ -26,7 +26,7 @@ def write_report(
 
     METHOD-SEED.json are the evaluations, which `metarl compare` reads; table.csv and table.json the comparison;
     adaptation.png the return against gradient steps beside the `published` numbers; learning.png the return against
-    environment steps; velocity.png, for a goal velocity, what MAML's first seed reaches; waves.png, for sinusoids, the
+    environment steps, where the lines can be told apart; velocity.png, for a goal velocity, what MAML's first seed reaches; waves.png, for sinusoids, the
     curves that each method's first seed fits.
     """
     results.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,8 @@ def write_report(
     write_json(comparison, results / "table.json")
     save(picture(comparison, references=published), results / "adaptation.png")
     trained = {method: paths for method, paths in runs.items() if method != "nearest-neighbour"}
-    save(learning_figure(trained, title=comparison.task), results / "learning.png")
+    if len(trained) <= len(LINES):
+        save(learning_figure(trained, title=comparison.task), results / "learning.png")
     if "-vel" in comparison.task and "maml" in runs:
         draw_velocities(runs["maml"][0], results / "velocity.png", title=comparison.task, device=device)
     if comparison.task.startswith("sinusoid"):
