@@ -26,8 +26,8 @@ def write_report(
 
     METHOD-SEED.json are the evaluations, which `metarl compare` reads; table.csv and table.json the comparison;
     adaptation.png the return against gradient steps beside the `published` numbers; learning.png the return against
-    environment steps, where the lines can be told apart; velocity.png, for a goal velocity, what MAML's first seed reaches; waves.png, for sinusoids, the
-    curves that each method's first seed fits.
+    environment steps, where the lines can be told apart; velocity.png, for a goal velocity, what MAML's first seed
+    reaches; waves.png, for sinusoids, the curves that each method's first seed fits.
     """
     results.mkdir(parents=True, exist_ok=True)
     every = [path for paths in runs.values() for path in paths]
