@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from metarl.experiments.config import Config
 from metarl.experiments.presets import PRESETS, preset, quick
@@ -25,7 +25,8 @@ class List:
     """List the presets."""
 
     def run(self) -> None:
-        table = Table("preset", "task", "inner loop", "outer loop", "iterations")
+        name_column = Column("preset", min_width=max(map(len, PRESETS)))
+        table = Table(name_column, "task", "inner loop", "outer loop", "iterations")
         for name, config in PRESETS.items():
             task = getattr(config.task, "env", getattr(config.task, "images", "sinusoid"))
             outer = type(config.algorithm).__name__.removesuffix("Config")
