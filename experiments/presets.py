@@ -215,7 +215,7 @@ def preset(name: str) -> Config:
 def quick(config: Config) -> Config:
     """The same run at a size that ends within minutes on 2 cores."""
     if not isinstance(config.task, LocomotionConfig):
-        return replace(config, iterations=config.iterations // 4)
+        return replace(config, iterations=max(1, config.iterations // 4))
     task = replace(config.task, trajectories=10)
     if isinstance(config.algorithm, PPOConfig):
         return replace(config, task=task, iterations=config.iterations // 5)

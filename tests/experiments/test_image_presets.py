@@ -87,7 +87,7 @@ def test_a_method_without_parameters_a_class_trains_with_more_ways(
 def test_what_has_nothing_to_learn_is_evaluated(tmp_path: Path) -> None:
     run = tmp_path / "run"
     sizes = "--task.queries 3 --test-tasks 20 --validation-tasks 5"
-    main(["train", "omniglot-5way-1shot-nearest-neighbour", *sizes.split(), "--out", str(run)])
+    main(["train", "omniglot-5way-1shot-nearest-neighbour", "--quick", *sizes.split(), "--out", str(run)])
     main(["evaluate", str(run), "--checkpoint", "best", "--json", str(run / "evaluation.json")])
     result = json.loads((run / "evaluation.json").read_text())
     assert result["steps"] == [0]
