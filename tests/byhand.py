@@ -89,6 +89,21 @@ def finite_differences(function: Callable[[], float], parameters: Sequence[Tenso
     return torch.tensor(slopes, dtype=parameters[0].dtype)
 
 
+def slope_along(
+    function: Callable[[], float], parameters: Sequence[Tensor], direction: Sequence[Tensor], *, h: float
+) -> float:
+    """The derivative of `function` where all `parameters` move along `direction`, by central differences."""
+    start, along = [p.detach().clone() for p in parameters], torch.zeros(1, dtype=torch.float64)
+
+    def moved() -> float:
+        with torch.no_grad():
+            for p, origin, change in zip(parameters, start, direction, strict=True):
+                p.copy_(origin + float(along) * change)
+            return function()
+
+    return float(finite_differences(moved, [along], h=h))
+
+
 def relative_error(value: Tensor, truth: Tensor) -> float:
     assert truth.norm() > 1e-3, "the truth is about zero: the comparison would say nothing"
     return float((value - truth).norm() / truth.norm())

@@ -9,7 +9,7 @@ import byhand
 import numpy as np
 import pytest
 import torch
-from byhand import finite_differences, flat, relative_error
+from byhand import flat, relative_error, slope_along
 from few_shot import FEATURES, INPUTS, WAYS, Clouds, cloud_episodes
 from torch import Tensor
 from torch.func import functional_call, grad, jvp
@@ -62,15 +62,7 @@ def test_meta_gradient_is_that_of_a_loop_and_of_finite_differences(name: str) ->
     assert relative_error(flat(found), flat(by_loop)) < 1e-8
     assert all(gradient.abs().max() > 0 for gradient in found)
     direction = [torch.randn_like(p) for p in parameters]
-    start, along = [p.detach().clone() for p in parameters], torch.zeros(1, dtype=torch.float64)
-
-    def moved() -> float:
-        with torch.no_grad():
-            for p, origin, change in zip(parameters, start, direction, strict=True):
-                p.copy_(origin + float(along) * change)
-            return float(looped(learner, episodes))
-
-    slope = float(finite_differences(moved, [along], h=1e-7))
+    slope = slope_along(lambda: float(looped(learner, episodes)), parameters, direction, h=1e-7)
     assert float(flat(found) @ flat(direction)) == pytest.approx(slope, rel=1e-5)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import byhand
 import pytest
 import torch
-from byhand import finite_differences, flat
+from byhand import flat, slope_along
 from torch import Tensor, nn
 from torch.nn import functional
 from toys import sample_episodes
@@ -99,16 +99,8 @@ def test_images_are_told_apart_by_the_context_to_second_order() -> None:
     parameters = list(learner.parameters())
     found = flat(meta_gradient(learner, episodes, final(cross_entropy), chunk=2)[1])
     direction = [torch.randn_like(p) for p in parameters]
-    start, along = [p.detach().clone() for p in parameters], torch.zeros(1, dtype=torch.float64)
-
-    def moved() -> float:
-        with torch.no_grad():
-            for p, origin, change in zip(parameters, start, direction, strict=True):
-                p.copy_(origin + float(along) * change)
-            return float(learner(episodes, final(cross_entropy)).mean())
-
-    slope = finite_differences(moved, [along], h=1e-6)
-    assert float(found @ flat(direction)) == pytest.approx(float(slope), rel=1e-5)
+    slope = slope_along(lambda: float(learner(episodes, final(cross_entropy)).mean()), parameters, direction, h=1e-6)
+    assert float(found @ flat(direction)) == pytest.approx(slope, rel=1e-5)
 
 
 def test_any_net_of_an_input_and_a_context_serves() -> None:

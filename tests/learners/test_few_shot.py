@@ -8,7 +8,7 @@ import byhand
 import numpy as np
 import pytest
 import torch
-from byhand import finite_differences, flat, relative_error
+from byhand import flat, relative_error, slope_along
 from few_shot import HEADS, WAYS, Clouds, cloud_episodes, learner_of, loss_of
 from torch import Tensor
 from torch.func import functional_call, grad, jvp
@@ -45,15 +45,7 @@ def test_meta_gradient_is_that_of_a_loop_and_of_finite_differences(name: str) ->
     by_loop = torch.autograd.grad(loss, parameters, materialize_grads=True, allow_unused=True)
     assert relative_error(flat(found), flat(by_loop)) < 1e-8
     direction = [torch.randn_like(p) for p in parameters]
-    start, along = [p.detach().clone() for p in parameters], torch.zeros(1, dtype=torch.float64)
-
-    def moved() -> float:
-        with torch.no_grad():
-            for p, origin, change in zip(parameters, start, direction, strict=True):
-                p.copy_(origin + float(along) * change)
-            return float(looped(name, learner, episodes))
-
-    slope = float(finite_differences(moved, [along], h=1e-7))
+    slope = slope_along(lambda: float(looped(name, learner, episodes)), parameters, direction, h=1e-7)
     assert float(flat(found) @ flat(direction)) == pytest.approx(slope, rel=1e-5)
 
 

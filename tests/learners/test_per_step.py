@@ -5,7 +5,7 @@ from __future__ import annotations
 import byhand
 import pytest
 import torch
-from byhand import finite_differences, flat, relative_error
+from byhand import flat, relative_error, slope_along
 from toys import regressor, sample_episodes
 
 from metarl.convnets import Conv4
@@ -107,16 +107,8 @@ def test_meta_gradient_of_a_net_with_norms() -> None:
     assert chunked[0] == pytest.approx(value, rel=1e-12)
     assert relative_error(flat(chunked[1]), flat(gradients)) < 1e-10
     direction = [torch.randn_like(p) for p in parameters]
-    start, along = [p.detach().clone() for p in parameters], torch.zeros(1, dtype=torch.float64)
-
-    def moved() -> float:
-        with torch.no_grad():
-            for p, origin, change in zip(parameters, start, direction, strict=True):
-                p.copy_(origin + float(along) * change)
-            return float(learner(episodes, objective).mean())
-
-    slope = finite_differences(moved, [along], h=1e-6)
-    assert float(flat(gradients) @ flat(direction)) == pytest.approx(float(slope), rel=1e-4)
+    slope = slope_along(lambda: float(learner(episodes, objective).mean()), parameters, direction, h=1e-6)
+    assert float(flat(gradients) @ flat(direction)) == pytest.approx(slope, rel=1e-4)
 
 
 def test_one_step_at_least() -> None:
