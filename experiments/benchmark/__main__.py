@@ -10,6 +10,7 @@ from pathlib import Path
 import tyro
 
 from metarl.checkpoint import write_atomically
+from metarl.experiments.benchmark.accuracy import Accuracy
 from metarl.experiments.benchmark.iteration import Iteration
 from metarl.experiments.benchmark.measure import machine
 from metarl.experiments.benchmark.sampling import Sampling
@@ -17,7 +18,7 @@ from metarl.experiments.benchmark.scaling import Scaling
 from metarl.experiments.benchmark.supervised import Supervised
 from metarl.experiments.benchmark.update import Update
 
-Benchmark = Sampling | Update | Supervised | Iteration | Scaling
+Benchmark = Sampling | Update | Supervised | Iteration | Scaling | Accuracy
 
 
 def main(args: list[str] | None = None) -> None:

@@ -1,0 +1,173 @@
+"""Few-shot accuracy by metarl and by learn2learn: the same net, first weights, training tasks, outer steps and tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from metarl.core import Distribution
+from metarl.evaluate import evaluate
+from metarl.experiments import runner
+from metarl.experiments.config import Config
+from metarl.experiments.presets import preset
+from metarl.experiments.tasks import ImagesConfig
+from metarl.learners.gradient import GradientLearner
+from metarl.losses import Samples, cross_entropy
+from metarl.statistics import mean_ci95
+from metarl.train import Stream, generator, seed_torch, train
+
+Classify = Callable[[nn.Module, Samples, Tensor, int], Tensor]  # (module, support, images, steps) to logits
+
+
+class Score(NamedTuple):
+    """Accuracy over test tasks, and what training took."""
+
+    name: str
+    steps: int  # gradient steps at which it was tested
+    mean: float
+    ci95: float
+    seconds: float
+
+
+@dataclass
+class Scores:
+    """The table of one preset."""
+
+    title: str
+    rows: list[Score] = field(default_factory=list)
+
+    def show(self) -> None:
+        """Print it."""
+        table = Table("", "accuracy", "95 %", "seconds of training", title=self.title, title_justify="left")
+        for row in self.rows:
+            table.add_row(row.name, f"{row.mean:.1%}", f"± {row.ci95:.1%}", f"{row.seconds:.0f}")
+        Console(width=120).print(table)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` writes."""
+        return {"title": self.title, "rows": [row._asdict() for row in self.rows]}
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """5-way 1-shot Omniglot (small sets) by MAML and ProtoNet, metarl's and, where installed, learn2learn's.
+
+    Both train the same net from the same weights, on the same tasks in the same order, with the same outer optimiser.
+    """
+
+    data: str | None = None
+    """the folder of the data; None: METARL_DATA, or the user's cache"""
+    iterations: int = 1000
+    tasks: int = 600
+    """test tasks"""
+    seed: int = 0
+    json: Path | None = None
+    """File to write the result to."""
+
+    def run(self) -> list[Scores]:
+        """Train and test."""
+        return [self.compare("maml", adapted), self.compare("protonet", by_prototypes)]
+
+    def compare(self, method: str, classify: Callable[[Any], Classify]) -> Scores:
+        """The preset of `method`, cut to the iterations asked for, by both libraries."""
+        config = preset(f"omniglot-small-5way-1shot-{method}")
+        assert isinstance(config.task, ImagesConfig)
+        config = replace(
+            config, task=replace(config.task, data=self.data), seed=self.seed, iterations=self.iterations,
+            checkpoint_every=self.iterations,
+        )  # fmt: skip
+        cpu = torch.device("cpu")
+        learning, test = config.distribution(cpu), config.distribution(cpu, split="test")
+        start = runner.new_learner(config, learning, cpu)
+        report = Scores(f"{method}: {self.iterations} iterations of {config.meta_batch} tasks, seed {self.seed}")
+
+        learner = deepcopy(start)
+        begin = time.perf_counter()
+        for _ in train(
+            config.build_algorithm(learner), learning, iterations=self.iterations, meta_batch=config.meta_batch,
+            seed=self.seed,
+        ):  # fmt: skip
+            pass
+        seconds = time.perf_counter() - begin
+        steps = config.test_steps if learner.gradient_steps else 1
+        held = runner.new_learner(config, test, cpu)
+        held.load_state_dict(learner.state_dict())
+        scores = evaluate(held, test, steps=steps, tasks=self.tasks, rng=generator(Stream.TEST, 0), chunk=config.chunk)
+        report.rows.append(Score("metarl", steps, *mean_ci95(scores[-1]), seconds))
+
+        try:
+            library = import_module("learn2learn")
+            import_module("learn2learn.nn")
+        except ImportError:
+            report.title += " (learn2learn is not installed)"
+            return report
+        net = start.net if isinstance(start, GradientLearner) else start.encoder
+        assert isinstance(net, nn.Module)
+        theirs = deepcopy(net)
+        begin = time.perf_counter()
+        descend(theirs, classify(library), learning, config)
+        seconds = time.perf_counter() - begin
+        accuracies = accuracy(theirs, classify(library), test, tasks=self.tasks, steps=steps)
+        report.rows.append(Score("learn2learn", steps, *mean_ci95(accuracies), seconds))
+        return report
+
+
+def adapted(learn2learn: Any) -> Classify:
+    """learn2learn's MAML: a clone of the net, adapted."""
+    rate = preset("omniglot-small-5way-1shot-maml").learner.rate[0]  # type: ignore[union-attr]
+
+    def classify(module: nn.Module, support: Samples, images: Tensor, steps: int) -> Tensor:
+        clone = learn2learn.algorithms.MAML(module, lr=rate, first_order=False).clone()
+        for _ in range(steps):
+            clone.adapt(cross_entropy(clone, support))
+        return clone(images)
+
+    return classify
+
+
+def by_prototypes(learn2learn: Any) -> Classify:
+    """learn2learn's PrototypicalClassifier on the features of the net."""
+
+    def classify(module: nn.Module, support: Samples, images: Tensor, steps: int) -> Tensor:
+        return learn2learn.nn.PrototypicalClassifier(module(support.x), support.y)(module(images))
+
+    return classify
+
+
+def descend(module: nn.Module, classify: Classify, learning: Distribution, config: Config) -> None:
+    """Adam on the mean query loss of the tasks that metarl trains on, one after the other, the rate falling to 0."""
+    optimizer = torch.optim.Adam(module.parameters(), lr=config.algorithm.rate)  # type: ignore[union-attr]
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=config.iterations)
+    for iteration in range(config.iterations):
+        rng = generator(Stream.TRAIN, config.seed, iteration)
+        seed_torch(rng)  # as metarl's training does, so that the tasks are the same
+        tasks = learning.sample(config.meta_batch, rng)
+        support, query = tasks.support(None, 0), tasks.query(None)  # type: ignore[arg-type]  # supervised
+        optimizer.zero_grad()
+        for t in range(tasks.n):
+            logits = classify(module, Samples(support.x[t], support.y[t]), query.x[t], config.learner.steps)
+            (nn.functional.cross_entropy(logits, query.y[t]) / tasks.n).backward()
+        optimizer.step()
+        schedule.step()
+
+
+def accuracy(module: nn.Module, classify: Classify, test: Distribution, *, tasks: int, steps: int) -> np.ndarray:
+    """The share of queries that are right, for each of the test tasks that `metarl evaluate` meets."""
+    batch = test.sample(tasks, generator(Stream.TEST, 0))
+    support, query = batch.support(None, 0), batch.query(None)  # type: ignore[arg-type]
+    right = []
+    for t in range(tasks):
+        logits = classify(module, Samples(support.x[t], support.y[t]), query.x[t], steps).detach()
+        right.append(float((logits.argmax(-1) == query.y[t]).float().mean()))
+    return np.array(right)
