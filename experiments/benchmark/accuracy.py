@@ -1,4 +1,4 @@
-"""Few-shot accuracy by metarl and by learn2learn: the same net, first weights, training tasks, outer steps and tests."""
+"""Few-shot accuracy by metarl and by learn2learn: the same net, first weights, training tasks and tests."""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ from metarl.experiments.benchmark import accuracy
 from metarl.experiments.benchmark.accuracy import Accuracy, adapted, by_prototypes
 from metarl.experiments.config import Config
 from metarl.experiments.presets import preset
-from metarl.losses import cross_entropy
 from metarl.tasks.images import ImageClasses
 
 
