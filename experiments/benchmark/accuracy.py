@@ -20,6 +20,7 @@ from metarl.core import Distribution
 from metarl.evaluate import evaluate
 from metarl.experiments import runner
 from metarl.experiments.config import Config
+from metarl.experiments.inner import LearnerConfig
 from metarl.experiments.presets import preset
 from metarl.experiments.tasks import ImagesConfig
 from metarl.learners.gradient import GradientLearner
@@ -79,7 +80,7 @@ class Accuracy:
         """Train and test."""
         return [self.compare("maml", adapted), self.compare("protonet", by_prototypes)]
 
-    def compare(self, method: str, classify: Callable[[Any], Classify]) -> Scores:
+    def compare(self, method: str, classify: Callable[[Any, Config], Classify]) -> Scores:
         """The preset of `method`, cut to the iterations asked for, by both libraries."""
         config = preset(f"omniglot-small-5way-1shot-{method}")
         assert isinstance(config.task, ImagesConfig)
@@ -116,16 +117,17 @@ class Accuracy:
         assert isinstance(net, nn.Module)
         theirs = deepcopy(net)
         begin = time.perf_counter()
-        descend(theirs, classify(library), learning, config)
+        descend(theirs, classify(library, config), learning, config)
         seconds = time.perf_counter() - begin
-        accuracies = accuracy(theirs, classify(library), test, tasks=self.tasks, steps=steps)
+        accuracies = accuracy(theirs, classify(library, config), test, tasks=self.tasks, steps=steps)
         report.rows.append(Score("learn2learn", steps, *mean_ci95(accuracies), seconds))
         return report
 
 
-def adapted(learn2learn: Any) -> Classify:
+def adapted(learn2learn: Any, config: Config) -> Classify:
     """learn2learn's MAML: a clone of the net, adapted."""
-    rate = preset("omniglot-small-5way-1shot-maml").learner.rate[0]  # type: ignore[union-attr]
+    assert isinstance(config.learner, LearnerConfig)
+    rate = config.learner.rate[0]
 
     def classify(module: nn.Module, support: Samples, images: Tensor, steps: int) -> Tensor:
         clone = learn2learn.algorithms.MAML(module, lr=rate, first_order=False).clone()
@@ -136,7 +138,7 @@ def adapted(learn2learn: Any) -> Classify:
     return classify
 
 
-def by_prototypes(learn2learn: Any) -> Classify:
+def by_prototypes(learn2learn: Any, config: Config) -> Classify:
     """learn2learn's PrototypicalClassifier on the features of the net."""
 
     def classify(module: nn.Module, support: Samples, images: Tensor, steps: int) -> Tensor:

@@ -93,7 +93,7 @@ def test_the_plain_loop_trains_to_the_same_weights(method: str, classify: Any, l
     ):
         pass
     start = [p.detach().clone() for p in module.parameters()]
-    accuracy.descend(module, classify(library), learning, config)
+    accuracy.descend(module, classify(library, config), learning, config)
     for before, one, other in zip(start, module.parameters(), net.parameters(), strict=True):
         assert (other - before).abs().max() > 1e-3  # it did train
         # Adam's first steps divide a gradient by its own size, so rounding shows where it is near 0
