@@ -123,6 +123,8 @@ class TrustRegionConfig:
     """Hessian products use every n-th time step of support and query; 1 1: all"""
     recompute: bool = False
     """build the products' graphs anew for each: less memory, half as fast"""
+    step_weights: tuple[float, ...] = ()
+    """of the loss after each inner step, each on the batch that its own policy collected; none: only the last counts"""
 
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
@@ -130,7 +132,7 @@ class TrustRegionConfig:
         return TrustRegion(
             learner, loss, task.divergence, max_kl=self.max_kl, cg_steps=self.cg_steps, damping=self.damping,
             backtrack=self.backtrack, backtracks=self.backtracks,
-            curvature_every=self.curvature_every, recompute=self.recompute, chunk=chunk,
+            curvature_every=self.curvature_every, recompute=self.recompute, step_weights=self.step_weights, chunk=chunk,
         )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import torch
@@ -14,14 +15,15 @@ from metarl.experiments.config import Config
 from metarl.train import Stream, generator
 
 SMALLER_IS_BETTER = ("loss",)  # metrics
+CANDIDATES = 12  # checkpoints that are scored, evenly spaced: in locomotion each costs as much as some iterations
 
 
 def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str, *, device: torch.device) -> int:
     """Load the weights of checkpoint `which`, "last", "best" or a number of iterations; returns those iterations.
 
     "best" has the best mean score over 1 … `config.test_steps` gradient steps on `config.validation_tasks` validation
-    tasks, the same for every checkpoint. The scores are kept in validation.json in the run folder: each checkpoint is
-    scored once.
+    tasks, the same for every checkpoint, among at most `CANDIDATES`, evenly spaced and the last one among them. The
+    scores are kept in validation.json in the run folder: each checkpoint is scored once.
     """
     if which == "last":
         return run.load_weights(learner)
@@ -37,10 +39,10 @@ def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str
 
 
 def validate(run: RunFolder, config: Config, distribution: Distribution, learner: Learner) -> dict[int, float]:
-    """Mean validation score of each checkpoint, {iteration: score}; leaves the last one's weights in `learner`."""
+    """Mean validation score of each candidate, {iteration: score}; leaves the last one's weights in `learner`."""
     file = run.path / "validation.json"
     known = _read(file)
-    iterations = [int(checkpoint.name) for checkpoint in run.checkpoints()]
+    iterations = candidates([int(checkpoint.name) for checkpoint in run.checkpoints()])
     steps = config.test_steps if learner.gradient_steps else 1
     for iteration in iterations:
         run.load_weights(learner, iteration=iteration)
@@ -51,6 +53,12 @@ def validate(run: RunFolder, config: Config, distribution: Distribution, learner
             known[iteration] = float(scores[1:].mean())
             write_atomically(file, json.dumps(known, indent=2) + "\n")
     return {iteration: known[iteration] for iteration in iterations}
+
+
+def candidates(iterations: list[int], most: int = CANDIDATES) -> list[int]:
+    """At most `most` of the sorted `iterations`: the last, and those before it at the smallest even distance."""
+    apart = max(1, math.ceil(len(iterations) / most))
+    return iterations[::-1][::apart][::-1]
 
 
 def _read(file: Path) -> dict[int, float]:

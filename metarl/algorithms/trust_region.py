@@ -35,6 +35,10 @@ class TrustRegion(Algorithm):
     The graphs that products go through are built once an update and kept, of all tasks, so memory grows with the
     meta-batch; `recompute=True` builds them anew for each product, `chunk` tasks at a time: half as fast, and memory
     no more than the gradient's.
+
+    With `step_weights`, one for each inner step, the learner after every step counts, in the loss and the divergence,
+    each on the batch that it collected itself: the next step's support, the query after the last. (In supervised tasks
+    supports are all the same few shots, and `metarl.core.every` is what is wanted.) Without, only the last step does.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class TrustRegion(Algorithm):
         backtracks: int = 15,
         curvature_every: tuple[int, int] = (1, 1),
         recompute: bool = False,
+        step_weights: Sequence[float] = (),
         chunk: int | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
@@ -57,6 +62,9 @@ class TrustRegion(Algorithm):
             raise ValueError(f"max_kl is {max_kl}: a trust region has a positive radius")
         if len(curvature_every) != 2 or min(curvature_every) < 1:
             raise ValueError(f"curvature_every is {curvature_every}: give two numbers of 1 (all samples) or more")
+        if step_weights and len(step_weights) != learner.steps:
+            raise ValueError(f"step_weights has {len(step_weights)} entries for {learner.steps} inner steps")
+        self.step_weights = tuple(step_weights) or (1.0,)
         self.loss, self.divergence, self.max_kl = loss, divergence, max_kl
         self.cg_steps, self.damping, self.backtrack, self.backtracks = cg_steps, damping, backtrack, backtracks
         self.curvature_every, self.recompute = curvature_every, recompute
@@ -104,19 +112,37 @@ class TrustRegion(Algorithm):
 
         def judge(predicts: Sequence[Predict], episode: Episodes) -> tuple[Tensor, Tensor]:
             query, old = episode.query
-            loss, new = self._loss(predicts, episode._replace(query=query))
-            return loss, self.divergence(new, old, query)
+            episode = episode._replace(query=query)
+            loss, new = self._loss(predicts, episode)
+            return loss, self._change(new, old, episode)
 
         loss, kl = self.learner(judged, judge, chunk=self.chunk)
         return float(loss.mean()), float(kl.mean())
 
-    def _loss(self, predicts: Sequence[Predict], episode: Episodes) -> tuple[Tensor, Tree]:
-        """The query loss after the last inner step, and the outputs it was computed from, predicted once.
+    def _loss(self, predicts: Sequence[Predict], episode: Episodes) -> tuple[Tensor, list[Tree]]:
+        """The loss after the inner steps that count, and the outputs it was computed from, predicted once.
 
         A loss predicts on its batch's first field and on nothing else, as `metarl.core` defines it.
         """
-        outputs = predicts[-1](episode.query[0])
-        return self.loss(lambda _: outputs, episode.query), outputs
+        outputs = self._outputs(predicts, episode)
+        losses = [self.loss(lambda _, out=out: out, batch) for out, batch in zip(outputs, self._judges(episode))]
+        return self._weighted(losses), outputs
+
+    def _outputs(self, predicts: Sequence[Predict], episode: Episodes) -> list[Tree]:
+        """What the adapted learners that count say of the batches they are judged on."""
+        batches = self._judges(episode)
+        return [predict(batch[0]) for predict, batch in zip(predicts[-len(batches) :], batches, strict=True)]
+
+    def _change(self, new: list[Tree], old: list[Tree], episode: Episodes) -> Tensor:
+        """The divergence of two lists of outputs."""
+        return self._weighted([self.divergence(n, o, batch) for n, o, batch in zip(new, old, self._judges(episode))])
+
+    def _judges(self, episode: Episodes) -> list[Tree]:
+        """The batches that adapted learners are judged on, one for each weight."""
+        return [*episode.support, episode.query][-len(self.step_weights) :]
+
+    def _weighted(self, terms: list[Tensor]) -> Tensor:
+        return torch.stack([weight * term for weight, term in zip(self.step_weights, terms, strict=True)]).sum()
 
     def hessian_product(self, episodes: Episodes) -> Callable[[Tensor], Tensor]:
         """The Hessian of the mean divergence at the current parameters, as a function of a flat vector, undamped."""
@@ -147,12 +173,12 @@ class TrustRegion(Algorithm):
 
         They are J times the vector (Jᵀu by u, its adjoint), H, and Jᵀ. Forward mode would run the adaptation again.
         """
-        outputs, spec = tree_flatten(learner.together(episodes, lambda predicts, ep: predicts[-1](ep.query[0])))
+        outputs, spec = tree_flatten(learner.together(episodes, self._outputs))
         cotangent = [torch.zeros_like(leaf, requires_grad=True) for leaf in outputs]
         pulled = _grad(outputs, parameters, cotangent, create_graph=True)
         old = tree_unflatten([leaf.detach() for leaf in outputs], spec)
         free = [leaf.detach().requires_grad_() for leaf in outputs]
-        divergence = vmap(self.divergence)(tree_unflatten(free, spec), old, episodes.query).mean()
+        divergence = vmap(self._change)(tree_unflatten(free, spec), old, episodes).mean()
         slope = _grad([divergence], free, create_graph=True)
 
         def product(pieces: list[Tensor]) -> Tensor:

@@ -40,15 +40,21 @@ KIND = pytest.mark.parametrize("kind", KINDS)
 
 
 class ByHand:
-    """The mean divergence of adapted parameters from those the learner has now, as a function of its own parameters."""
+    """The mean divergence of adapted parameters from those the learner has now, as a function of its own parameters.
 
-    def __init__(self, kind: str, learner: GradientLearner, episodes: Episodes) -> None:
+    With `weights`, of those after every inner step, each on the batch that follows it.
+    """
+
+    def __init__(
+        self, kind: str, learner: GradientLearner, episodes: Episodes, weights: tuple[float, ...] = (1.0,)
+    ) -> None:
         *_, self.loss, self.divergence = KINDS[kind]
-        self.learner, self.episodes = learner, episodes
+        self.learner, self.episodes, self.weights = learner, episodes, weights
         self.leaves = list(learner.parameters())
-        self.old = [{n: v.detach().clone() for n, v in state.items()} for state in self.adapted()]
+        self.old = [[{n: v.detach().clone() for n, v in s.items()} for s in states] for states in self.adapted()]
 
-    def adapted(self) -> list[Params]:
+    def adapted(self) -> list[list[Params]]:
+        """Of each task, after each inner step that counts."""
         learner = self.learner
         rate = learner.rates[0] if learner.learned is None else {
             name.replace("/", "."): value for name, value in learner.learned.items()
@@ -57,17 +63,27 @@ class ByHand:
         adapt = partial(byhand.adapted, loss=self.loss, rate=rate, first_order=learner.first_order, fast=fast)
         params = dict(learner.net.named_parameters())
         supports = [byhand.task(self.episodes.support, t) for t in range(len(self.episodes.query[0]))]
-        return [adapt(params, support)[-1] for support in supports]
+        return [adapt(params, support)[-len(self.weights) :] for support in supports]
 
-    def query(self, t: int) -> Any:
-        return byhand.task(self.episodes.query, t)
+    def batches(self, t: int) -> list[Any]:
+        every = [*self.episodes.support[1:], self.episodes.query]
+        return [byhand.task(batch, t) for batch in every[-len(self.weights) :]]
 
     def mean_loss(self) -> Tensor:
-        return torch.stack([self.loss(new, self.query(t)) for t, new in enumerate(self.adapted())]).mean()
+        terms = [
+            weight * self.loss(new, batch)
+            for t, states in enumerate(self.adapted())
+            for weight, new, batch in zip(self.weights, states, self.batches(t), strict=True)
+        ]
+        return torch.stack(terms).sum() / len(self.old)
 
     def mean_divergence(self) -> Tensor:
-        pairs = enumerate(zip(self.adapted(), self.old, strict=True))
-        return torch.stack([self.divergence(new, old, self.query(t)) for t, (new, old) in pairs]).mean()
+        terms = [
+            weight * self.divergence(new, old, batch)
+            for t, (states, olds) in enumerate(zip(self.adapted(), self.old, strict=True))
+            for weight, new, old, batch in zip(self.weights, states, olds, self.batches(t), strict=True)
+        ]
+        return torch.stack(terms).sum() / len(self.old)
 
     def gradient(self, *, create_graph: bool = False) -> Tensor:
         parts = torch.autograd.grad(self.mean_divergence(), self.leaves, create_graph=create_graph)
@@ -160,6 +176,42 @@ def test_the_first_step_tried_is_the_natural_gradient_at_the_bound(kind: str) ->
     assert relative_error(1e3 * (flat(reference.leaves) - start), 1e3 * metrics["step_size"] * step) < 1e-4
 
 
+WEIGHTS = (0.3, 0.7)
+
+
+@KIND
+def test_every_inner_step_can_count(kind: str) -> None:
+    """The loss, the Hessian product and the divergence are weighted sums over the steps, each on its own batch."""
+    make, episodes_of, algorithm_of, *_ = KINDS[kind]
+    learner, episodes = make(rate=0.2, steps=2), episodes_of(steps=2)
+    reference = ByHand(kind, learner, episodes, WEIGHTS)
+    vector = torch.from_numpy(np.random.default_rng(0).normal(size=len(flat(reference.leaves))))
+    for chunk in (None, 2):
+        algorithm = algorithm_of(learner, step_weights=WEIGHTS, chunk=chunk, max_kl=1e-2)
+        assert relative_error(algorithm.hessian_product(episodes)(vector), reference.hessian_product(vector)) < 1e-10
+    gradient = flat(torch.autograd.grad(reference.mean_loss(), reference.leaves))
+    before = float(reference.mean_loss().detach())
+    metrics = algorithm.update(episodes)
+    after, kl = float(reference.mean_loss().detach()), float(reference.mean_divergence().detach())
+    assert metrics["gradient_norm"] == pytest.approx(float(gradient.norm()), rel=1e-9)
+    assert (metrics["loss"], metrics["improvement"]) == pytest.approx((before, before - after), rel=1e-9)
+    assert metrics["kl"] == pytest.approx(kl, rel=1e-9)
+    assert before - after > 0
+    assert 1e-3 < kl <= 1e-2
+
+
+@KIND
+def test_only_the_last_step_is_what_no_weights_mean(kind: str) -> None:
+    make, episodes_of, algorithm_of, *_ = KINDS[kind]
+    ends = []
+    for weights in ((), (0.0, 1.0), (0.5, 0.5)):
+        learner = make(rate=0.2, steps=2)
+        algorithm_of(learner, step_weights=weights).update(episodes_of(steps=2))
+        ends.append(flat(list(learner.parameters())))
+    assert relative_error(ends[0], ends[1]) < 1e-9
+    assert relative_error(ends[0], ends[2]) > 1e-4
+
+
 @pytest.mark.parametrize("obstacle", ["divergence", "loss"])
 def test_a_search_that_finds_nothing_leaves_the_same_bits(obstacle: str) -> None:
     def far(new: Tensor, old: Tensor, batch: Any) -> Tensor:
@@ -218,3 +270,5 @@ def test_settings_that_cannot_be_are_refused() -> None:
         TrustRegion(regressor(), mse, squared_change, max_kl=0)
     with pytest.raises(ValueError, match=r"curvature_every is \(1, 0\)"):
         TrustRegion(regressor(), mse, squared_change, curvature_every=(1, 0))
+    with pytest.raises(ValueError, match="step_weights has 2 entries for 1 inner steps"):
+        TrustRegion(regressor(), mse, squared_change, step_weights=(0.5, 0.5))

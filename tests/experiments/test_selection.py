@@ -10,7 +10,7 @@ import torch
 from metarl.experiments import runner
 from metarl.experiments.cli import main
 from metarl.experiments.evaluation import evaluate_run
-from metarl.experiments.selection import load_checkpoint, validate
+from metarl.experiments.selection import candidates, load_checkpoint, validate
 from metarl.rl.rollout import WorldDistribution
 
 CPU = torch.device("cpu")
@@ -53,6 +53,15 @@ def test_scores_are_kept(run: Path) -> None:
         validate(folder, config, distribution, learner)
     file.unlink()
     assert validate(folder, config, distribution, learner) == first
+
+
+def test_candidates_are_few_evenly_spaced_and_have_the_last_one() -> None:
+    assert candidates([], 3) == []
+    assert candidates([10, 20, 30], 3) == [10, 20, 30]
+    assert candidates([10, 20, 30, 40], 3) == [20, 40]
+    assert candidates([10, 20, 30, 40, 50], 3) == [10, 30, 50]
+    many = candidates(list(range(10, 751, 10)))
+    assert (len(many), many[-1], set(np.diff(many))) == (11, 750, {70})
 
 
 def test_unknown_checkpoints(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
