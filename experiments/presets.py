@@ -93,12 +93,16 @@ SHOTS = ((5, 1), (5, 5), (20, 1), (20, 5))  # (ways, shots)
 
 # Locomotion in the paper's physics (section 5.3): 100-100 units, std 1 the whole action range, horizon 200, α 0.1, then
 # 0.05, tests with 20 trajectories a task. The paper trains ReLU policies on raw observations with λ = 1, 500 iterations
-# of 40 tasks × 20 trajectories within a KL of 0.01; here 20 × 10 within 0.1, tanh, normalised observations and λ = 0.97
-# (the point: 20 × 20, λ = 0.8) reach its returns with a fraction of its environment steps (README: what mattered).
-# In Gymnasium's physics (an action lasts five times as long) as later work has it (ProMP, garage, learn2learn): 64-64
-# tanh, horizon 100. There they scale actions by 0.1; 0.3 was better after one gradient step, 1 never got under way.
+# of 40 tasks × 20 trajectories within a KL of 0.01; here 20 × 10 (the point: 20 × 20) within 0.1, tanh, normalised
+# observations and a shorter credit reach its returns with a fraction of its environment steps (WHAT_MATTERED.md).
+# In Gymnasium's physics (an action lasts five times as long) 64-64 units and horizon 100, as later work has it (ProMP,
+# garage, learn2learn). There they scale actions by 0.1; 0.3 was better after one gradient step, 1 never got under way.
 CHUNK = 4  # tasks differentiated at a time, by each thread: their tensors stay in the caches
 RATE = (0.1, 0.05)
+CREDIT = {  # γ and λ, where not 0.99 and 0.97
+    "metarl/PointNav-MAML2017-v0": (0.99, 0.8),
+    "metarl/AntDir-MAML2017-v0": (0.9, 0.5),
+}
 HEAD = "mean.layers.2"  # of the policies, which have two hidden layers
 METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {
     "maml": (LearnerConfig(rate=RATE), TrustRegionConfig()),
@@ -162,25 +166,27 @@ def locomotion(env: str, method: str) -> Config:
     """The preset of one environment id and method."""
     learner, algorithm = METHODS[method]
     point, paper = "PointNav" in env, "MAML2017" in env
-    if paper:
-        task = LocomotionConfig(
-            env, train_trajectories=None if point else 10, gae_lambda=0.8 if point else 0.97, activation="tanh",
-            normalise=not point,
-        )  # fmt: skip
+    task = LocomotionConfig(env, activation="tanh")
+    if not paper:
+        task = replace(task, horizon=100, hidden=(64, 64), action_scale=1.0 if point else 0.3)
+    if paper or not point:
+        discount, gae_lambda = CREDIT.get(env, (0.99, 0.97))
+        task = replace(task, discount=discount, gae_lambda=gae_lambda)
         if isinstance(algorithm, TrustRegionConfig):
             algorithm = replace(algorithm, max_kl=0.1)
-    else:
-        task = LocomotionConfig(
-            env, horizon=100, hidden=(64, 64), activation="tanh", action_scale=1.0 if point else 0.3
-        )
+    if not point:
+        task = replace(task, train_trajectories=10, normalise=True)
+    elif paper and isinstance(algorithm, TrustRegionConfig):
+        # the losses after one step and after two count: trained for one alone, the second overshoots
+        learner, algorithm = replace(learner, steps=2), replace(algorithm, step_weights=(0.5, 0.5))
     if isinstance(algorithm, PPOConfig):
         task = replace(task, observe_goal=method == "oracle")
         config = Config(task, learner, algorithm, meta_batch=PPO_ENVS, chunk=CHUNK)
         return replace(config, iterations=round((PPO_STEPS_POINT if point else PPO_STEPS) / config.env_steps))
     iterations = 1001 if method == "promp" else 100 if point else 500
     return Config(
-        task, learner, algorithm, meta_batch=20 if point or paper else 40, iterations=iterations, chunk=CHUNK,
-        validation_tasks=200 if point else 40, checkpoint_every=50 if point else 10,
+        task, learner, algorithm, meta_batch=20, iterations=iterations, chunk=CHUNK,
+        validation_tasks=200 if point else 20 if "Ant" in env else 40, checkpoint_every=50 if point else 10,
     )  # fmt: skip
 
 

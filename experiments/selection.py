@@ -15,7 +15,7 @@ from metarl.experiments.config import Config
 from metarl.train import Stream, generator
 
 SMALLER_IS_BETTER = ("loss",)  # metrics
-CANDIDATES = 12  # checkpoints that are scored, evenly spaced: in locomotion each costs as much as some iterations
+CANDIDATES = 6  # checkpoints that are scored, evenly spaced: in locomotion each costs as much as some iterations
 
 
 def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str, *, device: torch.device) -> int:

@@ -4,4 +4,4 @@ Test tasks are training tasks: there are two."""
 
 from metarl.experiments.recipes.recipe import Recipe
 
-RECIPE = Recipe("half-cheetah-dir", env_steps=14_000_000)
+RECIPE = Recipe("half-cheetah-dir", env_steps=8_000_000)

@@ -2,4 +2,4 @@
 
 from metarl.experiments.recipes.recipe import Recipe
 
-RECIPE = Recipe("half-cheetah-vel", env_steps=14_000_000)
+RECIPE = Recipe("half-cheetah-vel", env_steps=8_000_000)

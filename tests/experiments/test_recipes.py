@@ -76,7 +76,7 @@ def test_a_recipe_trains_chooses_evaluates_and_draws(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_a_stopped_recipe_goes_on_and_refuses_other_settings(tmp_path: Path) -> None:
-    steps = 3 * 2 * 10 * 2
+    steps = 3 * 2 * 10 * 3
     whole, stopped = Recipe("point-nav-2017", 4 * steps, ("maml",), (0,)), tmp_path / "stopped"
     path = stopped / "point-nav-2017" / "maml-0"
     whole.run(runs=tmp_path / "whole", results=tmp_path / "results", device=CPU)

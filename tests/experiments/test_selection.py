@@ -61,7 +61,7 @@ def test_candidates_are_few_evenly_spaced_and_have_the_last_one() -> None:
     assert candidates([10, 20, 30, 40], 3) == [20, 40]
     assert candidates([10, 20, 30, 40, 50], 3) == [10, 30, 50]
     many = candidates(list(range(10, 751, 10)))
-    assert (len(many), many[-1], set(np.diff(many))) == (11, 750, {70})
+    assert (len(many), many[-1], set(np.diff(many))) == (6, 750, {130})
 
 
 def test_unknown_checkpoints(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
