@@ -99,9 +99,9 @@ SHOTS = ((5, 1), (5, 5), (20, 1), (20, 5))  # (ways, shots)
 # garage, learn2learn). There they scale actions by 0.1; 0.3 was better after one gradient step, 1 never got under way.
 CHUNK = 4  # tasks differentiated at a time, by each thread: their tensors stay in the caches
 RATE = (0.1, 0.05)
-CREDIT = {  # γ and λ, where not 0.99 and 0.97
-    "metarl/PointNav-MAML2017-v0": (0.99, 0.8),
-    "metarl/AntDir-MAML2017-v0": (0.9, 0.5),
+CREDIT: dict[str, dict[str, Any]] = {  # where γ and λ are not 0.99 and 0.97
+    "metarl/PointNav-MAML2017-v0": {"gae_lambda": 0.8},
+    "metarl/AntDir-MAML2017-v0": {"gae_lambda": 0.95, "credit_from": (0.9, 0.5)},
 }
 HEAD = "mean.layers.2"  # of the policies, which have two hidden layers
 METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {
@@ -170,8 +170,7 @@ def locomotion(env: str, method: str) -> Config:
     if not paper:
         task = replace(task, horizon=100, hidden=(64, 64), action_scale=1.0 if point else 0.3)
     if paper or not point:
-        discount, gae_lambda = CREDIT.get(env, (0.99, 0.97))
-        task = replace(task, discount=discount, gae_lambda=gae_lambda)
+        task = replace(task, **{"gae_lambda": 0.97, **CREDIT.get(env, {})})
         if isinstance(algorithm, TrustRegionConfig):
             algorithm = replace(algorithm, max_kl=0.1)
     if not point:

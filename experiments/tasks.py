@@ -68,6 +68,8 @@ class LocomotionConfig:
     """steps an episode; None: the environment's own"""
     discount: float = 0.99
     gae_lambda: float = 1.0
+    credit_from: tuple[float, float] | None = None
+    """discount and gae_lambda as training begins: they come to those above over its first half; None: always those"""
     hidden: tuple[int, ...] = (100, 100)
     activation: str = "relu"
     action_scale: float = 1.0
@@ -84,8 +86,9 @@ class LocomotionConfig:
         return WorldDistribution(
             informed(world_class(self.env)) if self.observe_goal else self.env,
             trajectories=self.in_training if split == "train" else self.trajectories, horizon=self.horizon,
-            discount=self.discount, gae_lambda=self.gae_lambda, action_scale=self.action_scale, threads=threads,
-            device=device,
+            discount=self.discount, gae_lambda=self.gae_lambda,
+            credit_from=self.credit_from if split == "train" else None, action_scale=self.action_scale,
+            threads=threads, device=device,
         )  # fmt: skip
 
     def net(self, distribution: Any) -> GaussianPolicy:

@@ -122,6 +122,9 @@ class Distribution(ABC):
     def sample(self, n: int, rng: np.random.Generator) -> Tasks:
         """Draw `n` tasks; every random number they will use comes from `rng`."""
 
+    def progress(self, share: float) -> None:  # noqa: B027  (most do not change)
+        """Told before every training iteration what share of them, 0 … 1, is done; for what changes on the way."""
+
 
 class Learner(nn.Module, ABC):
     """The inner loop. Its Parameters are the meta-parameters; a state is one task's tree of tensors, never mutated."""

@@ -57,6 +57,7 @@ def train(
         rng = generator(Stream.TRAIN, seed, iteration)
         seed_torch(rng)
         begin = time.perf_counter()
+        distribution.progress(iteration / iterations)
         tasks = distribution.sample(meta_batch, rng)
         episodes = collect(algorithm.learner, tasks, query=algorithm.uses_query, chunk=algorithm.chunk)
         metrics = tasks.metrics(episodes)

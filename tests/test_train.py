@@ -141,6 +141,17 @@ def test_every_iteration_meets_other_tasks() -> None:
     assert len({row["y"] for row in rows}) == 5
 
 
+def test_tasks_are_told_how_much_of_training_is_done() -> None:
+    told = []
+
+    class Told(Sinusoid):
+        def progress(self, share: float) -> None:
+            told.append(share)
+
+    list(train(made("descent", "sinusoid"), Told(), iterations=4, meta_batch=2, start=1))
+    assert told == [0.25, 0.5, 0.75]
+
+
 def test_torchs_own_random_numbers_follow_the_seed_and_iteration() -> None:
     class Dropping(Algorithm):
         def update(self, episodes: Any) -> dict[str, float]:

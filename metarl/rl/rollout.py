@@ -33,6 +33,8 @@ class WorldDistribution(Distribution):
     """Tasks of an environment of `metarl.envs`, each met through `trajectories` episodes of `horizon` steps a batch.
 
     `env` is an id such as "metarl/HalfCheetahVel-v0", or a function (num_envs, *, threads) -> World of your own.
+    Advantages have `discount` γ and `gae_lambda` λ. With `credit_from`, training begins with that (γ, λ) and comes to
+    them over its first half: short credit has less noise for an untrained policy, long credit teaches what lasts.
     The environment receives `action_scale` times what the policy draws: 1 makes a policy std of 1 the whole action
     range, as in the MAML paper; 0.1 a tenth of it, as in ProMP and garage.
     The simulator runs on CPU threads (`threads`, 0: all cores); batches lie on `device`.
@@ -48,6 +50,7 @@ class WorldDistribution(Distribution):
         horizon: int | None = None,
         discount: float = 0.99,
         gae_lambda: float = 1.0,
+        credit_from: tuple[float, float] | None = None,
         action_scale: float = 1.0,
         threads: int = 0,
         device: torch.device | str = "cpu",
@@ -58,6 +61,7 @@ class WorldDistribution(Distribution):
             raise ValueError(f"horizon is {horizon}: an episode has at least one step")
         self.env, self.trajectories, self.threads, self.device = env, trajectories, threads, torch.device(device)
         self.discount, self.gae_lambda, self.action_scale = discount, gae_lambda, action_scale
+        self.credit_from, self.credit = credit_from, (discount, gae_lambda)  # γ and λ as training begins, and now
         self.template = self.world(1)
         self.horizon = horizon or self.template.default_horizon
         self._worlds: dict[int, World] = {}
@@ -68,6 +72,14 @@ class WorldDistribution(Distribution):
         if isinstance(self.env, str):
             return make_world(self.env, num_envs, threads=self.threads)
         return self.env(num_envs, threads=self.threads)
+
+    def progress(self, share: float) -> None:
+        if self.credit_from is not None:
+            way, (discount, gae_lambda) = min(1.0, 2 * share), self.credit_from
+            self.credit = (
+                discount + way * (self.discount - discount),
+                gae_lambda + way * (self.gae_lambda - gae_lambda),
+            )
 
     def sample(self, n: int, rng: np.random.Generator) -> WorldTasks:
         return self.tasks(self.template.sample_tasks(n, rng), rng)
@@ -108,10 +120,8 @@ class WorldTasks(Tasks):
 
     def rollout(self, predict: Predictor) -> Rollout:
         """Fresh `trajectories` with their advantages."""
-        options, seen = self.distribution, self.trajectories(predict)
-        gains = advantages(
-            seen.observations, seen.rewards, seen.mask, discount=options.discount, gae_lambda=options.gae_lambda
-        )
+        (discount, gae_lambda), seen = self.distribution.credit, self.trajectories(predict)
+        gains = advantages(seen.observations, seen.rewards, seen.mask, discount=discount, gae_lambda=gae_lambda)
         return Rollout(seen.observations, seen.actions, seen.log_probs, gains, seen.rewards, seen.mask)
 
     def trajectories(self, predict: Predictor) -> Trajectories:

@@ -3,12 +3,14 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from metarl.experiments.cli import main
 from metarl.experiments.presets import PRESETS
+from metarl.tasks.folder import Split
 
 TINY = ("--iterations", "3", "--meta-batch", "2", "--checkpoint-every", "1", "--test-tasks", "3", "--log-every", "1")
 POINT = (*TINY, "--task.trajectories", "2", "--task.horizon", "5")
@@ -164,6 +166,15 @@ def test_presets_are_complete() -> None:
     wanted = {f"{t}{v}-{m}" for t in tasks for v in ("", "-2017") for m in methods}
     wanted |= {f"sinusoid-{m}" for m in ("maml", "fomaml", "reptile", "meta-sgd")}
     assert wanted <= PRESETS.keys()
+
+
+def test_only_training_begins_with_short_credit() -> None:
+    config, credit = PRESETS["ant-dir-2017-maml"], {}
+    for split in get_args(Split):
+        distribution: Any = config.distribution(torch.device("cpu"), split=split)
+        distribution.progress(0.0)
+        credit[split] = distribution.credit
+    assert credit == {"train": (0.9, 0.5), "validation": (0.99, 0.95), "test": (0.99, 0.95)}
 
 
 @pytest.mark.parametrize("name", sorted(name for name in PRESETS if "way-" not in name))  # images have their own

@@ -103,6 +103,20 @@ def test_advantages_are_those_of_the_options() -> None:
     assert not torch.allclose(batch.advantages, advantages(batch.observations, batch.rewards, batch.mask))
 
 
+@pytest.mark.parametrize(
+    ("share", "discount", "gae_lambda"), [(0.0, 0.5, 0.1), (0.25, 0.6, 0.3), (0.5, 0.7, 0.5), (0.9, 0.7, 0.5)]
+)
+def test_credit_lengthens_over_the_first_half_of_training(share: float, discount: float, gae_lambda: float) -> None:
+    distribution = WorldDistribution(Walled, trajectories=4, discount=0.7, gae_lambda=0.5, credit_from=(0.5, 0.1))
+    for earlier in (0.7, share):  # what counts is where training is, not where it was
+        distribution.progress(earlier)
+    tasks = distribution.tasks(GOALS, np.random.default_rng(0))
+    predict, _ = next(adapt(track_learner(), tasks, steps=0))
+    batch = tasks.query(predict)
+    expected = advantages(batch.observations, batch.rewards, batch.mask, discount=discount, gae_lambda=gae_lambda)
+    torch.testing.assert_close(batch.advantages, expected)
+
+
 def test_log_probs_are_of_the_policy_that_acted_and_each_step_acts_with_adapted_weights() -> None:
     learner = track_learner(steps=2, rate=0.5)
     episodes = collect(learner, WorldDistribution(Track, trajectories=6).tasks(GOALS, np.random.default_rng(0)))
