@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -83,7 +83,11 @@ class Config:
 
 
 def restore(default: Any, values: dict[str, Any], *, where: str = "settings") -> Any:
-    """`default`, a dataclass, with `values` from JSON put in, lists as tuples. ValueError for an unknown name."""
+    """Settings of the class of `default`, a dataclass, from JSON `values`, lists as tuples.
+
+    A setting that is not among them did not exist when the run was made: it gets its class's default, under which all
+    is as it was, not what the preset says today. Raises ValueError for an unknown name and for a part that is missing.
+    """
     known = {f.name for f in fields(default)}
     unknown = sorted(values.keys() - known)
     if unknown:
@@ -96,4 +100,7 @@ def restore(default: Any, values: dict[str, Any], *, where: str = "settings") ->
         elif isinstance(value, list):
             value = tuple(value)
         changed[name] = value
-    return replace(default, **changed)
+    try:
+        return type(default)(**changed)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}: the run was made by another version of metarl, or edited") from None

@@ -84,10 +84,8 @@ class Accuracy:
         """The preset of `method`, cut to the iterations asked for, by both libraries."""
         config = preset(f"omniglot-small-5way-1shot-{method}")
         assert isinstance(config.task, ImagesConfig)
-        config = replace(
-            config, task=replace(config.task, data=self.data), seed=self.seed, iterations=self.iterations,
-            checkpoint_every=self.iterations,
-        )  # fmt: skip
+        task = replace(config.task, data=self.data)
+        config = replace(config, task=task, seed=self.seed, iterations=self.iterations)
         cpu = torch.device("cpu")
         learning, test = config.distribution(cpu), config.distribution(cpu, split="test")
         start = runner.new_learner(config, learning, cpu)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from metarl.experiments.cli import main
+from metarl.experiments.config import restore
 from metarl.experiments.presets import PRESETS
 from metarl.tasks.folder import Split
 
@@ -166,6 +168,28 @@ def test_presets_are_complete() -> None:
     wanted = {f"{t}{v}-{m}" for t in tasks for v in ("", "-2017") for m in methods}
     wanted |= {f"sinusoid-{m}" for m in ("maml", "fomaml", "reptile", "meta-sgd")}
     assert wanted <= PRESETS.keys()
+
+
+def test_a_run_older_than_a_setting_stays_as_it_was() -> None:
+    """Its config.json lacks the setting; today's preset may have given it a value that the run was not made with."""
+    for name, part, setting, was in (
+        ("point-nav-2017-maml", "algorithm", "step_weights", ()),
+        ("ant-dir-2017-maml", "task", "credit_from", None),
+    ):
+        stored = json.loads(json.dumps(asdict(PRESETS[name])))
+        assert restore(PRESETS[name], stored) == PRESETS[name]
+        assert stored[part].pop(setting) != was
+        stored["learner"]["steps"] = 1
+        old = restore(PRESETS[name], stored)
+        assert getattr(getattr(old, part), setting) == was
+        assert getattr(old, part) == replace(getattr(PRESETS[name], part), **{setting: was})
+
+
+def test_settings_without_a_part() -> None:
+    stored = json.loads(json.dumps(asdict(PRESETS["sinusoid-maml"])))
+    del stored["learner"]
+    with pytest.raises(ValueError, match=r"^settings: .*'learner'.* or edited$"):
+        restore(PRESETS["sinusoid-maml"], stored)
 
 
 def test_only_training_begins_with_short_credit() -> None:
