@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from metarl.convnets import Conv4, Maps
+from metarl.convnets import Maps
 from metarl.core import Distribution, Learner, Loss
-from metarl.experiments.tasks import ImagesConfig, SinusoidConfig, TaskConfig
+from metarl.experiments.tasks import ImageNet, ImagesConfig, SinusoidConfig, TaskConfig, conv4
 from metarl.learners.baselines import FineTune, NearestNeighbour
 from metarl.learners.bayesian import ALPaCA, gaussian_nll
 from metarl.learners.cnp import CNP, CNPClassifier
@@ -33,17 +33,18 @@ class Encoded(NamedTuple):
     loss: Loss = cross_entropy
 
 
-def relation(task: ImagesConfig, net: Conv4) -> RelationNet:
+def relation(task: ImagesConfig, net: ImageNet) -> RelationNet:
     """Feature maps in place of Conv4's features, compared by convolutions."""
+    net = conv4(net, "relation")
     maps = Maps(net.shape[0], size=net.shape[1], filters=task.filters, pool=net.pool)
     return RelationNet(maps, Comparison(task.filters, maps.side), ways=task.ways)
 
 
-def finetune(task: ImagesConfig, net: Conv4) -> FineTune:
+def finetune(task: ImagesConfig, net: ImageNet) -> FineTune:
     return FineTune(net, ways=task.ways, features=net.features, classes=len(task.classes("train")))
 
 
-IMAGES: Mapping[str, Encoded] = {  # the net is Conv4 without its last layer
+IMAGES: Mapping[str, Encoded] = {  # the net is without its last layer
     "protonet": Encoded(lambda task, net: ProtoNet(net, ways=task.ways)),
     "matching": Encoded(lambda task, net: MatchingNet(net, ways=task.ways, full_context=FullContext(net.features))),
     "siamese": Encoded(lambda task, net: SiameseNet(net, ways=task.ways, features=net.features), verification),

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from metarl.algorithms.alpha import AlphaLearner
-from metarl.convnets import Conv4
 from metarl.core import Distribution, Learner, Loss
-from metarl.experiments.tasks import ImagesConfig, SinusoidConfig, TaskConfig
+from metarl.experiments.tasks import ImagesConfig, SinusoidConfig, TaskConfig, conv4
 from metarl.learners.adam import Adam
 from metarl.learners.context import CAVIA, Concatenated, FiLM
 from metarl.learners.gradient import GradientLearner
@@ -58,8 +57,8 @@ def cavia(task: TaskConfig, distribution: Distribution, settings: dict[str, Any]
         net = MLP(1 + 5, 1, hidden=task.hidden)
         return CAVIA(Concatenated(net), task.loss, context=5, **settings)
     assert isinstance(task, ImagesConfig)
-    conv4: Conv4 = task.net(distribution)
-    return CAVIA(FiLM(conv4, context=100), task.loss, context=100, **settings)
+    modulated = FiLM(conv4(task.net(distribution), "cavia"), context=100)
+    return CAVIA(modulated, task.loss, context=100, **settings)
 
 
 def bayesian(task: TaskConfig, distribution: Distribution, settings: dict[str, Any]) -> GradientLearner:

@@ -101,7 +101,7 @@ CHUNK = 4  # tasks differentiated at a time, by each thread: their tensors stay 
 RATE = (0.1, 0.05)
 CREDIT: dict[str, dict[str, Any]] = {  # where γ and λ are not 0.99 and 0.97
     "metarl/PointNav-MAML2017-v0": {"gae_lambda": 0.8},
-    "metarl/AntDir-MAML2017-v0": {"gae_lambda": 0.95, "credit_from": (0.9, 0.5)},
+    "metarl/AntDir-MAML2017-v0": {"gae_lambda": 0.95, "credit_from": (0.9, 0.5, 0.25)},
 }
 HEAD = "mean.layers.2"  # of the policies, which have two hidden layers
 METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {

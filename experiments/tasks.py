@@ -11,11 +11,13 @@ import tyro
 
 from metarl.convnets import Conv4
 from metarl.core import Loss, adapt
+from metarl.dense import Dense
 from metarl.envs import world_class
 from metarl.envs.informed import informed
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import cross_entropy, mse, squared_change
 from metarl.nets import MLP, GaussianPolicy
+from metarl.resnet import ResNet12
 from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
 from metarl.rl.rollout import WorldDistribution
 from metarl.tasks.folder import Split, image_folder
@@ -27,6 +29,8 @@ from metarl.tasks.sinusoid import Sinusoid
 from metarl.train import Stream, generator
 
 DataSet = Literal["omniglot", "omniglot-small", "miniimagenet", "folder"]
+Architecture = Literal["conv4", "mlp", "resnet12"]
+ImageNet = Conv4 | Dense | ResNet12
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,8 @@ class LocomotionConfig:
     """steps an episode; None: the environment's own"""
     discount: float = 0.99
     gae_lambda: float = 1.0
-    credit_from: tuple[float, float] | None = None
-    """discount and gae_lambda as training begins: they come to those above over its first half; None: always those"""
+    credit_from: tuple[float, float, float] | None = None
+    """discount and gae_lambda as training begins, and the share of it over which they come to those above"""
     hidden: tuple[int, ...] = (100, 100)
     activation: str = "relu"
     action_scale: float = 1.0
@@ -139,6 +143,8 @@ class ImagesConfig:
     """support images a class in training, where they differ"""
     train_queries: int | None = None
     """query images a class in training, where they differ"""
+    architecture: Architecture = "conv4"
+    """mlp: MAML's without convolutions; resnet12: MetaOptNet's"""
     filters: int = 64
     """of each convolution of Conv4"""
     shift: int = 0
@@ -173,15 +179,19 @@ class ImagesConfig:
             classes = omniglot(data, split, protocol="small" if self.images == "omniglot-small" else "maml")
         return classes.mirrored() if self.mirror and split == "train" else classes
 
-    def net(self, distribution: Any) -> Conv4:
-        return self._conv4(distribution, self.ways)
+    def net(self, distribution: Any) -> ImageNet:
+        return self._net(distribution, self.ways)
 
-    def encoder(self, distribution: Any) -> Conv4:
+    def encoder(self, distribution: Any) -> ImageNet:
         """The net without its last layer: images to features."""
-        return self._conv4(distribution, None)
+        return self._net(distribution, None)
 
-    def _conv4(self, distribution: Any, outputs: int | None) -> Conv4:
+    def _net(self, distribution: Any, outputs: int | None) -> ImageNet:
         channels, size, _ = distribution.classes.images.shape[1:]
+        if self.architecture == "mlp":
+            return Dense(channels, outputs, size=size)
+        if self.architecture == "resnet12":
+            return ResNet12(channels, outputs)
         return Conv4(channels, outputs, size=size, filters=self.filters, pool=size > 28)
 
     loss = staticmethod(cross_entropy)
@@ -189,6 +199,13 @@ class ImagesConfig:
 
     def clipped(self, clip: float) -> Loss:
         return cross_entropy  # there is no ratio to clip: the penalty alone keeps the epochs near
+
+
+def conv4(net: ImageNet, method: str) -> Conv4:
+    """`net`, for a method that works inside Conv4. Raises ValueError where it is another."""
+    if not isinstance(net, Conv4):
+        raise ValueError(f"{method} works inside Conv4: train it with --task.architecture conv4")
+    return net
 
 
 TaskConfig = SinusoidConfig | LocomotionConfig | ImagesConfig

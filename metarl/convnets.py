@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metarl.normalisation import BatchNorm
+
 
 class Conv4(nn.Module):
     """Four modules of 3×3 convolution, batch normalisation and ReLU, then linear (Finn et al. 2017, section 5.2).
@@ -40,10 +42,7 @@ class Conv4(nn.Module):
         self.shape, self.pool = (channels, size, size), pool
         self.blocks = nn.ModuleList(Block(filters if i else channels, filters, pool=pool) for i in range(4))
         self.features = filters * (size // 16) ** 2 if pool else filters
-        self.head = None if outputs is None else nn.Linear(self.features, outputs)
-        if self.head is not None:
-            nn.init.xavier_uniform_(self.head.weight)
-            nn.init.zeros_(self.head.bias)
+        self.head = head(self.features, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1:] != self.shape:
@@ -52,6 +51,16 @@ class Conv4(nn.Module):
             x = block(x)
         x = x.flatten(1) if self.pool else x.mean((2, 3))
         return x if self.head is None else self.head(x)
+
+
+def head(features: int, outputs: int | None) -> nn.Linear | None:
+    """A classifier's last layer, Glorot-uniform and its biases 0; none where `outputs` is None."""
+    if outputs is None:
+        return None
+    layer = nn.Linear(features, outputs)
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 class Maps(nn.Module):
@@ -85,13 +94,9 @@ class Block(nn.Module):
         self.pool = pool
         stride = 2 if halve and not pool else 1
         self.convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(outputs, track_running_stats=False)
+        self.norm = BatchNorm(outputs)
         nn.init.xavier_uniform_(self.convolution.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        # not torch's batch_norm: under vmap, torch 2.13 takes a wrong second derivative of it, without a word
-        norm, x = self.norm, self.convolution(x)
-        x = x - x.mean((0, 2, 3), keepdim=True)
-        factor = norm.weight * (x.square().mean((0, 2, 3)) + norm.eps).rsqrt()
-        x = torch.relu(x * factor[:, None, None] + norm.bias[:, None, None])
+        x = torch.relu(self.norm(self.convolution(x)))
         return functional.max_pool2d(x, 2) if self.pool else x

@@ -1,4 +1,4 @@
-"""ResNet-12, the residual image encoder of TADAM and MetaOptNet."""
+"""ResNet-12, the residual image net of TADAM and MetaOptNet."""
 
 from __future__ import annotations
 
@@ -8,19 +8,26 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metarl.convnets import head
+from metarl.normalisation import BatchNorm
+
 
 class ResNet12(nn.Module):
     """Four residual blocks and the mean over positions (Oreshkin et al. 2018; Lee et al. 2019, section 4.1).
 
-    Images [n, channels, size, size] of one task to features [n, `features`]. `filters` are the blocks': MetaOptNet's by
-    default, TADAM's are (64, 128, 256, 512). Each block halves the size, which must be 16 or more. There is no
-    DropBlock. Normalisation uses the statistics of the batch it is given, in training and in test, as Conv4's does.
+    Images [n, channels, size, size] of one task to logits [n, outputs], or, where `outputs` is None, to features
+    [n, `features`]. `filters` are the blocks': MetaOptNet's by default, TADAM's are (64, 128, 256, 512). Each block
+    halves the size, which must be 16 or more. There is no DropBlock. Normalisation uses the statistics of the batch it
+    is given, in training and in test, as Conv4's does.
     """
 
-    def __init__(self, channels: int, *, filters: Sequence[int] = (64, 160, 320, 640)) -> None:
+    def __init__(
+        self, channels: int, outputs: int | None = None, *, filters: Sequence[int] = (64, 160, 320, 640)
+    ) -> None:
         super().__init__()
         self.channels, self.features = channels, filters[-1]
         self.blocks = nn.Sequential(*(Residual(a, b) for a, b in pairwise((channels, *filters))))
+        self.head = head(self.features, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1] != self.channels or min(x.shape[2:]) < 16:
@@ -28,7 +35,8 @@ class ResNet12(nn.Module):
                 f"the net takes images ({self.channels}, 16 or more, 16 or more) and got {tuple(x.shape[1:])}: "
                 "build it for their channels, and enlarge what is smaller"
             )
-        return self.blocks(x).mean((2, 3))
+        x = self.blocks(x).mean((2, 3))
+        return x if self.head is None else self.head(x)
 
 
 class Residual(nn.Module):
@@ -53,12 +61,8 @@ class Normalised(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, kernel: int) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-        self.norm = nn.BatchNorm2d(outputs, track_running_stats=False)
+        self.norm = BatchNorm(outputs)
         nn.init.kaiming_normal_(self.convolution.weight, a=0.1, mode="fan_out", nonlinearity="leaky_relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        # as in convnets.Block: torch's batch_norm has a wrong second derivative under vmap
-        norm, x = self.norm, self.convolution(x)
-        x = x - x.mean((0, 2, 3), keepdim=True)
-        factor = norm.weight * (x.square().mean((0, 2, 3)) + norm.eps).rsqrt()
-        return x * factor[:, None, None] + norm.bias[:, None, None]
+        return self.norm(self.convolution(x))

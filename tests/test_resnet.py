@@ -52,6 +52,14 @@ def test_features_are_torchs() -> None:
     assert relative_error(net(x).detach(), by_hand(dict(net.named_parameters()), x).detach()) < 1e-10
 
 
+def test_a_head_makes_features_logits() -> None:
+    torch.manual_seed(0)
+    net, x = ResNet12(1, 5, filters=(3, 4, 5, 6)), torch.randn(4, 1, 28, 28)
+    features = net.blocks(x).mean((2, 3))
+    assert net.head is not None
+    torch.testing.assert_close(net(x), functional.linear(features, net.head.weight, net.head.bias))
+
+
 def test_gradient_after_an_inner_step_under_vmap_is_that_of_a_loop() -> None:
     net, images = encoder(), torch.randn(2, 4, 2, 16, 16, dtype=torch.float64)
     params, goal = dict(net.named_parameters()), torch.randn(2, 4, 6, dtype=torch.float64)

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from metarl.core import Loss
 from metarl.learners.gradient import GradientLearner
+from metarl.normalisation import BatchNorm
 
-NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+NORMS = (BatchNorm, nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 class MAMLPlusPlus(GradientLearner):

@@ -33,8 +33,9 @@ class WorldDistribution(Distribution):
     """Tasks of an environment of `metarl.envs`, each met through `trajectories` episodes of `horizon` steps a batch.
 
     `env` is an id such as "metarl/HalfCheetahVel-v0", or a function (num_envs, *, threads) -> World of your own.
-    Advantages have `discount` γ and `gae_lambda` λ. With `credit_from`, training begins with that (γ, λ) and comes to
-    them over its first half: short credit has less noise for an untrained policy, long credit teaches what lasts.
+    Advantages have `discount` γ and `gae_lambda` λ. With `credit_from` (γ, λ, share) training begins with those two and
+    comes to these over that share of it: short credit has less noise for an untrained policy, long credit teaches what
+    lasts.
     The environment receives `action_scale` times what the policy draws: 1 makes a policy std of 1 the whole action
     range, as in the MAML paper; 0.1 a tenth of it, as in ProMP and garage.
     The simulator runs on CPU threads (`threads`, 0: all cores); batches lie on `device`.
@@ -50,7 +51,7 @@ class WorldDistribution(Distribution):
         horizon: int | None = None,
         discount: float = 0.99,
         gae_lambda: float = 1.0,
-        credit_from: tuple[float, float] | None = None,
+        credit_from: tuple[float, float, float] | None = None,
         action_scale: float = 1.0,
         threads: int = 0,
         device: torch.device | str = "cpu",
@@ -59,9 +60,11 @@ class WorldDistribution(Distribution):
             raise ValueError(f"trajectories is {trajectories}: a task is met through at least one")
         if horizon is not None and horizon < 1:
             raise ValueError(f"horizon is {horizon}: an episode has at least one step")
+        if credit_from is not None and not 0 < credit_from[2] <= 1:
+            raise ValueError(f"credit_from is {credit_from}: give γ, λ and a share of training, above 0 and up to 1")
         self.env, self.trajectories, self.threads, self.device = env, trajectories, threads, torch.device(device)
         self.discount, self.gae_lambda, self.action_scale = discount, gae_lambda, action_scale
-        self.credit_from, self.credit = credit_from, (discount, gae_lambda)  # γ and λ as training begins, and now
+        self.credit_from, self.credit = credit_from, (discount, gae_lambda)  # the latter: γ and λ now
         self.template = self.world(1)
         self.horizon = horizon or self.template.default_horizon
         self._worlds: dict[int, World] = {}
@@ -75,7 +78,8 @@ class WorldDistribution(Distribution):
 
     def progress(self, share: float) -> None:
         if self.credit_from is not None:
-            way, (discount, gae_lambda) = min(1.0, 2 * share), self.credit_from
+            discount, gae_lambda, whole = self.credit_from
+            way = min(1.0, share / whole)
             self.credit = (
                 discount + way * (self.discount - discount),
                 gae_lambda + way * (self.gae_lambda - gae_lambda),

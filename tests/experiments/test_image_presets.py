@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from metarl.experiments import tasks
 from metarl.experiments.cli import main
@@ -67,6 +68,28 @@ def test_every_method_trains(name: str, tmp_path: Path) -> None:
     ways = ["--task.train-ways", "4"] if name.endswith("protonet") else []
     main(["train", name, *sizes.split(), *steps, *ways, "--out", str(tmp_path / "run")])
     assert len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "resnet12"])
+@pytest.mark.parametrize("method", ["maml", "anil", "protonet", "bayesian-maml"])
+@pytest.mark.usefixtures("asked")
+def test_other_nets_train(architecture: str, method: str, tmp_path: Path) -> None:
+    run, sizes = tmp_path / "run", "--iterations 2 --meta-batch 1 --task.queries 1 --task.ways 2 --test-tasks 2"
+    ways = ["--task.train-ways", "3"] if method == "protonet" else []
+    net = ["--task.architecture", architecture]
+    main(["train", f"omniglot-5way-1shot-{method}", *sizes.split(), *net, *ways, "--out", str(run)])
+    main(["evaluate", str(run), "--steps", "0", "--json", str(run / "evaluation.json")])
+    weights = load_file(next((run / "checkpoints").iterdir()) / "weights.safetensors")
+    assert any(("around" if architecture == "resnet12" else "norms.3") in name for name in weights)
+
+
+@pytest.mark.parametrize("method", ["relation", "cavia"])
+@pytest.mark.usefixtures("asked")
+def test_methods_inside_conv4_say_so(method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    preset = f"omniglot-5way-1shot-{method}"
+    with pytest.raises(SystemExit):
+        main(["train", preset, "--task.architecture", "mlp", "--out", str(tmp_path / "run")])
+    assert f"{method} works inside Conv4: train it with --task.architecture conv4" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("asked")

@@ -104,10 +104,10 @@ def test_advantages_are_those_of_the_options() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "discount", "gae_lambda"), [(0.0, 0.5, 0.1), (0.25, 0.6, 0.3), (0.5, 0.7, 0.5), (0.9, 0.7, 0.5)]
+    ("share", "discount", "gae_lambda"), [(0.0, 0.5, 0.1), (0.125, 0.6, 0.3), (0.25, 0.7, 0.5), (0.9, 0.7, 0.5)]
 )
-def test_credit_lengthens_over_the_first_half_of_training(share: float, discount: float, gae_lambda: float) -> None:
-    distribution = WorldDistribution(Walled, trajectories=4, discount=0.7, gae_lambda=0.5, credit_from=(0.5, 0.1))
+def test_credit_lengthens_over_a_share_of_training(share: float, discount: float, gae_lambda: float) -> None:
+    distribution = WorldDistribution(Walled, trajectories=4, discount=0.7, gae_lambda=0.5, credit_from=(0.5, 0.1, 0.25))
     for earlier in (0.7, share):  # what counts is where training is, not where it was
         distribution.progress(earlier)
     tasks = distribution.tasks(GOALS, np.random.default_rng(0))
@@ -234,8 +234,11 @@ def test_sampled_tasks_come_from_the_worlds_goals() -> None:
     assert distribution.metric == "return"
 
 
-def test_counts_below_one_are_refused() -> None:
+def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="trajectories is 0"):
         WorldDistribution(Track, trajectories=0)
     with pytest.raises(ValueError, match="horizon is 0"):
         WorldDistribution(Track, horizon=0)
+    for share in (0.0, 1.5):
+        with pytest.raises(ValueError, match=r"credit_from is .*share of training"):
+            WorldDistribution(Track, credit_from=(0.9, 0.5, share))

@@ -1,0 +1,39 @@
+"""The MAML paper's image classifier without convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from metarl.convnets import head
+from metarl.normalisation import BatchNorm
+
+
+class Dense(nn.Module):
+    """Layers of units, each with batch normalisation and ReLU, then linear (Finn et al. 2017, section 5.2).
+
+    Images [n, channels, size, size] of one task, flattened, to logits [n, outputs], or, where `outputs` is None, to the
+    features [n, `features`] of the last hidden layer. Normalisation, biases and initial weights are as in Conv4.
+    """
+
+    def __init__(
+        self, channels: int, outputs: int | None, *, size: int = 28, hidden: Sequence[int] = (256, 128, 64, 64)
+    ) -> None:
+        super().__init__()
+        self.shape, self.features = (channels, size, size), hidden[-1]
+        layers = [nn.Linear(a, b, bias=False) for a, b in pairwise((channels * size * size, *hidden))]
+        for layer in layers:
+            nn.init.xavier_uniform_(layer.weight)
+        self.layers, self.norms = nn.ModuleList(layers), nn.ModuleList(map(BatchNorm, hidden))
+        self.head = head(self.features, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1:] != self.shape:
+            raise ValueError(f"the net takes images {self.shape} and got {tuple(x.shape[1:])}: build it for this size")
+        x = x.flatten(1)
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = torch.relu(norm(layer(x)))
+        return x if self.head is None else self.head(x)
