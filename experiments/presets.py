@@ -10,6 +10,7 @@ from metarl.experiments import encoded
 from metarl.experiments.config import Config
 from metarl.experiments.encoded import EncodedConfig
 from metarl.experiments.inner import AdaptedConfig, LearnerConfig
+from metarl.experiments.locomotion import CHUNK, ENVS, METHODS, ONLY_GYM, locomotion
 from metarl.experiments.outer import (
     AlgorithmConfig,
     AlphaConfig,
@@ -17,9 +18,7 @@ from metarl.experiments.outer import (
     FixedConfig,
     LaplaceConfig,
     MultiStepConfig,
-    ProximalConfig,
     ReptileConfig,
-    TrustRegionConfig,
 )
 from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.tasks import DataSet, ImagesConfig, LocomotionConfig, SinusoidConfig
@@ -91,42 +90,6 @@ PROTONET_WAYS = {"omniglot": 60, "omniglot-small": 20, "miniimagenet": 30}  # in
 IMAGE_PRESETS = (*IMAGE_METHODS, *IMAGE_INNER, *encoded.IMAGES)
 SHOTS = ((5, 1), (5, 5), (20, 1), (20, 5))  # (ways, shots)
 
-# Locomotion in the paper's physics (section 5.3): 100-100 units, std 1 the whole action range, horizon 200, α 0.1, then
-# 0.05, tests with 20 trajectories a task. The paper trains ReLU policies on raw observations with λ = 1, 500 iterations
-# of 40 tasks × 20 trajectories within a KL of 0.01; here 20 × 10 (the point: 20 × 20) within 0.1, tanh, normalised
-# observations and a shorter credit reach its returns with a fraction of its environment steps (WHAT_MATTERED.md).
-# In Gymnasium's physics (an action lasts five times as long) 64-64 units and horizon 100, as later work has it (ProMP,
-# garage, learn2learn). There they scale actions by 0.1; 0.3 was better after one gradient step, 1 never got under way.
-CHUNK = 4  # tasks differentiated at a time, by each thread: their tensors stay in the caches
-RATE = (0.1, 0.05)
-CREDIT: dict[str, dict[str, Any]] = {  # where γ and λ are not 0.99 and 0.97
-    "metarl/PointNav-MAML2017-v0": {"gae_lambda": 0.8},
-    "metarl/AntDir-MAML2017-v0": {"gae_lambda": 0.95, "credit_from": (0.9, 0.5, 0.25)},
-}
-HEAD = "mean.layers.2"  # of the policies, which have two hidden layers
-METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {
-    "maml": (LearnerConfig(rate=RATE), TrustRegionConfig()),
-    "fomaml": (LearnerConfig(rate=RATE, first_order=True), TrustRegionConfig()),
-    "meta-sgd": (LearnerConfig(rate=(0.1,), learn_rate=True), TrustRegionConfig()),
-    "anil": (LearnerConfig(rate=RATE, fast=HEAD), TrustRegionConfig()),
-    "promp": (LearnerConfig(rate=RATE), ProximalConfig()),
-    "reptile": (LearnerConfig(steps=3, rate=RATE), ReptileConfig(rate=1.0, rate_end=0.1)),
-    "pretrained": (LearnerConfig(steps=0, rate=RATE), PPOConfig()),  # the paper's baselines: one policy for all tasks,
-    "oracle": (LearnerConfig(steps=0, rate=RATE), PPOConfig()),  # and one that is told the task
-}
-PPO_ENVS = 256  # sub-environments
-PPO_STEPS, PPO_STEPS_POINT = 20_000_000, 4_000_000  # environment steps of training
-ENVS = {
-    "half-cheetah-vel": "HalfCheetahVel",
-    "half-cheetah-dir": "HalfCheetahDir",
-    "ant-vel": "AntVel",
-    "ant-dir": "AntDir",
-    "ant-dir-2d": "AntDir2D",
-    "ant-goal": "AntGoal",
-    "point-nav": "PointNav",
-}
-ONLY_GYM = {"ant-dir-2d"}  # tasks that the MAML paper did not have
-
 
 def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
     """The preset of one data set, N-way K-shot, and method."""
@@ -160,33 +123,6 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
     if method == "nearest-neighbour":
         config = replace(config, iterations=1)
     return config
-
-
-def locomotion(env: str, method: str) -> Config:
-    """The preset of one environment id and method."""
-    learner, algorithm = METHODS[method]
-    point, paper = "PointNav" in env, "MAML2017" in env
-    task = LocomotionConfig(env, activation="tanh")
-    if not paper:
-        task = replace(task, horizon=100, hidden=(64, 64), action_scale=1.0 if point else 0.3)
-    if paper or not point:
-        task = replace(task, **{"gae_lambda": 0.97, **CREDIT.get(env, {})})
-        if isinstance(algorithm, TrustRegionConfig):
-            algorithm = replace(algorithm, max_kl=0.1)
-    if not point:
-        task = replace(task, train_trajectories=10, normalise=True)
-    elif paper and isinstance(algorithm, TrustRegionConfig):
-        # the losses after one step and after two count: trained for one alone, the second overshoots
-        learner, algorithm = replace(learner, steps=2), replace(algorithm, step_weights=(0.5, 0.5))
-    if isinstance(algorithm, PPOConfig):
-        task = replace(task, observe_goal=method == "oracle")
-        config = Config(task, learner, algorithm, meta_batch=PPO_ENVS, chunk=CHUNK)
-        return replace(config, iterations=round((PPO_STEPS_POINT if point else PPO_STEPS) / config.env_steps))
-    iterations = 1001 if method == "promp" else 100 if point else 500
-    return Config(
-        task, learner, algorithm, meta_batch=20, iterations=iterations, chunk=CHUNK,
-        validation_tasks=200 if point else 20 if "Ant" in env else 40, checkpoint_every=50 if point else 10,
-    )  # fmt: skip
 
 
 def _all() -> dict[str, Config]:

@@ -1,0 +1,96 @@
+"""Presets of the environments, by task and method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from metarl.experiments.config import Config
+from metarl.experiments.inner import LearnerConfig
+from metarl.experiments.outer import AlgorithmConfig, ProximalConfig, ReptileConfig, TrustRegionConfig
+from metarl.experiments.ppo import PPOConfig
+from metarl.experiments.tasks import LocomotionConfig
+
+# Locomotion in the paper's physics (section 5.3): 100-100 units, std 1 the whole action range, horizon 200, α 0.1, then
+# 0.05, tests with 20 trajectories a task. The paper trains ReLU policies on raw observations with λ = 1, 500 iterations
+# of 40 tasks × 20 trajectories within a KL of 0.01; here smaller meta-batches within a larger KL, tanh, normalised
+# observations and a shorter credit reach its returns with a fraction of its environment steps (WHAT_MATTERED.md).
+# In Gymnasium's physics (an action lasts five times as long) 64-64 units and horizon 100, as later work has it (ProMP,
+# garage, learn2learn). There they scale actions by 0.1; 0.3 was better after one gradient step, 1 never got under way.
+CHUNK = 4  # tasks differentiated at a time, by each thread: their tensors stay in the caches
+RATE = (0.1, 0.05)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What depends on the environment; `max_kl` is of trust regions alone."""
+
+    meta_batch: int = 20
+    trajectories: int | None = 10  # a task, in training; None: as many as in tests
+    max_kl: float = 0.1
+    gae_lambda: float = 0.97
+    credit_from: tuple[float, float, float] | None = None
+    iterations: int = 500
+    normalise: bool = True
+    validation_tasks: int = 20
+    checkpoint_every: int = 10
+
+
+POINT = Sizes(
+    trajectories=None, gae_lambda=0.8, iterations=100, normalise=False, validation_tasks=200, checkpoint_every=50
+)
+SIZES = {  # where they differ
+    "metarl/PointNav-v0": replace(POINT, max_kl=0.01, gae_lambda=1.0),
+    "metarl/PointNav-MAML2017-v0": POINT,
+    "metarl/AntDir-MAML2017-v0": Sizes(
+        4, 20, max_kl=0.3, gae_lambda=0.95, credit_from=(0.9, 0.5, 0.25), iterations=1560, checkpoint_every=50
+    ),
+    "metarl/AntVel-MAML2017-v0": Sizes(10, credit_from=(0.95, 0.8, 0.5), iterations=400),
+}
+HEAD = "mean.layers.2"  # of the policies, which have two hidden layers
+METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {
+    "maml": (LearnerConfig(rate=RATE), TrustRegionConfig()),
+    "fomaml": (LearnerConfig(rate=RATE, first_order=True), TrustRegionConfig()),
+    "meta-sgd": (LearnerConfig(rate=(0.1,), learn_rate=True), TrustRegionConfig()),
+    "anil": (LearnerConfig(rate=RATE, fast=HEAD), TrustRegionConfig()),
+    "promp": (LearnerConfig(rate=RATE), ProximalConfig()),
+    "reptile": (LearnerConfig(steps=3, rate=RATE), ReptileConfig(rate=1.0, rate_end=0.1)),
+    "pretrained": (LearnerConfig(steps=0, rate=RATE), PPOConfig()),  # the paper's baselines: one policy for all tasks,
+    "oracle": (LearnerConfig(steps=0, rate=RATE), PPOConfig()),  # and one that is told the task
+}
+PPO_ENVS = 256  # sub-environments
+PPO_STEPS, PPO_STEPS_POINT = 20_000_000, 4_000_000  # environment steps of training
+ENVS = {
+    "half-cheetah-vel": "HalfCheetahVel",
+    "half-cheetah-dir": "HalfCheetahDir",
+    "ant-vel": "AntVel",
+    "ant-dir": "AntDir",
+    "ant-dir-2d": "AntDir2D",
+    "ant-goal": "AntGoal",
+    "point-nav": "PointNav",
+}
+ONLY_GYM = {"ant-dir-2d"}  # tasks that the MAML paper did not have
+
+
+def locomotion(env: str, method: str) -> Config:
+    """The preset of one environment id and method."""
+    sizes, (learner, algorithm) = SIZES.get(env, Sizes()), METHODS[method]
+    point, paper = "PointNav" in env, "MAML2017" in env
+    task = LocomotionConfig(
+        env, train_trajectories=sizes.trajectories, gae_lambda=sizes.gae_lambda, credit_from=sizes.credit_from,
+        activation="tanh", normalise=sizes.normalise,
+    )  # fmt: skip
+    if not paper:
+        task = replace(task, horizon=100, hidden=(64, 64), action_scale=1.0 if point else 0.3)
+    if isinstance(algorithm, PPOConfig):
+        task = replace(task, credit_from=None, observe_goal=method == "oracle")
+        config = Config(task, learner, algorithm, meta_batch=PPO_ENVS, chunk=CHUNK)
+        return replace(config, iterations=round((PPO_STEPS_POINT if point else PPO_STEPS) / config.env_steps))
+    if isinstance(algorithm, TrustRegionConfig):
+        algorithm = replace(algorithm, max_kl=sizes.max_kl)
+        if point and paper:  # the losses after one step and after two count: trained for one, the second overshoots
+            learner, algorithm = replace(learner, steps=2), replace(algorithm, step_weights=(0.5, 0.5))
+    return Config(
+        task, learner, algorithm, meta_batch=sizes.meta_batch,
+        iterations=1001 if method == "promp" else sizes.iterations, chunk=CHUNK,
+        validation_tasks=sizes.validation_tasks, checkpoint_every=sizes.checkpoint_every,
+    )  # fmt: skip
