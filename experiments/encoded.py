@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from torch import nn
+
 from metarl.convnets import Maps
 from metarl.core import Distribution, Learner, Loss
 from metarl.experiments.tasks import ImageNet, ImagesConfig, SinusoidConfig, TaskConfig, conv4
@@ -23,6 +25,7 @@ from metarl.learners.snail import SNAIL
 from metarl.learners.svm import MetaOptNet
 from metarl.losses import cross_entropy
 from metarl.nets import MLP
+from metarl.normalisation import BatchNorm
 from metarl.tasks.images import Images
 
 
@@ -40,6 +43,11 @@ def relation(task: ImagesConfig, net: ImageNet) -> RelationNet:
     return RelationNet(maps, Comparison(task.filters, maps.side), ways=task.ways)
 
 
+def spread(net: ImageNet) -> nn.Module:
+    """Features far apart: a black box would first have to find the little in which untrained Conv4's differ."""
+    return nn.Sequential(net, BatchNorm(net.features))
+
+
 def finetune(task: ImagesConfig, net: ImageNet) -> FineTune:
     return FineTune(net, ways=task.ways, features=net.features, classes=len(task.classes("train")))
 
@@ -54,7 +62,7 @@ IMAGES: Mapping[str, Encoded] = {  # the net is without its last layer
     "r2d2": Encoded(lambda task, net: R2D2(net, ways=task.ways)),
     "lrd2": Encoded(lambda task, net: LRD2(net, ways=task.ways)),
     "metaoptnet": Encoded(lambda task, net: MetaOptNet(net, ways=task.ways)),
-    "mann": Encoded(lambda task, net: MANN(net, ways=task.ways, features=net.features)),
+    "mann": Encoded(lambda task, net: MANN(spread(net), ways=task.ways, features=net.features)),
     "snail": Encoded(lambda task, net: SNAIL(net, ways=task.ways, features=net.features, shots=task.shots)),
     "meta-networks": Encoded(lambda task, net: MetaNet(net, ways=task.ways, features=net.features)),
     "cnp": Encoded(lambda task, net: CNPClassifier(net, ways=task.ways, features=net.features)),

@@ -21,21 +21,23 @@ class Memory(NamedTuple):
     reading: Tensor  # w^r, [m, heads, slots]
     usage: Tensor  # w^u, [m, slots]
     read: Tensor  # r, [m, heads·width]
-    label: Tensor  # of the last element, one-hot or 0, [m, ways]
+    label: Tensor  # of the next element, one-hot or 0, [m, ways]
 
 
 class MANN(SupportLearner):
     """An LSTM writes the support, image after image, to an external memory, and reads it for the query.
 
-    Labels come one element late (Santoro et al. 2016, section 2): inputs are (f(x_1), 0), (f(x_2), y_1), …, and the
-    query is (f(x), y_n), each from the memory after the support. The paper trains on the predictions of the whole
-    sequence; here, as for all few-shot learners, the query alone counts.
+    Inputs are (f(x_1), y_1), …, (f(x_n), y_n), and the query's (f(x), 0), each from the memory after the support. The
+    paper's labels come one element late, as it predicts every element before it may see the label; here, as for all
+    few-shot learners, the query alone is predicted.
 
     Each element (section 3.2), for each of `heads` heads with its key k and gate α, both from the controller:
     w^w = σ(α) w^r_{t−1} + (1 − σ(α)) w^lu (eq. 7), w^lu the one-hot of the row least used so far: the h-th least for
     head h, so that heads together have eq. 6. Those rows are emptied, then M = M + Σ w^w k (eq. 8);
-    w^r = softmax(cos(k, M)) (eq. 2 and 3), r = w^r M (eq. 4), w^u = `decay`·w^u + Σ w^r + Σ w^w (eq. 5). Logits are
-    linear in (h, r), and r is an input to the next element.
+    w^r = softmax(β cos(k, M)) (eq. 2 and 3), r = w^r M (eq. 4), w^u = `decay`·w^u + Σ w^r + Σ w^w (eq. 5). Logits are
+    linear in (h, r), and r is an input to the next element. β, a learned number of each head that starts at `strength`,
+    is the key strength of the neural Turing machine (Graves et al. 2014, eq. 5). The paper leaves it out: among 128
+    rows, cosines of −1 … 1 then read every row nearly alike.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class MANN(SupportLearner):
         width: int = 40,
         heads: int = 4,
         decay: float = 0.95,
+        strength: float = 10.0,
     ) -> None:
         super().__init__(encoder, ways=ways)
         if slots < heads:
@@ -56,6 +59,7 @@ class MANN(SupportLearner):
         self.slots, self.width, self.heads, self.decay = slots, width, heads, decay
         self.controller = LSTMCell(features + ways + heads * width, controller)
         self.keys, self.gates = nn.Linear(controller, heads * width), nn.Linear(controller, heads)
+        self.strengths = nn.Parameter(torch.full((heads, 1), strength))
         self.head = nn.Linear(controller + heads * width, ways)
 
     def read(self, features: Tensor, labels: Tensor) -> Memory:
@@ -64,8 +68,8 @@ class MANN(SupportLearner):
                  "label": (self.ways,)}  # fmt: skip
         state = Memory(**{name: features.new_zeros(1, *size) for name, size in sizes.items()})
         for x, y in zip(features, labels, strict=True):
-            state = self.element(state, x[None])._replace(label=y[None])
-        return state
+            state = self.element(state._replace(label=y[None]), x[None])
+        return state._replace(label=torch.zeros_like(state.label))
 
     def logits(self, state: Memory, features: Tensor) -> Tensor:
         state = self.element(Memory(*(part.expand(len(features), *part.shape[1:]) for part in state)), features)
@@ -81,7 +85,7 @@ class MANN(SupportLearner):
         writing = gates * state.reading + (1 - gates) * least
         kept = 1 - least.sum(1)
         rows = kept[:, :, None] * state.rows + writing.mT @ keys
-        reading = (directions(keys) @ directions(rows).mT).softmax(2)
+        reading = (self.strengths * directions(keys) @ directions(rows).mT).softmax(2)
         usage = self.decay * state.usage + reading.sum(1) + writing.sum(1)
         return Memory(hidden, cell, rows, reading, usage, (reading @ rows).flatten(1), state.label)
 
