@@ -41,9 +41,7 @@ POINT = Sizes(
 SIZES = {  # where they differ
     "metarl/PointNav-v0": replace(POINT, max_kl=0.01, gae_lambda=1.0),
     "metarl/PointNav-MAML2017-v0": POINT,
-    "metarl/AntDir-MAML2017-v0": Sizes(
-        4, 20, max_kl=0.3, gae_lambda=0.95, credit_from=(0.9, 0.5, 0.25), iterations=1560, checkpoint_every=50
-    ),
+    "metarl/AntDir-MAML2017-v0": Sizes(10, 20, gae_lambda=0.95, credit_from=(0.9, 0.5, 0.2), iterations=500),
     "metarl/AntVel-MAML2017-v0": Sizes(10, credit_from=(0.95, 0.8, 0.5), iterations=400),
 }
 HEAD = "mean.layers.2"  # of the policies, which have two hidden layers
@@ -58,7 +56,7 @@ METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {
     "oracle": (LearnerConfig(steps=0, rate=RATE), PPOConfig()),  # and one that is told the task
 }
 PPO_ENVS = 256  # sub-environments
-PPO_STEPS, PPO_STEPS_POINT = 20_000_000, 4_000_000  # environment steps of training
+PPO_STEPS, PPO_STEPS_POINT = 3_000_000, 1_000_000  # environment steps of training
 ENVS = {
     "half-cheetah-vel": "HalfCheetahVel",
     "half-cheetah-dir": "HalfCheetahDir",

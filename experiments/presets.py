@@ -159,5 +159,5 @@ def quick(config: Config) -> Config:
         return replace(config, iterations=max(1, config.iterations // 4))
     task = replace(config.task, trajectories=10)
     if isinstance(config.algorithm, PPOConfig):
-        return replace(config, task=task, iterations=config.iterations // 5)
+        return replace(config, task=task)
     return replace(config, task=task, meta_batch=20, iterations=350)

@@ -23,7 +23,7 @@ def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str
 
     "best" has the best mean score over 1 … `config.test_steps` gradient steps on `config.validation_tasks` validation
     tasks, the same for every checkpoint, among at most `CANDIDATES`, evenly spaced and the last one among them. The
-    scores are kept in validation.json in the run folder: each checkpoint is scored once.
+    scores are kept in validation.json in the run folder: each checkpoint is scored once for as many tasks and steps.
     """
     if which == "last":
         return run.load_weights(learner)
@@ -40,18 +40,17 @@ def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str
 
 def validate(run: RunFolder, config: Config, distribution: Distribution, learner: Learner) -> dict[int, float]:
     """Mean validation score of each candidate, {iteration: score}; leaves the last one's weights in `learner`."""
-    file = run.path / "validation.json"
-    known = _read(file)
-    iterations = candidates([int(checkpoint.name) for checkpoint in run.checkpoints()])
+    file, tasks = run.path / "validation.json", config.validation_tasks
     steps = config.test_steps if learner.gradient_steps else 1
+    known = _read(file, tasks=tasks, steps=steps)
+    iterations = candidates([int(checkpoint.name) for checkpoint in run.checkpoints()])
     for iteration in iterations:
         run.load_weights(learner, iteration=iteration)
         if iteration not in known:
             rng = generator(Stream.VALIDATE, config.seed)
-            tasks = config.validation_tasks
             scores = evaluate(learner, distribution, steps=steps, tasks=tasks, rng=rng, chunk=config.chunk)
             known[iteration] = float(scores[1:].mean())
-            write_atomically(file, json.dumps(known, indent=2) + "\n")
+            write_atomically(file, json.dumps({"tasks": tasks, "steps": steps, "scores": known}, indent=2) + "\n")
     return {iteration: known[iteration] for iteration in iterations}
 
 
@@ -61,10 +60,14 @@ def candidates(iterations: list[int], most: int = CANDIDATES) -> list[int]:
     return iterations[::-1][::apart][::-1]
 
 
-def _read(file: Path) -> dict[int, float]:
+def _read(file: Path, *, tasks: int, steps: int) -> dict[int, float]:
+    """The scores in `file`, none where they are of other numbers of tasks or steps."""
     if not file.exists():
         return {}
     try:
-        return {int(iteration): float(score) for iteration, score in json.loads(file.read_text()).items()}
-    except (ValueError, AttributeError, TypeError) as error:
+        stored = json.loads(file.read_text())
+        if (stored.get("tasks"), stored.get("steps")) != (tasks, steps):
+            return {}
+        return {int(iteration): float(score) for iteration, score in stored["scores"].items()}
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise ValueError(f"{file} is damaged ({error}): delete it, and the checkpoints are scored anew") from None

@@ -1,6 +1,7 @@
 """Choosing a checkpoint on validation tasks, and what evaluation then says."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +46,14 @@ def test_scores_are_kept(run: Path) -> None:
     folder, config, distribution, learner = runner.load(run, device=CPU)
     first = validate(folder, config, distribution, learner)
     file = run / "validation.json"
-    assert {int(k): v for k, v in json.loads(file.read_text()).items()} == first
-    file.write_text(json.dumps({**first, 2: 1000.0}))
+    stored = json.loads(file.read_text())
+    assert (stored["tasks"], stored["steps"]) == (4, 3)
+    assert {int(k): v for k, v in stored["scores"].items()} == first
+    file.write_text(json.dumps({**stored, "scores": {**first, 2: 1000.0}}))
     assert load_checkpoint(folder, config, learner, "best", device=CPU) == 2  # read, not scored again
+    other = validate(folder, replace(config, validation_tasks=3), distribution, learner)  # scored again
+    assert 1000.0 not in other.values()
+    assert json.loads(file.read_text())["tasks"] == 3
     file.write_text("{")
     with pytest.raises(ValueError, match=r"validation\.json is damaged .* delete it"):
         validate(folder, config, distribution, learner)
