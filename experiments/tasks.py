@@ -153,6 +153,8 @@ class ImagesConfig:
     """how far training images are turned, scaled and sheared: another, 0.1 is some degrees and a tenth"""
     mirror: bool = False
     """mirror images are further classes to train on: a third"""
+    alike: float = 0.0
+    """share of training tasks whose classes are all of one alphabet"""
     joint: bool = False
     """train on all classes at once, not on few-shot tasks (for finetune)"""
 
@@ -164,6 +166,7 @@ class ImagesConfig:
         if train and self.joint:
             return Joint(self.classes(split), images=self.ways * queries, device=device, **moves)
         ways = self.train_ways if train and self.train_ways else self.ways
+        moves = {**moves, "alike": self.alike} if train else moves
         return Images(self.classes(split), ways=ways, shots=shots, queries=queries, device=device, **moves)
 
     def classes(self, split: Split) -> ImageClasses:

@@ -36,6 +36,18 @@ class ImageClasses:
         """The index of each class's first image, int64 [C]."""
         return np.cumsum(self.counts) - self.counts
 
+    @cached_property
+    def families(self) -> list[np.ndarray]:
+        """The classes [m] of each family: those of an alphabet, alike turned and mirrored; all where there are none.
+
+        An alphabet is what stands before the slash in a name.
+        """
+        members: dict[tuple[str, str], list[int]] = {}
+        for i, name in enumerate(self.names):
+            alphabet, slash, character = name.partition("/")
+            members.setdefault((alphabet, character.partition(" ")[2]) if slash else ("", ""), []).append(i)
+        return [np.array(of_one) for of_one in members.values()]
+
     def select(self, chosen: Iterable[int]) -> ImageClasses:
         """Some of the classes, by index, in the order given."""
         chosen = list(chosen)
@@ -109,7 +121,8 @@ class Images(Distribution):
     ways·queries, in random order, as learners that read a sequence need. Labels are given anew in each task. The images
     are held on `device`; only indices are drawn in NumPy. Two augmentations for training: with `shift`, every image is
     moved by up to so many pixels each way, its border repeated; with `warp`, it is turned, scaled and sheared by the
-    linear map 1 + `warp`·N(0, 1) of its plane.
+    linear map 1 + `warp`·N(0, 1) of its plane. `alike` is the share of tasks whose classes are all of one alphabet
+    (`ImageClasses.families`), which are harder to tell apart.
 
     Nets that normalise by the batch see all queries of a task at once: their score is `transductive`. Where that is
     False, each query is scored in a batch of itself and the support, and knows nothing of the others.
@@ -128,10 +141,13 @@ class Images(Distribution):
         queries: int = 15,
         shift: int = 0,
         warp: float = 0.0,
+        alike: float = 0.0,
         transductive: bool = True,
         device: torch.device | str = "cpu",
     ) -> None:
         check_warp(warp)
+        if not 0 <= alike <= 1:
+            raise ValueError(f"alike is {alike}: give a share from 0 to 1")
         for name, value, fewest in ("ways", ways, 2), ("shots", shots, 1), ("queries", queries, 1), ("shift", shift, 0):
             if value < fewest:
                 raise ValueError(f"{name} is {value}: give {fewest} or more")
@@ -146,13 +162,25 @@ class Images(Distribution):
         self.classes, self.device, self.transductive = classes, torch.device(device), transductive
         self.ways, self.shots, self.queries, self.shift, self.warp = ways, shots, queries, shift, warp
         self.windows = windows(classes.images.to(self.device), shift)
+        self.alike, families = alike, [f for f in classes.families if len(f) >= ways]
+        if alike and not families:
+            raise ValueError(f"alike is {alike}, but no alphabet has {ways} classes: lower the ways")
+        self.families, self.sizes = families, np.array([len(family) for family in families])
 
     def sample(self, n: int, rng: np.random.Generator) -> ImageTasks:
         chosen = distinct(np.full(n, len(self.classes)), self.ways, rng)  # [T, ways]
+        if self.alike:
+            chosen = np.where(rng.random((n, 1)) < self.alike, self._of_one_family(n, rng), chosen)
         within = distinct(self.classes.counts[chosen], self.shots + self.queries, rng)
         index = self.classes.starts[chosen][..., None] + within  # [T, ways, shots + queries]
         picks = (self._picks(part, rng) for part in np.split(index, [self.shots], axis=2))
         return ImageTasks(self.windows, *picks, transductive=self.transductive)
+
+    def _of_one_family(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Classes [n, ways], each row's of one family; a family is as likely as it is large."""
+        families = rng.choice(len(self.sizes), n, p=self.sizes / self.sizes.sum())
+        places = distinct(self.sizes[families], self.ways, rng)
+        return np.stack([self.families[f][row] for f, row in zip(families, places, strict=True)])
 
     def _picks(self, index: np.ndarray, rng: np.random.Generator) -> Picks:
         """Shuffle images [T, ways, k] of one task among themselves."""
