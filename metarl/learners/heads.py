@@ -26,7 +26,8 @@ class R2D2(SupportLearner):
 
     def read(self, features: Tensor, labels: Tensor) -> tuple[Tensor]:
         x = with_ones(features)
-        return (x.T @ torch.linalg.solve(x @ x.T + self.log_penalty.exp() * identity(x), labels),)
+        products = x @ x.T
+        return (x.T @ torch.linalg.solve(products + ridge(self.log_penalty, products), labels),)
 
     def logits(self, state: tuple[Tensor], features: Tensor) -> Tensor:
         return self.log_scale.exp() * with_ones(features) @ state[0]
@@ -47,14 +48,15 @@ class LRD2(SupportLearner):
 
     def read(self, features: Tensor, labels: Tensor) -> tuple[Tensor]:
         x = with_ones(features)
-        products, ridge = x @ x.T, self.log_penalty.exp() * identity(x)
+        products = x @ x.T
+        penalty = ridge(self.log_penalty, products)
         targets = labels.T  # [ways, n]
         outputs = torch.zeros_like(targets)
         for _ in range(self.iterations):
             # w = Xᵀ(XXᵀ + λS⁻¹)⁻¹z, z = Xw + S⁻¹(y − p), written with r = √S, which may vanish
             p = outputs.sigmoid()
             r = (p * (1 - p)).clamp(min=1e-8).sqrt()
-            system = r[:, :, None] * products * r[:, None, :] + ridge
+            system = r[:, :, None] * products * r[:, None, :] + penalty
             weights = r * torch.linalg.solve(system, r * outputs + (targets - p) / r)
             outputs = weights @ products
         return (x.T @ weights.T,)
@@ -77,3 +79,9 @@ def with_ones(features: Tensor) -> Tensor:
 
 def identity(x: Tensor) -> Tensor:
     return torch.eye(len(x), dtype=x.dtype, device=x.device)
+
+
+def ridge(log_penalty: Tensor, products: Tensor) -> Tensor:
+    """λI for a system of inner products [n, n], λ at least what keeps it regular in its precision."""
+    least = 10 * torch.finfo(products.dtype).eps * products.diagonal().mean()
+    return torch.maximum(log_penalty.exp(), least) * identity(products)

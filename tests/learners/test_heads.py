@@ -81,6 +81,21 @@ def test_large_separable_features_stay_finite_in_single_precision() -> None:
     assert all(torch.isfinite(slope).all() for slope in slopes)
 
 
+@pytest.mark.parametrize("head", [R2D2, LRD2])
+def test_a_penalty_that_vanishes_leaves_the_system_regular(head: type[R2D2 | LRD2]) -> None:
+    learner = head(nn.Identity(), ways=2)
+    with torch.no_grad():
+        learner.log_penalty.fill_(-200.0)  # exp of it is 0 in float32
+    twice = torch.tensor([[1.0, 2.0], [1.0, 2.0], [-3.0, 1.0], [-3.0, 1.0]])  # of rank 2 (3 with the ones)
+    state = learner.step((), Samples(twice, torch.tensor([0, 0, 1, 1])), 0)
+    logits = learner.predict(state, twice)
+    assert logits.isfinite().all()
+    assert torch.equal(logits.argmax(1), torch.tensor([0, 0, 1, 1]))
+    logits.square().sum().backward()  # type: ignore[no-untyped-call]
+    assert learner.log_penalty.grad is not None
+    assert learner.log_penalty.grad.isfinite()
+
+
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="penalty is 0"):
         R2D2(nn.Identity(), ways=3, penalty=0)
