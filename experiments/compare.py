@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metarl.experiments.presets import PRESETS
 from metarl.statistics import Estimate, Statistic, estimate, interquartile_mean, mean
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ FREE = {
 METHODS_OWN = {
     "train_ways", "train_shots", "train_queries", "train_trajectories", "hidden", "activation", "action_scale",
     "init_std", "min_std", "normalise", "observe_goal", "discount", "gae_lambda", "filters", "shift", "warp", "mirror",
-    "joint",
+    "joint", "architecture", "alike", "credit_from",
 }  # fmt: skip
 
 
@@ -139,7 +140,7 @@ def read_evaluation(path: Path) -> Evaluation:
     if missing := [key for key in ("settings", "env_steps", "scores", "random_scores") if key not in stored]:
         raise ValueError(f"{file} has no {missing[0]}, it was written by an earlier version of metarl: {remedy}")
     try:
-        settings = _flat(stored["settings"])
+        settings = _flat(_complete(stored["preset"], stored["settings"]))
         scores, random_scores = (np.array(stored[key], dtype=float) for key in ("scores", "random_scores"))
         for values in (scores, random_scores):
             if values.shape != (len(stored["steps"]), stored["tasks"]):
@@ -154,6 +155,16 @@ def read_evaluation(path: Path) -> Evaluation:
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file} is damaged ({error}): {remedy}") from None
+
+
+def _complete(preset: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings` with those that did not exist yet when they were written, which have their class's default."""
+    complete = dict(settings)
+    for name, part in vars(PRESETS[preset]).items() if preset in PRESETS else ():
+        if is_dataclass(part) and isinstance(settings.get(name), dict):
+            defaults = {f.name: f.default for f in fields(part) if f.default is not MISSING}
+            complete[name] = json.loads(json.dumps(defaults)) | settings[name]
+    return complete
 
 
 def picture(comparison: Comparison, *, references: Mapping[str, Sequence[float]] | None = None) -> Figure:

@@ -62,10 +62,21 @@ def test_settings_that_change_nothing_do_not_split_a_group(tmp_path: Path) -> No
     assert [row.seeds for row in compare(write(tmp_path, *stored)).rows if not row.random] == [(0, 1)]
 
 
+def test_a_setting_that_was_not_there_yet_has_its_default(tmp_path: Path) -> None:
+    old, default, other = (evaluation(training_seed=i) for i in range(3))
+    default["settings"]["task"] |= {"observe_goal": False, "discount": 0.99}
+    other["settings"]["task"] |= {"discount": 0.9}
+    rows = compare(write(tmp_path, old, default, other)).rows
+    assert [(row.name, row.seeds) for row in rows if not row.random] == [
+        ("point-nav-maml, task.discount 0.99", (0, 1)),
+        ("point-nav-maml, task.discount 0.9", (2,)),
+    ]
+
+
 def test_words_that_presets_share_are_left_out_of_names(tmp_path: Path) -> None:
-    names = ("meta-sgd", "meta-sgd-first")
+    names = ("meta-new", "meta-new-first")
     rows = compare(write(tmp_path, *(evaluation(name) for name in names))).rows
-    assert [row.name for row in rows if not row.random] == ["sgd", "sgd-first"]
+    assert [row.name for row in rows if not row.random] == ["new", "new-first"]
 
 
 def test_a_random_initialisation_is_shown_once(tmp_path: Path) -> None:
