@@ -101,7 +101,7 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
         learner = LearnerConfig(steps=1, rate=(0.4,)) if ways == 5 else LearnerConfig(steps=5, rate=(0.1,))
     if images == "omniglot-small":
         task = replace(task, shift=2, warp=0.1, train_queries=5)
-        if method in (*IMAGE_METHODS, *IMAGE_INNER):  # harder tasks, as the test's are: MAML 82.2 in place of 80.2 %
+        if method in (*IMAGE_METHODS, *IMAGE_INNER):  # harder tasks: MAML is at 82.2 in place of 80.2 %
             task = replace(task, mirror=True, alike=1.0)
     learners: dict[str, Any] = {name: replace(learner, **settings) for name, settings in IMAGE_METHODS.items()}
     config = Config(

@@ -166,8 +166,10 @@ class ImagesConfig:
         if train and self.joint:
             return Joint(self.classes(split), images=self.ways * queries, device=device, **moves)
         ways = self.train_ways if train and self.train_ways else self.ways
-        moves = {**moves, "alike": self.alike} if train else moves
-        return Images(self.classes(split), ways=ways, shots=shots, queries=queries, device=device, **moves)
+        return Images(
+            self.classes(split), ways=ways, shots=shots, queries=queries, alike=self.alike if train else 0.0,
+            device=device, **moves,
+        )  # fmt: skip
 
     def classes(self, split: Split) -> ImageClasses:
         """The images of a split."""
