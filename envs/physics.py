@@ -16,9 +16,12 @@ import numpy as np
 from gymnasium.spaces import Box
 from mujoco.batch import Batch
 
+from metarl.envs.goals import Square
 from metarl.envs.world import World
 
 ASSETS = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
+FOLLOWING = {"type": mujoco.mjtCamera.mjCAMERA_TRACKING, "trackbodyid": 1, "distance": 4.0}
+ABOVE = {"type": mujoco.mjtCamera.mjCAMERA_FREE, "lookat": np.zeros(3), "distance": 10.0, "elevation": -60.0}
 DIVERGED = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADCTRL) + 1)
 
 
@@ -89,7 +92,10 @@ class MujocoWorld(World):
         return self._warnings.any(axis=1)
 
     def render(self, index: int, mode: str, *, width: int = 480, height: int = 480) -> np.ndarray | None:
-        """Draw sub-environment index with Gymnasium's renderer; needs OpenGL (MUJOCO_GL=egl, osmesa or glfw)."""
+        """Draw sub-environment index with Gymnasium's renderer; needs OpenGL (MUJOCO_GL=egl, osmesa or glfw).
+
+        A goal that is a place is a green disc on the ground, seen from above.
+        """
         from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer  # needs a display library only when used
 
         if self._renderer is not None and (self._renderer.width, self._renderer.height) != (width, height):
@@ -98,15 +104,16 @@ class MujocoWorld(World):
             model = self.batch.get_model(index)
             model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
             model.vis.global_.offheight = max(model.vis.global_.offheight, height)
-            window = {
-                "type": mujoco.mjtCamera.mjCAMERA_TRACKING,
-                "trackbodyid": 1,
-                "distance": 4.0,
-            }  # frames use "track"
-            self._renderer = MujocoRenderer(model, mujoco.MjData(model), window, width, height, camera_name="track")
+            place = isinstance(self.goals, Square)
+            camera, name = (ABOVE, None) if place else (FOLLOWING, "track")  # by its name in frames, else in windows
+            self._renderer = MujocoRenderer(model, mujoco.MjData(model), camera, width, height, camera_name=name)
         self.batch.get_data(index, self._renderer.data)
         mujoco.mj_forward(self._renderer.model, self._renderer.data)
         try:
+            if self._renderer.viewer is None:
+                self._renderer.render(mode)
+            if isinstance(self.goals, Square):
+                self._renderer.viewer.add_marker(**goal_marker(self.tasks[index]))
             return self._renderer.render(mode)
         except Exception as error:  # a missing OpenGL shows as a different error with every backend
             remedy = "set MUJOCO_GL=egl or MUJOCO_GL=osmesa before Python starts, or give it a display"
@@ -148,6 +155,16 @@ class CentreOfMass(MujocoWorld):
         qpos = self.init_qpos + 0.01 * rng.standard_normal((n, len(self.init_qpos)))
         qvel = self.init_qvel + 0.1 * rng.standard_normal((n, len(self.init_qvel)))
         return qpos, qvel
+
+
+def goal_marker(task: np.ndarray) -> dict[str, Any]:
+    """A disc around the place task [2] (m), as Gymnasium's viewers take it."""
+    return {
+        "type": mujoco.mjtGeom.mjGEOM_CYLINDER,
+        "pos": np.array([*task, 0.0]),
+        "size": np.array([0.4, 0.01, 0.0]),  # radius and half the height (m)
+        "rgba": np.array([0.18, 0.63, 0.26, 1.0], np.float32),
+    }
 
 
 @contextmanager

@@ -57,14 +57,19 @@ class Point(World):
         out[:] = self.position
 
     def render(self, index: int, mode: str, *, width: int = 480, height: int = 480) -> np.ndarray | None:
-        """An image of the goal (green), the point (red) and the axes; it shows 1.5 times the task space."""
+        """An image of the goal (green), the point (red) and the axes; it shows 1.5 times the task space.
+
+        A point further out is shown at the edge.
+        """
         half = 1.5 * self.goals.space.high[0]
         scale = half / (min(width, height) / 2)  # metres a pixel
         x = (np.arange(width) - width / 2 + 0.5) * scale
         y = (height / 2 - 0.5 - np.arange(height)[:, None]) * scale
         image = np.full((height, width, 3), 255, np.uint8)
         image[(np.abs(x) < scale) | (np.abs(y) < scale)] = (200, 200, 200)
-        goal, point = (self.tasks[index], 0.06, (46, 160, 67)), (self.position[index], 0.04, (207, 34, 46))
+        edge = (np.array([width, height]) / 2) * scale
+        shown = np.clip(self.position[index], -edge, edge)
+        goal, point = (self.tasks[index], 0.06, (46, 160, 67)), (shown, 0.04, (207, 34, 46))
         for centre, radius, colour in (goal, point):
             image[np.hypot(x - centre[0], y - centre[1]) < radius * half] = colour
         return image

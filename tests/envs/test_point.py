@@ -49,3 +49,10 @@ def test_a_picture_shows_point_and_goal() -> None:
     assert columns.mean() == pytest.approx(59.5 + 2.0 / 3.0 * 50, abs=1)
     rows, columns = np.nonzero((image == (207, 34, 46)).all(axis=2))
     assert rows.mean() == pytest.approx(49.5 - 1.0 / 3.0 * 50, abs=1)
+    world.place(None, np.array([[-30.0, 0.0]]))
+    outside = world.render(0, "rgb_array", width=120, height=100)
+    assert outside is not None
+    rows, columns = np.nonzero((outside == (207, 34, 46)).all(axis=2))
+    assert columns.min() == 0  # at the edge
+    assert columns.max() < 4
+    assert rows.mean() == pytest.approx(49.5, abs=1)

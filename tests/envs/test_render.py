@@ -23,13 +23,17 @@ vector = gymnasium.make_vec("metarl/AntVel-MAML2017-v0", num_envs=2, render_mode
 vector.reset(seed=0)
 frames += vector.render()
 vector.close()
+ant = gymnasium.make("metarl/AntGoal-v0", render_mode="rgb_array", width=160, height=120)
+ant.reset(seed=0, options={"task": [1.0, 0.5]})
+frames.append(ant.render())
+ant.close()
 np.save(sys.argv[1], np.stack(frames))
 """
 
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
-    """Frames [8, 120, 160, 3] drawn by a process of its own, since MUJOCO_GL is read once a process."""
+    """Frames [9, 120, 160, 3] drawn by a process of its own, since MUJOCO_GL is read once a process."""
     path = tmp_path_factory.mktemp("frames") / "frames.npy"
     reasons = []
     for backend in [os.environ["MUJOCO_GL"]] if "MUJOCO_GL" in os.environ else ["egl", "osmesa"]:
@@ -44,13 +48,21 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
 
 
 def test_frames_show_something_that_moves(frames: np.ndarray) -> None:
-    assert frames.shape == (8, 120, 160, 3)
+    assert frames.shape == (9, 120, 160, 3)
     assert frames.dtype == np.uint8
     for frame in frames:
         assert frame.std() > 10
     assert (frames[0] != frames[2]).any()
     assert (frames[3] != frames[5]).any()
     assert (frames[6] != frames[7]).any()  # two ants, two poses
+
+
+def test_a_goal_that_is_a_place_is_green(frames: np.ndarray) -> None:
+    red, green, blue = frames[8].astype(int).transpose(2, 0, 1)
+    disc = (green > 1.8 * red) & (green > 1.8 * blue)
+    assert 20 < disc.sum() < 1000
+    red, green, blue = frames[6].astype(int).transpose(2, 0, 1)  # a velocity is no place
+    assert not ((green > 1.8 * red) & (green > 1.8 * blue)).any()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux may lack a display")
