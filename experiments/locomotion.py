@@ -29,6 +29,7 @@ class Sizes:
     max_kl: float = 0.1
     gae_lambda: float = 0.97
     credit_from: tuple[float, float, float] | None = None
+    inner_credit: tuple[float, float] | None = None
     iterations: int = 500
     normalise: bool = True
     validation_tasks: int = 20
@@ -41,8 +42,10 @@ POINT = Sizes(
 SIZES = {  # where they differ
     "metarl/PointNav-v0": replace(POINT, max_kl=0.01, gae_lambda=1.0),
     "metarl/PointNav-MAML2017-v0": POINT,
-    "metarl/AntDir-MAML2017-v0": Sizes(10, 20, gae_lambda=0.95, credit_from=(0.9, 0.5, 0.2), iterations=500),
-    "metarl/AntVel-MAML2017-v0": Sizes(10, credit_from=(0.95, 0.8, 0.5), iterations=400),
+    "metarl/AntDir-MAML2017-v0": Sizes(
+        10, 20, gae_lambda=0.95, credit_from=(0.9, 0.5, 0.05), inner_credit=(0.9, 0.5), iterations=1000
+    ),
+    "metarl/AntVel-MAML2017-v0": Sizes(10, credit_from=(0.95, 0.8, 0.32), iterations=625),
 }
 HEAD = "mean.layers.2"  # of the policies, which have two hidden layers
 METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {
@@ -75,12 +78,12 @@ def locomotion(env: str, method: str) -> Config:
     point, paper = "PointNav" in env, "MAML2017" in env
     task = LocomotionConfig(
         env, train_trajectories=sizes.trajectories, gae_lambda=sizes.gae_lambda, credit_from=sizes.credit_from,
-        activation="tanh", normalise=sizes.normalise,
+        inner_credit=sizes.inner_credit, activation="tanh", normalise=sizes.normalise,
     )  # fmt: skip
     if not paper:
         task = replace(task, horizon=100, hidden=(64, 64), action_scale=1.0 if point else 0.3)
     if isinstance(algorithm, PPOConfig):
-        task = replace(task, credit_from=None, observe_goal=method == "oracle")
+        task = replace(task, credit_from=None, inner_credit=None, observe_goal=method == "oracle")
         config = Config(task, learner, algorithm, meta_batch=PPO_ENVS, chunk=CHUNK)
         return replace(config, iterations=round((PPO_STEPS_POINT if point else PPO_STEPS) / config.env_steps))
     if isinstance(algorithm, TrustRegionConfig):

@@ -74,6 +74,8 @@ class LocomotionConfig:
     gae_lambda: float = 1.0
     credit_from: tuple[float, float, float] | None = None
     """discount and gae_lambda as training begins, and the share of it over which they come to those above"""
+    inner_credit: tuple[float, float] | None = None
+    """discount and gae_lambda of support batches, in training and tests; None: as query's"""
     hidden: tuple[int, ...] = (100, 100)
     activation: str = "relu"
     action_scale: float = 1.0
@@ -91,8 +93,8 @@ class LocomotionConfig:
             informed(world_class(self.env)) if self.observe_goal else self.env,
             trajectories=self.in_training if split == "train" else self.trajectories, horizon=self.horizon,
             discount=self.discount, gae_lambda=self.gae_lambda,
-            credit_from=self.credit_from if split == "train" else None, action_scale=self.action_scale,
-            threads=threads, device=device,
+            credit_from=self.credit_from if split == "train" else None, inner_credit=self.inner_credit,
+            action_scale=self.action_scale, threads=threads, device=device,
         )  # fmt: skip
 
     def net(self, distribution: Any) -> GaussianPolicy:

@@ -9,7 +9,7 @@ from metarl.experiments.recipes.recipe import Recipe
 
 RECIPE = Recipe(
     "ant-dir-2017",
-    env_steps=60_000_000,
+    env_steps=80_000_000,
     published={
         "MAML (paper)": (12.9, 434.4, 425.6, 411.8),
         "pretrained (paper)": (3.2, 1.3, 6.5, 6.9),

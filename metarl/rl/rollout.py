@@ -35,7 +35,8 @@ class WorldDistribution(Distribution):
     `env` is an id such as "metarl/HalfCheetahVel-v0", or a function (num_envs, *, threads) -> World of your own.
     Advantages have `discount` γ and `gae_lambda` λ. With `credit_from` (γ, λ, share) training begins with those two and
     comes to these over that share of it: short credit has less noise for an untrained policy, long credit teaches what
-    lasts.
+    lasts. Support batches can have γ and λ of their own, `inner_credit`, in training and in tests: an inner step needs
+    a direction more than it needs a true one, since the outer loop learns what to make of it.
     The environment receives `action_scale` times what the policy draws: 1 makes a policy std of 1 the whole action
     range, as in the MAML paper; 0.1 a tenth of it, as in ProMP and garage.
     The simulator runs on CPU threads (`threads`, 0: all cores); batches lie on `device`.
@@ -52,6 +53,7 @@ class WorldDistribution(Distribution):
         discount: float = 0.99,
         gae_lambda: float = 1.0,
         credit_from: tuple[float, float, float] | None = None,
+        inner_credit: tuple[float, float] | None = None,
         action_scale: float = 1.0,
         threads: int = 0,
         device: torch.device | str = "cpu",
@@ -65,6 +67,7 @@ class WorldDistribution(Distribution):
         self.env, self.trajectories, self.threads, self.device = env, trajectories, threads, torch.device(device)
         self.discount, self.gae_lambda, self.action_scale = discount, gae_lambda, action_scale
         self.credit_from, self.credit = credit_from, (discount, gae_lambda)  # the latter: γ and λ now
+        self.inner_credit = inner_credit
         self.template = self.world(1)
         self.horizon = horizon or self.template.default_horizon
         self._worlds: dict[int, World] = {}
@@ -107,10 +110,10 @@ class WorldTasks(Tasks):
 
     def support(self, predict: Predictor, step: int) -> Rollout:
         """Fresh trajectories of the policies as they are after `step` inner steps."""
-        return self.rollout(predict)
+        return self.rollout(predict, *(self.distribution.inner_credit or self.distribution.credit))
 
     def query(self, predict: Predictor) -> Rollout:
-        return self.rollout(predict)
+        return self.rollout(predict, *self.distribution.credit)
 
     def score(self, predict: Predictor) -> Tensor:
         """Mean undiscounted return [T] of fresh trajectories."""
@@ -122,9 +125,9 @@ class WorldTasks(Tasks):
         returns = {f"return_{k}": float(episode_returns(batch).mean()) for k, batch in enumerate(batches)}
         return {**returns, "env_steps": float(self.env_steps)}
 
-    def rollout(self, predict: Predictor) -> Rollout:
+    def rollout(self, predict: Predictor, discount: float, gae_lambda: float) -> Rollout:
         """Fresh `trajectories` with their advantages."""
-        (discount, gae_lambda), seen = self.distribution.credit, self.trajectories(predict)
+        seen = self.trajectories(predict)
         gains = advantages(seen.observations, seen.rewards, seen.mask, discount=discount, gae_lambda=gae_lambda)
         return Rollout(seen.observations, seen.actions, seen.log_probs, gains, seen.rewards, seen.mask)
 

@@ -117,6 +117,24 @@ def test_credit_lengthens_over_a_share_of_training(share: float, discount: float
     torch.testing.assert_close(batch.advantages, expected)
 
 
+@pytest.mark.parametrize("from_", [None, (0.5, 0.1, 0.25)])
+def test_inner_steps_have_a_credit_of_their_own(from_: tuple[float, float, float] | None) -> None:
+    distribution = WorldDistribution(
+        Walled, trajectories=4, discount=0.7, gae_lambda=0.5, credit_from=from_, inner_credit=(0.9, 0.2)
+    )
+    distribution.progress(0.0)
+    learner = track_learner(steps=2, rate=0.5)
+    episodes = collect(learner, distribution.tasks(GOALS, np.random.default_rng(0)))
+    discount, gae_lambda = (0.7, 0.5) if from_ is None else from_[:2]
+    credits = [(0.9, 0.2), (0.9, 0.2), (discount, gae_lambda)]
+    for batch, (gamma, lam) in zip([*episodes.support, episodes.query], credits, strict=True):
+        gains = [
+            advantages(o, r, m, discount=gamma, gae_lambda=lam)
+            for o, r, m in zip(batch.observations[:, None], batch.rewards[:, None], batch.mask[:, None], strict=True)
+        ]
+        torch.testing.assert_close(batch.advantages, torch.cat(gains))
+
+
 def test_log_probs_are_of_the_policy_that_acted_and_each_step_acts_with_adapted_weights() -> None:
     learner = track_learner(steps=2, rate=0.5)
     episodes = collect(learner, WorldDistribution(Track, trajectories=6).tasks(GOALS, np.random.default_rng(0)))
