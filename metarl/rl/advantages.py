@@ -26,13 +26,20 @@ def features(observations: Tensor) -> Tensor:
 
 
 def linear_baseline(observations: Tensor, returns: Tensor, mask: Tensor, *, ridge: float = 1e-5) -> Tensor:
-    """Values [T, H, N] of a linear regression fitted, in float64 and for each task alone, to its own `returns`."""
-    inputs = features(observations).flatten(1, 2).double()  # [T, H·N, F]
-    weighted = inputs * mask.flatten(1).unsqueeze(-1)
-    gram = weighted.mT @ inputs + ridge * torch.eye(inputs.shape[-1], dtype=inputs.dtype, device=inputs.device)
-    moment = weighted.mT @ returns.flatten(1).unsqueeze(-1).double()
-    weights = torch.linalg.solve(gram, moment)
-    return (inputs @ weights).squeeze(-1).view_as(returns).to(returns.dtype)
+    """Values [T, H, N] of a linear regression fitted, in float64 and for each task alone, to its own `returns`.
+
+    Task by task: in one batch the float64 features of ten ants (20 trajectories of 200 steps: 81 MB) leave the caches,
+    and it takes 2.3 times as long, with the same bits.
+    """
+    values = torch.empty_like(returns)
+    for seen, wanted, valid, out in zip(observations, returns, mask.bool(), values, strict=True):
+        inputs = features(seen[None])[0]  # [H, N, F]
+        fitted = inputs[valid].double()
+        gram = fitted.mT @ fitted
+        gram.diagonal().add_(ridge)
+        weights = torch.linalg.solve(gram, fitted.mT @ wanted[valid].double())
+        out.copy_(inputs.double() @ weights)
+    return values
 
 
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, discount: float, gae_lambda: float) -> Tensor:
