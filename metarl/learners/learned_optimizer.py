@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from metarl.core import Loss
-from metarl.learners.meta_networks import signals
-from metarl.learners.update_rule import Adapted, Parameters, UpdateRule, flatten, unflatten
+from metarl.learners.update_rule import Adapted, Parameters, UpdateRule, flatten, signals, unflatten
 from metarl.recurrent import LSTMCell
 
 Hidden = tuple[tuple[Tensor, Tensor], ...]  # (h, c) of each layer, [coordinates, hidden] each

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from metarl.core import Loss
-from metarl.learners.meta_networks import signals
-from metarl.learners.update_rule import Adapted, Parameters, UpdateRule, flatten, unflatten
+from metarl.learners.update_rule import Adapted, Parameters, UpdateRule, flatten, signals, unflatten
 from metarl.recurrent import LSTMCell
 
 

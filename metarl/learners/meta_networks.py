@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -12,9 +11,8 @@ from torch.nn import functional
 
 from metarl.learners.heads import with_ones
 from metarl.learners.support import SupportLearner
+from metarl.learners.update_rule import signals
 from metarl.recurrent import LSTMCell
-
-P = 7.0  # gradients below e^−P are told by their value, the others by their logarithm
 
 
 class Fast(NamedTuple):
@@ -84,13 +82,3 @@ def support_gradients(weights: tuple[Tensor, ...], features: Tensor, labels: Ten
         return -(y * (weights[1] @ with_ones(hidden)).log_softmax(0)).sum()
 
     return vmap(grad(loss), in_dims=(None, 0, 0))(weights, features, labels)
-
-
-def signals(gradients: Tensor) -> Tensor:
-    """Gradients […] as inputs of a network, […, 2] (Andrychowicz et al. 2016, appendix A)."""
-    size = gradients.abs()
-    large = size >= math.exp(-P)
-    return torch.stack([
-        torch.where(large, torch.where(large, size, 1.0).log() / P, -1.0),
-        torch.where(large, gradients.sign(), math.exp(P) * gradients),
-    ], -1)  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from torch.utils._pytree import tree_map
 from metarl.core import Learner, Loss, Tree
 
 Parameters = dict[str, Tensor]
+P = 7.0  # gradients below e^−P are told by their value, the others by their logarithm
 
 
 class Adapted(NamedTuple):
@@ -76,3 +78,13 @@ def unflatten(row: Tensor, like: Parameters) -> Parameters:
     """`flatten` undone: the row in the names and shapes of `like`."""
     parts = row.split([value.numel() for value in like.values()])
     return {name: part.view_as(value) for part, (name, value) in zip(parts, like.items(), strict=True)}
+
+
+def signals(gradients: Tensor) -> Tensor:
+    """Gradients […] as inputs of a network, […, 2] (Andrychowicz et al. 2016, appendix A)."""
+    size = gradients.abs()
+    large = size >= math.exp(-P)
+    return torch.stack([
+        torch.where(large, torch.where(large, size, 1.0).log() / P, -1.0),
+        torch.where(large, gradients.sign(), math.exp(P) * gradients),
+    ], -1)  # fmt: skip

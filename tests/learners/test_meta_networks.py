@@ -10,7 +10,8 @@ from few_shot import cloud_episodes
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metarl.learners.meta_networks import MetaNet, signals
+from metarl.learners.meta_networks import MetaNet
+from metarl.learners.update_rule import signals
 
 
 def meta_net() -> MetaNet:
