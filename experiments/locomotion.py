@@ -45,7 +45,7 @@ SIZES = {  # where they differ
     "metarl/AntDir-MAML2017-v0": Sizes(
         10, 20, gae_lambda=0.95, credit_from=(0.9, 0.5, 0.05), inner_credit=(0.9, 0.5), iterations=1000
     ),
-    "metarl/AntVel-MAML2017-v0": Sizes(10, credit_from=(0.95, 0.8, 0.32), iterations=625),
+    "metarl/AntVel-MAML2017-v0": Sizes(10, credit_from=(0.95, 0.8, 0.25), iterations=800),
 }
 HEAD = "mean.layers.2"  # of the policies, which have two hidden layers
 METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {

@@ -7,7 +7,7 @@ from metarl.experiments.recipes.recipe import Recipe
 
 RECIPE = Recipe(
     "ant-vel-2017",
-    env_steps=25_000_000,
+    env_steps=32_000_000,
     published={
         "MAML (paper)": (30.6, 96.7, 100.1, 101.4),
         "pretrained (paper)": (-1.8, 6.1, 8.5, 9.5),
