@@ -62,11 +62,16 @@ class WorldDistribution(Distribution):
             raise ValueError(f"trajectories is {trajectories}: a task is met through at least one")
         if horizon is not None and horizon < 1:
             raise ValueError(f"horizon is {horizon}: an episode has at least one step")
+        final = (discount, gae_lambda)
+        given = {"discount, gae_lambda": final, "credit_from": credit_from, "inner_credit": inner_credit}
+        for name, credit in given.items():
+            if credit is not None and not all(0 <= value <= 1 for value in credit[:2]):
+                raise ValueError(f"{name} is {credit}: γ and λ lie between 0 and 1")
         if credit_from is not None and not 0 < credit_from[2] <= 1:
             raise ValueError(f"credit_from is {credit_from}: give γ, λ and a share of training, above 0 and up to 1")
         self.env, self.trajectories, self.threads, self.device = env, trajectories, threads, torch.device(device)
         self.discount, self.gae_lambda, self.action_scale = discount, gae_lambda, action_scale
-        self.credit_from, self.credit = credit_from, (discount, gae_lambda)  # the latter: γ and λ now
+        self.credit_from, self.credit = credit_from, final  # the latter: γ and λ now
         self.inner_credit = inner_credit
         self.template = self.world(1)
         self.horizon = horizon or self.template.default_horizon

@@ -260,3 +260,12 @@ def test_settings_out_of_range_are_refused() -> None:
     for share in (0.0, 1.5):
         with pytest.raises(ValueError, match=r"credit_from is .*share of training"):
             WorldDistribution(Track, credit_from=(0.9, 0.5, share))
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("discount, gae_lambda", {"discount": 1.1}),
+        ("discount, gae_lambda", {"gae_lambda": float("nan")}),
+        ("credit_from", {"credit_from": (0.9, 1.5, 0.5)}),
+        ("inner_credit", {"inner_credit": (-0.1, 0.5)}),
+    ]
+    for name, wrong in cases:
+        with pytest.raises(ValueError, match=rf"^{name} is \(.*between 0 and 1$"):
+            WorldDistribution(Track, **wrong)
