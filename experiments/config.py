@@ -12,7 +12,7 @@ from metarl.core import Distribution, Learner
 from metarl.envs import world_class
 from metarl.experiments.encoded import EncodedConfig
 from metarl.experiments.inner import AdaptedConfig, LearnerConfig
-from metarl.experiments.outer import AlgorithmConfig, ReptileConfig
+from metarl.experiments.outer import AlgorithmConfig, GuidedConfig, ReptileConfig
 from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.tasks import ImagesConfig, LocomotionConfig, TaskConfig
 from metarl.tasks.folder import Split
@@ -55,8 +55,9 @@ class Config:
                 raise ValueError(f"{name} is {getattr(self, name)}: give 0 or a positive number")
         if isinstance(self.task, ImagesConfig) and self.task.train_ways and not isinstance(self.learner, EncodedConfig):
             raise ValueError("train_ways: this learner's head has an output a way, so training has the test's ways")
-        if isinstance(self.algorithm, PPOConfig) and not isinstance(self.task, LocomotionConfig):
-            raise ValueError("PPO trains in environments: give a supervised task another algorithm")
+        if isinstance(self.algorithm, PPOConfig | GuidedConfig) and not isinstance(self.task, LocomotionConfig):
+            name = type(self.algorithm).__name__.removesuffix("Config")
+            raise ValueError(f"{name} trains in environments: give a supervised task another algorithm")
 
     @property
     def env_steps(self) -> int:

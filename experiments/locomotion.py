@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from metarl.experiments.config import Config
 from metarl.experiments.inner import LearnerConfig
-from metarl.experiments.outer import AlgorithmConfig, ProximalConfig, ReptileConfig, TrustRegionConfig
+from metarl.experiments.outer import AlgorithmConfig, GuidedConfig, ProximalConfig, ReptileConfig, TrustRegionConfig
 from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.tasks import LocomotionConfig
 
@@ -53,13 +53,15 @@ METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {
     "fomaml": (LearnerConfig(rate=RATE, first_order=True), TrustRegionConfig()),
     "meta-sgd": (LearnerConfig(rate=(0.1,), learn_rate=True), TrustRegionConfig()),
     "anil": (LearnerConfig(rate=RATE, fast=HEAD), TrustRegionConfig()),
+    "gmps": (LearnerConfig(rate=RATE), GuidedConfig()),
     "promp": (LearnerConfig(rate=RATE), ProximalConfig()),
     "reptile": (LearnerConfig(steps=3, rate=RATE), ReptileConfig(rate=1.0, rate_end=0.1)),
     "pretrained": (LearnerConfig(steps=0, rate=RATE), PPOConfig()),  # the paper's baselines: one policy for all tasks,
     "oracle": (LearnerConfig(steps=0, rate=RATE), PPOConfig()),  # and one that is told the task
 }
 PPO_ENVS = 256  # sub-environments
-PPO_STEPS, PPO_STEPS_POINT = 3_000_000, 1_000_000  # environment steps of training
+PPO_STEPS = {"pretrained": (3_000_000, 1_000_000), "oracle": (10_240_000, 3_072_000)}  # of training; on the point
+GUIDED_ITERATIONS = 100
 ENVS = {
     "half-cheetah-vel": "HalfCheetahVel",
     "half-cheetah-dir": "HalfCheetahDir",
@@ -85,13 +87,16 @@ def locomotion(env: str, method: str) -> Config:
     if isinstance(algorithm, PPOConfig):
         task = replace(task, credit_from=None, inner_credit=None, observe_goal=method == "oracle")
         config = Config(task, learner, algorithm, meta_batch=PPO_ENVS, chunk=CHUNK)
-        return replace(config, iterations=round((PPO_STEPS_POINT if point else PPO_STEPS) / config.env_steps))
+        return replace(config, iterations=round(PPO_STEPS[method][point] / config.env_steps))
+    iterations = {"promp": 1001, "gmps": GUIDED_ITERATIONS}.get(method, sizes.iterations)
+    if isinstance(algorithm, GuidedConfig):
+        task = replace(task, credit_from=None)  # credit is for the inner loop alone
     if isinstance(algorithm, TrustRegionConfig):
         algorithm = replace(algorithm, max_kl=sizes.max_kl)
-        if point and paper:  # the losses after one step and after two count: trained for one, the second overshoots
-            learner, algorithm = replace(learner, steps=2), replace(algorithm, step_weights=(0.5, 0.5))
+    if isinstance(algorithm, TrustRegionConfig | GuidedConfig) and point and paper:
+        # The losses after one step and after two count: trained for one, the second overshoots.
+        learner, algorithm = replace(learner, steps=2), replace(algorithm, step_weights=(0.5, 0.5))
     return Config(
-        task, learner, algorithm, meta_batch=sizes.meta_batch,
-        iterations=1001 if method == "promp" else sizes.iterations, chunk=CHUNK,
+        task, learner, algorithm, meta_batch=sizes.meta_batch, iterations=iterations, chunk=CHUNK,
         validation_tasks=sizes.validation_tasks, checkpoint_every=sizes.checkpoint_every,
     )  # fmt: skip

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+import tyro
+from torch.nn import Parameter
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from metarl.algorithms.alpha import AlphaLearner, AlphaMAML
 from metarl.algorithms.base import Algorithm
@@ -18,6 +24,7 @@ from metarl.core import Learner, Loss, Objective, every, final
 from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.tasks import TaskConfig
 from metarl.learners.laplace import laplace, softmax_roots
+from metarl.rl.guidance import imitation
 
 
 @dataclass(frozen=True)
@@ -32,15 +39,25 @@ class DescentConfig:
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
     ) -> Algorithm:
+        self.check(learner)
+        return Descent(
+            learner, self.objective(loss), optimizer=self.optimizer, scheduler=self.scheduler(iterations), chunk=chunk
+        )
+
+    def check(self, learner: Learner) -> None:
+        """Raise ValueError where the settings do not go together or with `learner`."""
         if self.rate <= 0 or not 0 <= self.rate_end <= self.rate:
             raise ValueError(f"rate is {self.rate} and rate_end {self.rate_end}: give rate > 0 and 0 ≤ rate_end ≤ rate")
         if self.step_weights and len(self.step_weights) != learner.steps:
             raise ValueError(f"step_weights has {len(self.step_weights)} entries for {learner.steps} inner steps")
-        end = self.rate_end / self.rate
-        return Descent(
-            learner, self.objective(loss), optimizer=lambda p: torch.optim.Adam(p, lr=self.rate), chunk=chunk,
-            scheduler=lambda o: torch.optim.lr_scheduler.LinearLR(o, 1.0, end, total_iters=iterations),
-        )  # fmt: skip
+
+    def optimizer(self, parameters: Iterable[Parameter]) -> Optimizer:
+        return torch.optim.Adam(parameters, lr=self.rate)
+
+    def scheduler(self, iterations: int) -> Callable[[Optimizer], LRScheduler]:
+        return lambda o: torch.optim.lr_scheduler.LinearLR(
+            o, 1.0, self.rate_end / self.rate, total_iters=iterations
+        )
 
     def objective(self, loss: Loss) -> Objective:
         return every(loss, self.step_weights) if self.step_weights else final(loss)
@@ -150,8 +167,29 @@ class ProximalConfig:
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
     ) -> Algorithm:
         return Proximal(
-            learner, task.clipped(self.clip), task.divergence, optimizer=lambda p: torch.optim.Adam(p, lr=self.rate),
-            epochs=self.epochs, penalty=self.penalty, chunk=chunk,
+            learner, final(task.clipped(self.clip)), task.divergence, epochs=self.epochs, penalty=self.penalty,
+            optimizer=lambda p: torch.optim.Adam(p, lr=self.rate), chunk=chunk,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GuidedConfig(DescentConfig):
+    """Guided meta-policy search: epochs of Adam in which adapted policies come to imitate one that is told the task."""
+
+    expert: Annotated[str, tyro.conf.arg(name="expert", prefix_name=False)] = ""
+    """run folder of that policy: `metarl train TASK-oracle` makes one"""
+    rate_end: float = 1e-4
+    epochs: int = 10
+    penalty: float = 1.0
+    """weight of the KL from the policies that collected the support batches"""
+
+    def build(
+        self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
+    ) -> Algorithm:
+        self.check(learner)
+        return Proximal(
+            learner, self.objective(imitation), task.divergence, optimizer=self.optimizer,
+            scheduler=self.scheduler(iterations), epochs=self.epochs, penalty=self.penalty, chunk=chunk,
         )  # fmt: skip
 
 
@@ -173,6 +211,7 @@ AlgorithmConfig = (
     | ReptileConfig
     | TrustRegionConfig
     | ProximalConfig
+    | GuidedConfig
     | PPOConfig
     | FixedConfig
 )

@@ -16,6 +16,7 @@ from metarl.experiments.outer import (
     AlphaConfig,
     DescentConfig,
     FixedConfig,
+    GuidedConfig,
     LaplaceConfig,
     MultiStepConfig,
     ReptileConfig,
@@ -160,6 +161,6 @@ def quick(config: Config) -> Config:
     if not isinstance(config.task, LocomotionConfig):
         return replace(config, iterations=max(1, config.iterations // 4))
     task = replace(config.task, trajectories=10)
-    if isinstance(config.algorithm, PPOConfig):
+    if isinstance(config.algorithm, PPOConfig | GuidedConfig):
         return replace(config, task=task)
     return replace(config, task=task, meta_batch=20, iterations=350)

@@ -19,15 +19,22 @@ from metarl.checkpoint import RunFolder
 from metarl.core import Distribution, Learner
 from metarl.evaluate import evaluate
 from metarl.experiments.config import Config, restore
+from metarl.experiments.outer import GuidedConfig
 from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.presets import preset
+from metarl.experiments.tasks import LocomotionConfig
+from metarl.learners.gradient import GradientLearner
+from metarl.nets import GaussianPolicy
 from metarl.progress import Display, ProgressFile
+from metarl.rl.guidance import Guided, told
+from metarl.rl.rollout import WorldDistribution
 from metarl.train import Stream, generator, seed_torch, train
 
 if TYPE_CHECKING:
     from metarl.experiments.pretraining import Pretraining
 
 VALIDATION_TASKS = 100  # supervised runs, whose episodes tell no score: tasks behind the scores in the log
+EXPERT = "expert"  # in the folder of a guided run: a copy of the run that it imitates
 CLOCK = ("seconds_sampling", "seconds_update")  # never equal twice: to TensorBoard and the screen, not progress.csv
 
 
@@ -63,20 +70,61 @@ def start(name: str, config: Config, path: Path, *, device: torch.device) -> Non
     config = replace(config, torch_threads=config.torch_threads or torch.get_num_threads())
     distribution = config.distribution(device)
     training = new_training(config, distribution, device)
+    tasks, begin = training_tasks(config, distribution, device)
     versions = {package: version(package) for package in ("metarl", "torch", "mujoco", "gymnasium", "numpy")}
     run = RunFolder.create(path, {"preset": name, "settings": asdict(config), "versions": versions})
     with run.locked():
-        _run(run, config, distribution, training, device)
+        if isinstance(config.algorithm, GuidedConfig):
+            RunFolder.open(Path(config.algorithm.expert)).copy(path / EXPERT)
+        _run(run, config, tasks, training, begin, device)
 
 
 def resume(path: Path, *, device: torch.device) -> None:
     """Go on with the run in `path` from its newest checkpoint."""
     run = RunFolder.open(path)
     config = settings(run)
+    if isinstance(config.algorithm, GuidedConfig) and (path / EXPERT).is_dir():
+        config = replace(config, algorithm=replace(config.algorithm, expert=str(path / EXPERT)))
     distribution = config.distribution(device)
     training = new_training(config, distribution, device)
+    tasks, begin = training_tasks(config, distribution, device)
     with run.locked():
-        _run(run, config, distribution, training, device)
+        _run(run, config, tasks, training, begin, device)
+
+
+def training_tasks(
+    config: Config, distribution: Distribution, device: torch.device
+) -> tuple[Distribution, dict[str, Any]]:
+    """The tasks to train on, of `distribution`, and what is behind a run that begins: its expert's training, if any.
+
+    Raises ValueError where the run is to be guided and has no expert, or one that acts elsewhere.
+    """
+    begin: dict[str, Any] = {"iteration": 0, "env_steps": 0.0, "seconds": 0.0}
+    if not isinstance(config.algorithm, GuidedConfig):
+        return distribution, begin
+    if not config.algorithm.expert:
+        raise ValueError(
+            "guided meta-policy search imitates a policy that is told the task: train one, `metarl train TASK-oracle "
+            "--out DIR`, and give --expert DIR"
+        )
+    run, made, _, learner = load(Path(config.algorithm.expert), device=device)
+    assert isinstance(config.task, LocomotionConfig)
+    assert isinstance(distribution, WorldDistribution)
+    if not isinstance(made.task, LocomotionConfig) or not made.task.observe_goal or made.task.env != config.task.env:
+        raise ValueError(
+            f"{run.path} is a run of {run.config['preset']}, no expert for {config.task.env}: give one of a policy "
+            "that is told the task there, TASK-oracle"
+        )
+    if made.task.action_scale != config.task.action_scale:
+        raise ValueError(
+            f"{run.path} scales actions by {made.task.action_scale}, this run by {config.task.action_scale}: "
+            "one --task.action-scale for both"
+        )
+    assert isinstance(learner, GradientLearner)
+    assert isinstance(learner.net, GaussianPolicy)
+    spent = run.state(int(run.checkpoints()[-1].name))
+    begin |= {"env_steps": float(spent["env_steps"]), "seconds": float(spent.get("seconds", 0.0))}
+    return Guided(distribution, told(learner.net)), begin
 
 
 def settings(run: RunFolder) -> Config:
@@ -101,10 +149,10 @@ def _run(
     config: Config,
     distribution: Distribution,
     training: Algorithm | Pretraining,
+    state: dict[str, Any],
     device: torch.device,
 ) -> None:
     torch.set_num_threads(config.torch_threads)
-    state: dict[str, Any] = {"iteration": 0, "env_steps": 0.0, "seconds": 0.0}
     if run.checkpoints():
         state = run.load(training)
     begin, env_steps = int(state["iteration"]), float(state["env_steps"])

@@ -62,6 +62,14 @@ class RunFolder:
             raise ValueError(f"{path} is not a run folder (it has no config.json): give one that `metarl train` made")
         return cls(path)
 
+    def copy(self, path: Path) -> None:
+        """Copy the settings and the newest checkpoint to `path`, a new run folder; whole, or not at all."""
+        newest, draft = self._newest(), path.with_name(f".{path.name}.draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(newest, draft / "checkpoints" / newest.name)
+        shutil.copyfile(self.path / "config.json", draft / "config.json")
+        os.replace(draft, path)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Claim the folder for writing. Raises ValueError while another process writes to it."""

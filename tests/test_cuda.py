@@ -30,7 +30,7 @@ def sgd(parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
 ALGORITHMS: dict[str, Callable[[GradientLearner], Algorithm]] = {
     "trust region": lambda learner: TrustRegion(learner, surrogate, gaussian_kl, chunk=2),
     "trust region, built anew": lambda learner: TrustRegion(learner, surrogate, gaussian_kl, recompute=True),
-    "proximal": lambda learner: Proximal(learner, clipped_surrogate(0.3), gaussian_kl, optimizer=sgd),
+    "proximal": lambda learner: Proximal(learner, final(clipped_surrogate(0.3)), gaussian_kl, optimizer=sgd),
     "descent": lambda learner: Descent(learner, final(surrogate), optimizer=sgd),
     "reptile": lambda learner: Reptile(learner, rate=0.5, rate_end=0.1, iterations=10),
 }

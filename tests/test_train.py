@@ -67,7 +67,7 @@ ALGORITHMS: dict[str, Callable[[GradientLearner, Kind], Algorithm]] = {
     "descent": lambda learner, kind: Descent(learner, final(kind.loss), optimizer=ADAM),
     "reptile": lambda learner, kind: Reptile(learner, iterations=10),
     "trust region": lambda learner, kind: TrustRegion(learner, kind.loss, kind.divergence, damping=0.01),
-    "proximal": lambda learner, kind: Proximal(learner, kind.clipped, kind.divergence, optimizer=ADAM),
+    "proximal": lambda learner, kind: Proximal(learner, final(kind.clipped), kind.divergence, optimizer=ADAM),
 }
 EVERY = pytest.mark.parametrize("algorithm", ALGORITHMS)
 KIND = pytest.mark.parametrize("kind", ["sinusoid", "point"])

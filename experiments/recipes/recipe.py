@@ -17,6 +17,7 @@ from metarl.checkpoint import RunFolder
 from metarl.experiments import runner
 from metarl.experiments.config import Config
 from metarl.experiments.evaluation import evaluate_run, write_evaluation
+from metarl.experiments.outer import GuidedConfig
 from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.presets import preset
 from metarl.experiments.recipes.report import write_report
@@ -28,9 +29,11 @@ class Recipe:
     """A task's presets, what each may spend, and the numbers to stand beside."""
 
     task: str  # the presets' first words, "half-cheetah-vel-2017"
-    env_steps: int | None = None  # of training, for each method and seed; PPO's baselines, and all where it is None,
-    # train for their presets' own iterations
-    methods: tuple[str, ...] = ("maml", "promp", "fomaml", "reptile", "meta-sgd", "anil", "pretrained", "oracle")
+    env_steps: int | None = None  # of training, for each method and seed; PPO's baselines, what they guide, and all
+    # where it is None, train for their presets' own iterations
+    methods: tuple[str, ...] = (
+        "maml", "promp", "fomaml", "reptile", "meta-sgd", "anil", "gmps", "pretrained", "oracle",
+    )  # fmt: skip
     seeds: tuple[int, ...] = (0, 1, 2)
     published: Mapping[str, Sequence[float]] = field(default_factory=dict)  # name: return after 0, 1, … gradient steps
     source: str = ""  # of `published`
@@ -61,7 +64,12 @@ class Recipe:
         for seed in seeds or self.seeds:  # seed by seed: a first whole picture comes early
             for method in methods or self.methods:
                 path = folder / f"{method}-{seed}"
-                self.train(path, self.config(method, seed=seed, fraction=fraction, data=data), device=device)
+                config = self.config(method, seed=seed, fraction=fraction, data=data)
+                if isinstance(config.algorithm, GuidedConfig):  # its expert is the oracle of the same seed
+                    expert = folder / f"oracle-{seed}"
+                    self.train(expert, self.config("oracle", seed=seed, fraction=fraction), device=device)
+                    config = replace(config, algorithm=replace(config.algorithm, expert=str(expert)))
+                self.train(path, config, device=device)
                 self.evaluate(path, device=device)
         evaluated = {
             method: [path.parent for path in sorted(folder.glob(f"{method}-*/evaluation.json"))]
@@ -78,7 +86,7 @@ class Recipe:
         if isinstance(config.task, ImagesConfig):
             config = replace(config, task=replace(config.task, data=data))
         iterations: float = config.iterations
-        if self.env_steps is not None and not isinstance(config.algorithm, PPOConfig):
+        if self.env_steps is not None and not isinstance(config.algorithm, PPOConfig | GuidedConfig):
             iterations = self.env_steps / config.env_steps
         return replace(config, iterations=max(1, int(fraction * iterations)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -25,6 +25,13 @@ class Rollout(NamedTuple):
     advantages: Tensor  # [T, H, N]
     rewards: Tensor  # [T, H, N]
     mask: Tensor  # [T, H, N], 1 or 0
+
+
+class Visited(Protocol):
+    """A batch of states, some of which count."""
+
+    @property
+    def mask(self) -> Tensor: ...
 
 
 def log_prob(policy: Gaussian, actions: Tensor) -> Tensor:
@@ -62,7 +69,7 @@ def clipped_surrogate(clip: float) -> Loss:
     return loss
 
 
-def gaussian_kl(new: Gaussian, old: Gaussian, batch: Rollout) -> Tensor:
+def gaussian_kl(new: Gaussian, old: Gaussian, batch: Visited) -> Tensor:
     """Mean over the visited states of KL(old ‖ new), summed over action dimensions."""
     (mean, log_std), (old_mean, old_log_std) = new, old
     variance, old_variance = torch.exp(2 * log_std), torch.exp(2 * old_log_std)

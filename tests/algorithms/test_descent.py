@@ -22,7 +22,7 @@ EVERY: dict[str, Callable[..., Algorithm]] = {
     "descent": lambda learner, **k: Descent(learner, final(mse), optimizer=ADAM, **k),
     "reptile": lambda learner, **k: Reptile(learner, iterations=10, **k),
     "trust region": lambda learner, **k: TrustRegion(learner, mse, squared_change, damping=0.1, **k),
-    "proximal": lambda learner, **k: Proximal(learner, mse, squared_change, optimizer=ADAM, **k),
+    "proximal": lambda learner, **k: Proximal(learner, final(mse), squared_change, optimizer=ADAM, **k),
 }
 
 

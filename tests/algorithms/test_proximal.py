@@ -25,7 +25,7 @@ def weights(learner: GradientLearner) -> Tensor:
 
 def test_one_epoch_without_penalty_or_clip_is_adam_on_the_surrogate() -> None:
     learner, twin, episodes = policy_learner(steps=2), policy_learner(steps=2), rollout_episodes(steps=2)
-    first = Proximal(learner, clipped_surrogate(1e6), gaussian_kl, optimizer=ADAM, epochs=1, penalty=0.0)
+    first = Proximal(learner, final(clipped_surrogate(1e6)), gaussian_kl, optimizer=ADAM, epochs=1, penalty=0.0)
     second = Descent(twin, final(surrogate), optimizer=ADAM)
     for _ in range(3):
         metrics, expected = first.update(episodes), second.update(episodes)
@@ -54,7 +54,7 @@ def objective_by_hand(learner: GradientLearner, old: list[list[byhand.Params]], 
 def test_epochs_equal_the_paper_s_objective_by_hand(chunk: int | None) -> None:
     learner, twin, episodes = policy_learner(steps=2), policy_learner(steps=2), rollout_episodes(steps=2)
     algorithm = Proximal(
-        learner, clipped_surrogate(0.2), gaussian_kl, optimizer=ADAM, epochs=3, penalty=0.5, chunk=chunk
+        learner, final(clipped_surrogate(0.2)), gaussian_kl, optimizer=ADAM, epochs=3, penalty=0.5, chunk=chunk
     )
     params, optimizer = dict(twin.net.named_parameters()), ADAM(twin.parameters())
     for _ in range(2):  # the second update's old policies are those after the first
@@ -80,18 +80,22 @@ def test_epochs_equal_the_paper_s_objective_by_hand(chunk: int | None) -> None:
 def test_the_penalty_is_flat_at_the_old_parameters_and_pulls_back_after_a_move() -> None:
     learner, episodes = policy_learner(steps=2), rollout_episodes(steps=2)
     algorithm = Proximal(
-        learner, lambda predict, batch: 0 * surrogate(predict, batch), gaussian_kl, optimizer=ADAM, penalty=1.0
+        learner,
+        final(lambda predict, batch: 0 * surrogate(predict, batch)),
+        gaussian_kl,
+        optimizer=ADAM,
+        penalty=1.0,
     )
     with torch.no_grad():
         old = learner(episodes, lambda predicts, ep: tuple(p(b[0]) for p, b in zip(predicts, ep.support, strict=False)))
     judged = episodes._replace(query=(episodes.query, old))
-    value, gradients = meta_gradient(learner, judged, algorithm.objective)
+    value, gradients = meta_gradient(learner, judged, algorithm.penalised)
     assert value == pytest.approx(0, abs=1e-14)
     assert flat(gradients).norm() < 1e-14
     start = weights(learner)
     move = 1e-3 * torch.randn(len(start), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     torch.nn.utils.vector_to_parameters(start + move, list(learner.parameters()))
-    value, gradients = meta_gradient(learner, judged, algorithm.objective)
+    value, gradients = meta_gradient(learner, judged, algorithm.penalised)
     assert value > 0
     # nearly quadratic: the slope along the move is twice the value
     assert float(flat(gradients) @ move) == pytest.approx(2 * value, rel=0.05)
@@ -102,13 +106,13 @@ def test_it_also_serves_regression() -> None:
     moves = []
     for penalty in (0.0, 100.0):
         learner, episodes = regressor(rate=0.1), sample_episodes()
-        metrics = Proximal(learner, mse, squared_change, optimizer=ADAM, epochs=20, penalty=penalty).update(episodes)
-        moves.append(metrics["kl"])
+        algorithm = Proximal(learner, final(mse), squared_change, optimizer=ADAM, epochs=20, penalty=penalty)
+        moves.append(algorithm.update(episodes)["kl"])
     assert 0 < moves[1] < 0.1 * moves[0]
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="epochs is 0"):
-        Proximal(regressor(), mse, squared_change, optimizer=ADAM, epochs=0)
+        Proximal(regressor(), final(mse), squared_change, optimizer=ADAM, epochs=0)
     with pytest.raises(ValueError, match="clip is 0"):
         clipped_surrogate(0)

@@ -42,7 +42,7 @@ REGRESSION: dict[str, tuple[dict[str, Any], Callable[[Learner], Algorithm]]] = {
     "trust region": ({}, lambda learner: TrustRegion(learner, mse, squared_change, max_kl=0.01, damping=0.01)),
     "proximal": (
         {},
-        lambda learner: Proximal(learner, mse, squared_change, optimizer=adam(0.01), epochs=3, penalty=0.01),
+        lambda learner: Proximal(learner, final(mse), squared_change, optimizer=adam(0.01), epochs=3, penalty=0.01),
     ),
 }
 SHORT = {"trust region": 60, "proximal": 100}
@@ -52,7 +52,10 @@ POLICIES: dict[str, tuple[dict[str, Any], Callable[[Learner], Algorithm]]] = {
         {"first_order": True},
         lambda learner: TrustRegion(learner, surrogate, gaussian_kl, max_kl=0.02),
     ),
-    "proximal": ({}, lambda learner: Proximal(learner, clipped_surrogate(0.3), gaussian_kl, optimizer=adam(0.02))),
+    "proximal": (
+        {},
+        lambda learner: Proximal(learner, final(clipped_surrogate(0.3)), gaussian_kl, optimizer=adam(0.02)),
+    ),
     "fomaml": ({"first_order": True}, lambda learner: Descent(learner, final(surrogate), optimizer=adam(0.02))),
     "reptile": ({"steps": 3}, lambda learner: Reptile(learner, rate=1.0, rate_end=0.1, iterations=40)),
 }

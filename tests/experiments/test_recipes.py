@@ -13,6 +13,7 @@ from metarl.experiments import presets
 from metarl.experiments.cli import main
 from metarl.experiments.compare import compare
 from metarl.experiments.config import Config
+from metarl.experiments.outer import GuidedConfig
 from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.recipes import RECIPES, recipe
 from metarl.experiments.recipes.recipe import Recipe
@@ -45,7 +46,7 @@ def test_every_recipe_has_presets_and_fits_its_budget() -> None:
             assert config.seed == 1
             if each.env_steps is None:
                 assert config.env_steps == 0
-            elif not isinstance(config.algorithm, PPOConfig):
+            elif not isinstance(config.algorithm, PPOConfig | GuidedConfig):
                 spent = config.iterations * config.env_steps
                 assert each.env_steps - config.env_steps < spent <= each.env_steps, f"{task}-{method}"
             assert each.config(method, seed=0, fraction=0.1).iterations == max(1, int(config.iterations * 0.1))
@@ -72,6 +73,22 @@ def test_a_recipe_trains_chooses_evaluates_and_draws(tmp_path: Path) -> None:
     for picture in ("adaptation.png", "learning.png", "velocity.png"):
         assert (folder / picture).stat().st_size > 10_000
     assert len((folder / "table.csv").read_text().splitlines()) == 1 + 4 * len(comparison.rows)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_guided_run_has_its_expert_trained_first(tmp_path: Path) -> None:
+    small = Recipe("point-nav-2017", 1000, ("gmps", "oracle"), (3,))
+    small.run(methods=("gmps",), fraction=0.01, runs=tmp_path, results=tmp_path / "results", device=CPU)
+    folder = tmp_path / "point-nav-2017-0.01"
+    assert sorted(path.name for path in folder.iterdir()) == ["gmps-3", "oracle-3"]
+    settings = json.loads((folder / "gmps-3" / "config.json").read_text())["settings"]
+    assert settings["algorithm"]["expert"] == str(folder / "oracle-3")
+    assert settings["seed"] == json.loads((folder / "oracle-3" / "config.json").read_text())["settings"]["seed"] == 3
+    assert not (folder / "oracle-3" / "evaluation.json").exists()  # it was not asked for
+    weights = (folder / "oracle-3" / "checkpoints").glob("*/weights.safetensors")
+    assert (max((folder / "gmps-3" / "expert" / "checkpoints").glob("*/weights.safetensors"))).read_bytes() == max(
+        weights
+    ).read_bytes()
 
 
 @pytest.mark.usefixtures("small")

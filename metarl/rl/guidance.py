@@ -1,0 +1,90 @@
+"""Guided meta-policy search: the outer loop imitates a policy that is told the task (Mendonca et al. 2019).
+
+The inner loop stays what it is in tests, a policy-gradient step on rewards. The meta-gradient is a supervised one: it
+has little noise where a policy gradient after adaptation is mostly noise, as on the ants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarl.core import Distribution, Episodes, Predict, Predictor, Tasks
+from metarl.nets import GaussianPolicy
+from metarl.rl.losses import Gaussian, Rollout, gaussian_kl
+from metarl.rl.rollout import WorldDistribution, WorldTasks
+
+Expert = Callable[[Tensor, Tensor], Gaussian]
+"""Observations [T, H, N, obs] and tasks [T, task] to means [T, H, N, act] and log-std [act], of what to do there."""
+
+
+class Guidance(NamedTuple):
+    """What an expert would have done in the states that adapted policies came to; without T for one task."""
+
+    observations: Tensor  # [T, H, N, obs]
+    mean: Tensor  # [T, H, N, act], of the expert's actions
+    log_std: Tensor  # [T, act]
+    rewards: Tensor  # [T, H, N], of the adapted policies
+    mask: Tensor  # [T, H, N], 1 or 0
+
+
+def imitation(predict: Predict, batch: Guidance) -> Tensor:
+    """KL(expert ‖ policy), the mean over the visited states (Mendonca et al. 2019, eq. 3, in closed form)."""
+    return gaussian_kl(predict(batch.observations), (batch.mean, batch.log_std), batch)
+
+
+def told(policy: GaussianPolicy) -> Expert:
+    """`policy`, whose observations end with the task, as an expert."""
+
+    def expert(observations: Tensor, tasks: Tensor) -> Gaussian:
+        shown = tasks[:, None, None].expand(*observations.shape[:-1], -1)
+        mean, log_std = policy(torch.cat([observations, shown], -1))
+        return mean, log_std
+
+    return expert
+
+
+class Guided(Distribution):
+    """The tasks of `distribution`, whose query batches are an `expert`'s `Guidance`, not policy gradients.
+
+    States are those that the adapted policies themselves visit (as in DAgger, Ross et al. 2011), so nothing has to be
+    demonstrated, and small errors do not lead to states that the expert never labelled.
+    """
+
+    metric = WorldDistribution.metric
+
+    def __init__(self, distribution: WorldDistribution, expert: Expert) -> None:
+        self.distribution, self.expert = distribution, expert
+
+    def sample(self, n: int, rng: np.random.Generator) -> GuidedTasks:
+        return GuidedTasks(self.distribution.sample(n, rng), self.expert)
+
+    def progress(self, share: float) -> None:
+        self.distribution.progress(share)
+
+
+class GuidedTasks(Tasks):
+    """`tasks` with guidance as the query."""
+
+    def __init__(self, tasks: WorldTasks, expert: Expert) -> None:
+        self.n, self.tasks, self.expert = tasks.n, tasks, expert
+
+    def support(self, predict: Predictor, step: int) -> Rollout:
+        return self.tasks.support(predict, step)
+
+    def query(self, predict: Predictor) -> Guidance:
+        seen = self.tasks.trajectories(predict)
+        goals = torch.as_tensor(self.tasks.goals, dtype=seen.observations.dtype, device=seen.observations.device)
+        with torch.no_grad():
+            mean, log_std = self.expert(seen.observations, goals)
+        return Guidance(seen.observations, mean, log_std.repeat(self.n, 1), seen.rewards, seen.mask)
+
+    def score(self, predict: Predictor) -> Tensor:
+        return self.tasks.score(predict)
+
+    def metrics(self, episodes: Episodes) -> dict[str, float]:
+        return self.tasks.metrics(episodes)

@@ -1,0 +1,117 @@
+"""Guided runs: an oracle is trained, copied into the run that imitates it, and counted; what cannot be is refused."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from metarl.checkpoint import RunFolder
+from metarl.experiments import runner
+from metarl.experiments.cli import main
+from metarl.experiments.config import Config
+from metarl.experiments.outer import GuidedConfig
+from metarl.experiments.presets import ENVS, ONLY_GYM, PRESETS, preset, quick
+from metarl.experiments.tasks import LocomotionConfig, SinusoidConfig
+from metarl.rl.guidance import Guided
+
+CPU = torch.device("cpu")
+TINY = ("--task.trajectories", "2", "--task.train-trajectories", "2", "--task.horizon", "10", "--torch-threads", "1")
+TINY = (*TINY, "--meta-batch", "3", "--checkpoint-every", "1", "--test-tasks", "3", "--validation-tasks", "3")
+STEPS = 3 * 10, 3 * 2 * 10 * 3  # an iteration of the oracle; of the run it guides: tasks × trajectories × H × batches
+
+
+@pytest.fixture(scope="module")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "oracle"
+    main(["train", "point-nav-2017-oracle", *TINY, "--iterations", "2", "--out", str(path)])
+    return path
+
+
+def train(path: Path, expert: Path, *args: str, task: str = "point-nav-2017") -> None:
+    main(["train", f"{task}-gmps", *TINY, "--iterations", "3", "--expert", str(expert), "--out", str(path), *args])
+
+
+def rows(path: Path) -> list[list[str]]:
+    return [row.split(",") for row in (path / "progress.csv").read_text().splitlines()]
+
+
+def test_from_the_oracle_to_scores_and_pictures(oracle: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(run, oracle)
+    header, *numbers = rows(run)
+    assert header[:5] == ["iteration", "env_steps", "return_0", "return_1", "return_2"]
+    spent = int(rows(oracle)[-1][1])  # an episode that ends early is followed by another
+    assert spent == 2 * STEPS[0]
+    assert [int(row[1]) for row in numbers] == [spent + k * STEPS[1] for k in (1, 2, 3)]
+    main(["evaluate", str(run), "--json", str(run / "evaluation.json")])
+    result = json.loads((run / "evaluation.json").read_text())
+    assert result["steps"] == [0, 1, 2, 3]
+    assert result["env_steps"] == spent + 3 * STEPS[1]
+    assert result["train_seconds"] >= RunFolder.open(oracle).state(2)["seconds"]
+    main(["plot", str(run), "--out", str(tmp_path / "plot.png")])
+    assert (tmp_path / "plot.png").exists()
+
+
+def test_it_goes_on_without_the_oracle_as_if_never_stopped(oracle: Path, tmp_path: Path) -> None:
+    lent, whole, stopped = tmp_path / "lent", tmp_path / "whole", tmp_path / "stopped"
+    shutil.copytree(oracle, lent)
+    for run in (whole, stopped):
+        train(run, lent)
+    assert (whole / "progress.csv").read_bytes() == (stopped / "progress.csv").read_bytes()
+    for checkpoint in RunFolder.open(stopped).checkpoints()[1:]:
+        shutil.rmtree(checkpoint)  # as if killed after the first iteration
+    shutil.rmtree(lent)
+    main(["train", "--resume", str(stopped)])
+    assert (whole / "progress.csv").read_bytes() == (stopped / "progress.csv").read_bytes()
+    weights = Path("checkpoints") / "00000003" / "weights.safetensors"
+    assert (whole / weights).read_bytes() == (stopped / weights).read_bytes()
+
+
+def test_the_expert_s_labels_are_the_oracle_s_actions(oracle: Path) -> None:
+    config = preset("point-nav-2017-gmps")
+    config = replace(config, algorithm=GuidedConfig(expert=str(oracle)))
+    tasks, begin = runner.training_tasks(config, config.distribution(CPU), CPU)
+    assert isinstance(tasks, Guided)
+    assert begin["env_steps"] == 2 * STEPS[0]
+    net = runner.load(oracle, device=CPU)[3].net
+    observations, goals = torch.randn(2, 3, 4, 2), torch.tensor([[0.5, 0.1], [-0.2, 0.3]])
+    mean, _ = tasks.expert(observations, goals)
+    torch.testing.assert_close(mean[1, 2, 3], net(torch.cat([observations[1, 2, 3], goals[1]]))[0])
+
+
+def test_what_is_no_expert_is_refused_before_a_folder_is_made(
+    oracle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    main(["train", "point-nav-2017-maml", *TINY, "--iterations", "1", "--out", str(other)])
+    tries = (
+        (["point-nav-2017-gmps"], "--expert DIR"),
+        (["point-nav-2017-gmps", "--expert", str(tmp_path / "nowhere")], "not a run folder"),
+        (["point-nav-2017-gmps", "--expert", str(other)], "no expert for metarl/PointNav-MAML2017-v0"),
+        (["ant-dir-2017-gmps", "--expert", str(oracle)], "no expert for metarl/AntDir-MAML2017-v0"),
+        (["point-nav-2017-gmps", "--expert", str(oracle), "--task.action-scale", "2"], "scales actions by"),
+        (["point-nav-2017-gmps", "--expert", str(oracle), "--algorithm.rate", "-1"], "rate"),
+        (["point-nav-2017-gmps", "--expert", str(oracle), "--algorithm.step-weights", "1"], "step_weights"),
+    )
+    for args, said in tries:
+        with pytest.raises(SystemExit):
+            main(["train", *args, *TINY, "--out", str(run)])
+        assert said in " ".join(capsys.readouterr().err.split())
+        assert not run.exists()
+    with pytest.raises(ValueError, match="Guided trains in environments"):
+        Config(SinusoidConfig(), preset("sinusoid-maml").learner, GuidedConfig())
+
+
+def test_presets_are_maml_s_but_for_the_outer_loop() -> None:
+    for task in ENVS:
+        for middle in ("", "-2017") if task not in ONLY_GYM else ("",):
+            guided, maml = PRESETS[f"{task}{middle}-gmps"], PRESETS[f"{task}{middle}-maml"]
+            assert guided.learner == maml.learner
+            assert isinstance(guided.task, LocomotionConfig)
+            assert isinstance(maml.task, LocomotionConfig)
+            assert replace(guided.task, credit_from=maml.task.credit_from) == maml.task
+            assert guided.env_steps == maml.env_steps
+            assert quick(guided).iterations == guided.iterations
