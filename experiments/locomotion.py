@@ -39,12 +39,12 @@ class Sizes:
 POINT = Sizes(
     trajectories=None, gae_lambda=0.8, iterations=100, normalise=False, validation_tasks=200, checkpoint_every=50
 )
+ANT_DIR = Sizes(10, 20, gae_lambda=0.95, credit_from=(0.9, 0.5, 0.05), inner_credit=(0.9, 0.5), iterations=1000)
 SIZES = {  # where they differ
+    "metarl/AntDir-v0": ANT_DIR,
     "metarl/PointNav-v0": replace(POINT, max_kl=0.01, gae_lambda=1.0),
     "metarl/PointNav-MAML2017-v0": POINT,
-    "metarl/AntDir-MAML2017-v0": Sizes(
-        10, 20, gae_lambda=0.95, credit_from=(0.9, 0.5, 0.05), inner_credit=(0.9, 0.5), iterations=1000
-    ),
+    "metarl/AntDir-MAML2017-v0": ANT_DIR,
     "metarl/AntVel-MAML2017-v0": Sizes(10, credit_from=(0.95, 0.8, 0.25), iterations=800),
 }
 HEAD = "mean.layers.2"  # of the policies, which have two hidden layers
@@ -85,8 +85,9 @@ def locomotion(env: str, method: str) -> Config:
     if not paper:
         task = replace(task, horizon=100, hidden=(64, 64), action_scale=1.0 if point else 0.3)
     if isinstance(algorithm, PPOConfig):
-        task = replace(task, credit_from=None, inner_credit=None, observe_goal=method == "oracle")
-        config = Config(task, learner, algorithm, meta_batch=PPO_ENVS, chunk=CHUNK)
+        told = method == "oracle"  # and has nothing to adapt to
+        task = replace(task, credit_from=None, inner_credit=None, observe_goal=told)
+        config = Config(task, learner, algorithm, meta_batch=PPO_ENVS, chunk=CHUNK, test_steps=0 if told else 3)
         return replace(config, iterations=round(PPO_STEPS[method][point] / config.env_steps))
     iterations = {"promp": 1001, "gmps": GUIDED_ITERATIONS}.get(method, sizes.iterations)
     if isinstance(algorithm, GuidedConfig):

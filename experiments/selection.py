@@ -21,9 +21,10 @@ CANDIDATES = 6  # checkpoints that are scored, evenly spaced: in locomotion each
 def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str, *, device: torch.device) -> int:
     """Load the weights of checkpoint `which`, "last", "best" or a number of iterations; returns those iterations.
 
-    "best" has the best mean score over 1 … `config.test_steps` gradient steps on `config.validation_tasks` validation
-    tasks, the same for every checkpoint, among at most `CANDIDATES`, evenly spaced and the last one among them. The
-    scores are kept in validation.json in the run folder: each checkpoint is scored once for as many tasks and steps.
+    "best" has the best mean score over 1 … `config.test_steps` gradient steps (0: before any) on
+    `config.validation_tasks` validation tasks, the same for every checkpoint, among at most `CANDIDATES`, evenly spaced
+    and the last one among them. The scores are kept in validation.json in the run folder: each checkpoint is scored
+    once for as many tasks and steps.
     """
     if which == "last":
         return run.load_weights(learner)
@@ -49,7 +50,7 @@ def validate(run: RunFolder, config: Config, distribution: Distribution, learner
         if iteration not in known:
             rng = generator(Stream.VALIDATE, config.seed)
             scores = evaluate(learner, distribution, steps=steps, tasks=tasks, rng=rng, chunk=config.chunk)
-            known[iteration] = float(scores[1:].mean())
+            known[iteration] = float(scores[min(1, steps) :].mean())
             write_atomically(file, json.dumps({"tasks": tasks, "steps": steps, "scores": known}, indent=2) + "\n")
     return {iteration: known[iteration] for iteration in iterations}
 

@@ -21,7 +21,7 @@ from metarl.experiments.outer import GuidedConfig
 from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.presets import preset
 from metarl.experiments.recipes.report import write_report
-from metarl.experiments.tasks import ImagesConfig
+from metarl.experiments.tasks import ImagesConfig, LocomotionConfig
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,17 @@ class Recipe:
         )  # fmt: skip
 
     def config(self, method: str, *, seed: int, fraction: float, data: str | None = None) -> Config:
-        """The settings of one run."""
+        """The settings of one run; in a fraction of it, credit lengthens over as many environment steps as in all."""
         config = replace(preset(f"{self.task}-{method}"), seed=seed)
         if isinstance(config.task, ImagesConfig):
             config = replace(config, task=replace(config.task, data=data))
         iterations: float = config.iterations
         if self.env_steps is not None and not isinstance(config.algorithm, PPOConfig | GuidedConfig):
             iterations = self.env_steps / config.env_steps
+        if isinstance(config.task, LocomotionConfig) and config.task.credit_from is not None:
+            discount, gae_lambda, share = config.task.credit_from
+            credit = (discount, gae_lambda, min(1.0, share / fraction))
+            config = replace(config, task=replace(config.task, credit_from=credit))
         return replace(config, iterations=max(1, int(fraction * iterations)))
 
     def train(self, path: Path, config: Config, *, device: torch.device) -> None:

@@ -169,8 +169,8 @@ def test_from_training_to_scores_and_pictures(preset: str, tmp_path: Path) -> No
     main(["train", preset, *TINY, "--iterations", "2", "--out", str(run)])
     main(["evaluate", str(run), "--json", str(file)])
     result = json.loads(file.read_text())
-    assert result["steps"] == [0, 1, 2, 3]
-    assert len(set(result["mean"])) == 4
+    assert result["steps"] == ([0] if "oracle" in preset else [0, 1, 2, 3])  # an oracle has nothing to adapt to
+    assert len(set(result["mean"])) == len(result["steps"])
     main(["plot", str(run), "--out", str(tmp_path / "plot.png")])
     assert (tmp_path / "plot.png").exists()
     header, *rows = (run / "progress.csv").read_text().splitlines()

@@ -49,7 +49,11 @@ def test_every_recipe_has_presets_and_fits_its_budget() -> None:
             elif not isinstance(config.algorithm, PPOConfig | GuidedConfig):
                 spent = config.iterations * config.env_steps
                 assert each.env_steps - config.env_steps < spent <= each.env_steps, f"{task}-{method}"
-            assert each.config(method, seed=0, fraction=0.1).iterations == max(1, int(config.iterations * 0.1))
+            tenth = each.config(method, seed=0, fraction=0.1)
+            assert tenth.iterations == max(1, int(config.iterations * 0.1))
+            credit, shorter = (getattr(c.task, "credit_from", None) for c in (config, tenth))
+            if credit is not None:  # it lengthens over as many environment steps
+                assert shorter == (*credit[:2], min(1.0, 10 * credit[2]))
         for values in each.published.values():
             assert len(values) in (1, 4) if each.env_steps else len(values) == 11
 
