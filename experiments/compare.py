@@ -24,7 +24,7 @@ TASKS, TEST_SEED, GOALS = "number of held-out tasks", "seed of the held-out task
 # Settings that runs of one group may differ in: they leave what is learned alone.
 FREE = {
     "seed", "threads", "torch_threads", "chunk", "log_every", "test_steps", "test_tasks", "validation_tasks",
-    "task.data",
+    "task.data", "algorithm.expert",
 }  # fmt: skip
 # Settings under "task" that belong to the method; any other makes another task, whose scores do not compare.
 METHODS_OWN = {

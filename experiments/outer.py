@@ -177,7 +177,7 @@ class GuidedConfig(DescentConfig):
     """Guided meta-policy search: epochs of Adam in which adapted policies come to imitate one that is told the task."""
 
     expert: Annotated[str, tyro.conf.arg(name="expert", prefix_name=False)] = ""
-    """run folder of that policy: `metarl train TASK-oracle` makes one"""
+    """run folder of a policy that is told the task: `metarl train TASK-oracle` makes one"""
     rate_end: float = 1e-4
     epochs: int = 10
     penalty: float = 1.0

@@ -81,10 +81,12 @@ def test_a_recipe_trains_chooses_evaluates_and_draws(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_a_guided_run_has_its_expert_trained_first(tmp_path: Path) -> None:
-    small = Recipe("point-nav-2017", 1000, ("gmps", "oracle"), (3,))
+    small = Recipe("point-nav-2017", 1000, ("gmps", "oracle"), (3, 4))
     small.run(methods=("gmps",), fraction=0.01, runs=tmp_path, results=tmp_path / "results", device=CPU)
     folder = tmp_path / "point-nav-2017-0.01"
-    assert sorted(path.name for path in folder.iterdir()) == ["gmps-3", "oracle-3"]
+    assert sorted(path.name for path in folder.iterdir()) == ["gmps-3", "gmps-4", "oracle-3", "oracle-4"]
+    rows = compare([folder / "gmps-3", folder / "gmps-4"]).rows
+    assert [row.seeds for row in rows if not row.random] == [(3, 4)]  # each with its own expert, pooled
     settings = json.loads((folder / "gmps-3" / "config.json").read_text())["settings"]
     assert settings["algorithm"]["expert"] == str(folder / "oracle-3")
     assert settings["seed"] == json.loads((folder / "oracle-3" / "config.json").read_text())["settings"]["seed"] == 3
