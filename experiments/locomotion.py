@@ -33,12 +33,9 @@ class Sizes:
     iterations: int = 500
     normalise: bool = True
     validation_tasks: int = 20
-    checkpoint_every: int = 10
 
 
-POINT = Sizes(
-    trajectories=None, gae_lambda=0.8, iterations=100, normalise=False, validation_tasks=200, checkpoint_every=50
-)
+POINT = Sizes(trajectories=None, gae_lambda=0.8, iterations=100, normalise=False, validation_tasks=200)
 ANT_DIR = Sizes(10, 20, gae_lambda=0.95, credit_from=(0.9, 0.5, 0.05), inner_credit=(0.9, 0.5), iterations=1000)
 SIZES = {  # where they differ
     "metarl/AntDir-v0": ANT_DIR,
@@ -99,5 +96,5 @@ def locomotion(env: str, method: str) -> Config:
         learner, algorithm = replace(learner, steps=2), replace(algorithm, step_weights=(0.5, 0.5))
     return Config(
         task, learner, algorithm, meta_batch=sizes.meta_batch, iterations=iterations, chunk=CHUNK,
-        validation_tasks=sizes.validation_tasks, checkpoint_every=sizes.checkpoint_every,
+        validation_tasks=sizes.validation_tasks,
     )  # fmt: skip
