@@ -55,9 +55,8 @@ class DescentConfig:
         return torch.optim.Adam(parameters, lr=self.rate)
 
     def scheduler(self, iterations: int) -> Callable[[Optimizer], LRScheduler]:
-        return lambda o: torch.optim.lr_scheduler.LinearLR(
-            o, 1.0, self.rate_end / self.rate, total_iters=iterations
-        )
+        end = self.rate_end / self.rate
+        return lambda o: torch.optim.lr_scheduler.LinearLR(o, 1.0, end, total_iters=iterations)
 
     def objective(self, loss: Loss) -> Objective:
         return every(loss, self.step_weights) if self.step_weights else final(loss)

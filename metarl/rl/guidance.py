@@ -33,7 +33,7 @@ class Guidance(NamedTuple):
 
 
 def imitation(predict: Predict, batch: Guidance) -> Tensor:
-    """KL(expert ‖ policy), the mean over the visited states (Mendonca et al. 2019, eq. 3, in closed form)."""
+    """KL(expert ‖ policy), the mean over the visited states: how Mendonca et al. 2019 imitate, in closed form."""
     return gaussian_kl(predict(batch.observations), (batch.mean, batch.log_std), batch)
 
 

@@ -11,7 +11,7 @@ from metarl.algorithms.proximal import Proximal
 from metarl.core import adapt, collect, final
 from metarl.evaluate import evaluate
 from metarl.nets import GaussianPolicy
-from metarl.rl.guidance import Expert, Guidance, Guided, imitation, told
+from metarl.rl.guidance import Guidance, Guided, imitation, told
 from metarl.rl.losses import Gaussian, gaussian_kl
 from metarl.rl.rollout import WorldDistribution, episode_returns
 from metarl.train import train
@@ -22,8 +22,8 @@ def to_goal(observations: torch.Tensor, tasks: torch.Tensor) -> Gaussian:
     return (5 * (tasks[:, None, None] - observations)).clamp(-1, 1), torch.full((1,), -0.7)
 
 
-def tasks(expert: Expert = to_goal, *, seed: int = 0) -> Guided:
-    return Guided(WorldDistribution(Track, trajectories=4, gae_lambda=0.95, threads=1), expert)
+def tasks() -> Guided:
+    return Guided(WorldDistribution(Track, trajectories=4, gae_lambda=0.95, threads=1), to_goal)
 
 
 def test_imitation_is_the_kl_from_the_expert_over_the_valid_steps() -> None:
