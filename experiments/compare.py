@@ -30,7 +30,7 @@ FREE = {
 METHODS_OWN = {
     "train_ways", "train_shots", "train_queries", "train_trajectories", "hidden", "activation", "action_scale",
     "init_std", "min_std", "normalise", "observe_goal", "discount", "gae_lambda", "filters", "shift", "warp", "mirror",
-    "joint", "architecture", "alike", "credit_from", "inner_credit",
+    "joint", "pretraining", "architecture", "alike", "credit_from", "inner_credit",
 }  # fmt: skip
 
 

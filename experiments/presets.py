@@ -87,6 +87,7 @@ IMAGE_OUTER: dict[str, AlgorithmConfig] = {  # others: Adam, its step size falli
     "reptile": ReptileConfig(rate=1.0),
     "nearest-neighbour": FixedConfig(),
 }
+LIKE_MAML = ("maml-plus-plus", "alpha-maml", "bayesian-maml")  # with MAML's inner steps
 PROTONET_WAYS = {"omniglot": 60, "omniglot-small": 20, "miniimagenet": 30}  # in training (Snell et al. 2017)
 IMAGE_PRESETS = (*IMAGE_METHODS, *IMAGE_INNER, *encoded.IMAGES)
 SHOTS = ((5, 1), (5, 5), (20, 1), (20, 5))  # (ways, shots)
@@ -100,22 +101,23 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
         task = replace(task, filters=32)
     else:
         learner = LearnerConfig(steps=1, rate=(0.4,)) if ways == 5 else LearnerConfig(steps=5, rate=(0.1,))
-    if images == "omniglot-small":
-        task = replace(task, shift=2, warp=0.1, train_queries=5)
-        if method in (*IMAGE_METHODS, *IMAGE_INNER):  # harder tasks: MAML is at 82.2 in place of 80.2 %
-            task = replace(task, mirror=True, alike=1.0)
+    inner = IMAGE_INNER
+    if images == "omniglot-small":  # few characters: more of them by mirrors, harder tasks, and a warm start
+        task = replace(task, shift=2, warp=0.1, train_queries=5, mirror=True, alike=1.0, pretraining=3_000)
+        learner = LearnerConfig(steps=3, rate=(0.4,))
+        inner = inner | {name: replace(inner[name], steps=3, rate=0.4) for name in LIKE_MAML}
     learners: dict[str, Any] = {name: replace(learner, **settings) for name, settings in IMAGE_METHODS.items()}
     config = Config(
-        task, (learners | IMAGE_INNER).get(method) or EncodedConfig(method),
+        task, (learners | inner).get(method) or EncodedConfig(method),
         IMAGE_OUTER.get(method, DescentConfig(rate_end=0.0)),
         meta_batch=16 if ways == 5 else 8, iterations=60_000, chunk=CHUNK, log_every=100, checkpoint_every=1000,
         test_steps=10 if images == "miniimagenet" else 3 if ways == 5 else 5, test_tasks=600,
         validation_tasks=200,
     )  # fmt: skip
     if images == "omniglot-small":
-        config = replace(config, meta_batch=8, iterations=10_000, log_every=250, checkpoint_every=500)
+        config = replace(config, meta_batch=8, iterations=2_000, log_every=100, checkpoint_every=100, test_steps=5)
         if isinstance(config.algorithm, DescentConfig | MultiStepConfig):
-            config = replace(config, algorithm=replace(config.algorithm, rate=0.003))
+            config = replace(config, algorithm=replace(config.algorithm, rate=0.002))
     if method == "reptile":
         config = replace(config, task=replace(task, train_shots=10), meta_batch=5, test_steps=10)
     if method == "protonet":
@@ -124,7 +126,7 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
     if method == "finetune":
         config = replace(config, task=replace(task, joint=True))
     if method == "nearest-neighbour":
-        config = replace(config, iterations=1)
+        config = replace(config, task=replace(task, pretraining=0), iterations=1)
     return config
 
 

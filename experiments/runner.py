@@ -23,6 +23,7 @@ from metarl.experiments.outer import GuidedConfig
 from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.presets import preset
 from metarl.experiments.tasks import LocomotionConfig
+from metarl.experiments.warm_start import encoders, wanted, warm_start
 from metarl.learners.gradient import GradientLearner
 from metarl.nets import GaussianPolicy
 from metarl.progress import Display, ProgressFile
@@ -62,6 +63,8 @@ def new_training(config: Config, distribution: Distribution, device: torch.devic
         from metarl.experiments.pretraining import Pretraining  # Stable-Baselines3 is slow to import
 
         return Pretraining(config, distribution, learner, device=device)
+    if wanted(config):
+        encoders(learner)  # raises where there is none
     return config.build_algorithm(learner)
 
 
@@ -155,6 +158,9 @@ def _run(
     torch.set_num_threads(config.torch_threads)
     if run.checkpoints():
         state = run.load(training)
+    elif wanted(config):
+        state = {**state, "seconds": warm_start(config, training.learner, device=device)}
+        run.save(0, training, {"env_steps": 0.0, "seconds": state["seconds"]})
     begin, env_steps = int(state["iteration"]), float(state["env_steps"])
     progress = ProgressFile(run.path / "progress.csv", keep=begin)
     if isinstance(training, Algorithm):

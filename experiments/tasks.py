@@ -157,6 +157,8 @@ class ImagesConfig:
     """mirror images are further classes to train on: a third"""
     alike: float = 0.0
     """share of training tasks whose classes are all of one alphabet"""
+    pretraining: int = 0
+    """iterations in which the encoder learns all training classes at once, before few-shot tasks"""
     joint: bool = False
     """train on all classes at once, not on few-shot tasks (for finetune)"""
 

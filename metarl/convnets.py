@@ -42,6 +42,7 @@ class Conv4(nn.Module):
         self.shape, self.pool = (channels, size, size), pool
         self.blocks = nn.ModuleList(Block(filters if i else channels, filters, pool=pool) for i in range(4))
         self.features = filters * (size // 16) ** 2 if pool else filters
+        self.last_norms = ("blocks.3.norm",)  # whose scales and shifts are the features' own
         self.head = head(self.features, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ class Maps(nn.Module):
         sizes = [size]
         for _ in range(3):
             sizes.append(sizes[-1] // 2 if pool else (sizes[-1] + 1) // 2)
-        self.filters, self.side = filters, sizes[-1]
+        self.filters, self.side, self.last_norms = filters, sizes[-1], ("blocks.3.norm",)
         self.blocks = nn.Sequential(
             *(Block(filters if i else channels, filters, pool=pool and i < 3, halve=i < 3) for i in range(4))
         )

@@ -28,6 +28,7 @@ class Dense(nn.Module):
         for layer in layers:
             nn.init.xavier_uniform_(layer.weight)
         self.layers, self.norms = nn.ModuleList(layers), nn.ModuleList(map(BatchNorm, hidden))
+        self.last_norms = (f"norms.{len(hidden) - 1}",)
         self.head = head(self.features, outputs)
 
     def forward(self, x: Tensor) -> Tensor:

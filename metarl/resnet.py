@@ -27,6 +27,8 @@ class ResNet12(nn.Module):
         super().__init__()
         self.channels, self.features = channels, filters[-1]
         self.blocks = nn.Sequential(*(Residual(a, b) for a, b in pairwise((channels, *filters))))
+        last = f"blocks.{len(filters) - 1}"
+        self.last_norms = (f"{last}.layers.2.norm", f"{last}.around.norm")
         self.head = head(self.features, outputs)
 
     def forward(self, x: Tensor) -> Tensor:

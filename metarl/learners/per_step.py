@@ -40,6 +40,12 @@ class MAMLPlusPlus(GradientLearner):
             {name.replace(".", "/"): p.detach().expand(steps, *p.shape).clone() for name, p in fixed.items()}
         )
 
+    def level_norms(self) -> None:
+        """Let the normalisations after each step begin as those before the first."""
+        with torch.no_grad():
+            for name in self._fixed:
+                self.norms[name.replace(".", "/")].copy_(self.net.get_parameter(name))
+
     def init(self) -> dict[str, Tensor]:
         return {**super().init(), **{name: self.net.get_parameter(name) for name in self._fixed}}
 

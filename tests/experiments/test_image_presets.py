@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -14,31 +13,12 @@ from metarl.experiments.cli import main
 from metarl.experiments.encoded import EncodedConfig
 from metarl.experiments.plot import read_run
 from metarl.experiments.presets import PRESETS, preset
-from metarl.tasks.images import ImageClasses
-
-SPLITS = ("train", "validation", "test")
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
-    """In place of Omniglot, noisy copies of a pattern a class; what was asked for is listed."""
-    found: list[tuple[object, ...]] = []
-
-    def fake(data: Path | None, split: str, *, protocol: str) -> ImageClasses:
-        found.append((data, split, protocol))
-        rng = np.random.default_rng(SPLITS.index(split))
-        patterns = 200 * (rng.random((12, 1, 1, 28, 28)) < 0.3)
-        images = (patterns + rng.integers(0, 40, (12, 20, 1, 28, 28))).astype(np.uint8)
-        names = tuple(f"{split}{c}" for c in range(12))
-        return ImageClasses(torch.from_numpy(images).flatten(0, 1), names, np.full(12, 20))
-
-    monkeypatch.setattr(tasks, "omniglot", fake)
-    return found
 
 
 def test_each_split_serves_its_purpose_and_the_task_is_learned(asked: list[tuple[object, ...]], tmp_path: Path) -> None:
     run, file = tmp_path / "run", tmp_path / "evaluation.json"
     sizes = "--iterations 12 --log-every 6 --checkpoint-every 6 --meta-batch 4 --task.filters 8 --task.queries 5"
+    sizes += " --task.pretraining 3 --test-steps 3"
     main(["train", "omniglot-small-5way-1shot-maml", "--data", "here", *sizes.split(), "--out", str(run)])
     assert {split for _, split, _ in asked} == {"train", "validation"}  # the latter for the scores in the log
     assert set(asked[0]) == {Path("here"), "train", "small"}
