@@ -35,14 +35,17 @@ class DescentConfig:
     rate_end: float = 1e-3
     step_weights: tuple[float, ...] = ()
     """of the query loss after each inner step; none: only the last counts, as in MAML"""
+    fixed: str = ""
+    """parameters whose name starts so are not meta-learned: net.head, where a last layer is to start at 0"""
 
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
     ) -> Algorithm:
         self.check(learner)
         return Descent(
-            learner, self.objective(loss), optimizer=self.optimizer, scheduler=self.scheduler(iterations), chunk=chunk
-        )
+            learner, self.objective(loss), optimizer=self.optimizer, scheduler=self.scheduler(iterations),
+            fixed=self.fixed, chunk=chunk,
+        )  # fmt: skip
 
     def check(self, learner: Learner) -> None:
         """Raise ValueError where the settings do not go together or with `learner`."""
@@ -81,12 +84,14 @@ class MultiStepConfig:
     rate_end: float = 1e-5
     annealing: float = 0.15
     """share of the iterations after which only the last inner step's loss counts"""
+    fixed: str = ""
+    """parameters whose name starts so are not meta-learned"""
 
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
     ) -> Algorithm:
         return MultiStep(
-            learner, loss, annealing=max(1, round(self.annealing * iterations)), chunk=chunk,
+            learner, loss, annealing=max(1, round(self.annealing * iterations)), fixed=self.fixed, chunk=chunk,
             optimizer=lambda p: torch.optim.Adam(p, lr=self.rate),
             scheduler=lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, iterations, eta_min=self.rate_end),
         )  # fmt: skip
@@ -188,7 +193,8 @@ class GuidedConfig(DescentConfig):
         self.check(learner)
         return Proximal(
             learner, self.objective(imitation), task.divergence, optimizer=self.optimizer,
-            scheduler=self.scheduler(iterations), epochs=self.epochs, penalty=self.penalty, chunk=chunk,
+            scheduler=self.scheduler(iterations), epochs=self.epochs, penalty=self.penalty, fixed=self.fixed,
+            chunk=chunk,
         )  # fmt: skip
 
 

@@ -104,8 +104,8 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
     inner = IMAGE_INNER
     if images == "omniglot-small":  # few characters: more of them by mirrors, harder tasks, and a warm start
         task = replace(task, shift=2, warp=0.1, train_queries=5, mirror=True, alike=1.0, pretraining=3_000)
-        learner = LearnerConfig(steps=3, rate=(0.4,))
-        inner = inner | {name: replace(inner[name], steps=3, rate=0.4) for name in LIKE_MAML}
+        learner = LearnerConfig(steps=3, rate=(0.1,))
+        inner = inner | {name: replace(inner[name], steps=3, rate=0.1) for name in LIKE_MAML}
     learners: dict[str, Any] = {name: replace(learner, **settings) for name, settings in IMAGE_METHODS.items()}
     config = Config(
         task, (learners | inner).get(method) or EncodedConfig(method),
@@ -115,9 +115,11 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
         validation_tasks=200,
     )  # fmt: skip
     if images == "omniglot-small":
-        config = replace(config, meta_batch=8, iterations=2_000, log_every=100, checkpoint_every=100, test_steps=5)
+        config = replace(config, meta_batch=8, iterations=500, log_every=50, checkpoint_every=100)
         if isinstance(config.algorithm, DescentConfig | MultiStepConfig):
-            config = replace(config, algorithm=replace(config.algorithm, rate=0.002))
+            slow = 5e-4 if method in (*IMAGE_METHODS, *LIKE_MAML, "imaml") else 0.002  # what pre-training gave is kept
+            fixed = "net.head" if method in (*IMAGE_METHODS, *IMAGE_INNER) and method != "cavia" else ""
+            config = replace(config, algorithm=replace(config.algorithm, rate=slow, fixed=fixed))
     if method == "reptile":
         config = replace(config, task=replace(task, train_shots=10), meta_batch=5, test_steps=10)
     if method == "protonet":

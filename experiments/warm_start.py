@@ -24,7 +24,7 @@ from metarl.train import Stream, generator, seed_torch, train
 
 Encoder = Conv4 | Maps | Dense | ResNet12
 BATCHES, IMAGES = 4, 50  # an iteration learns from four batches of 50 images, each normalised by itself
-VARIANCE = 0.25  # of a feature, on average
+COMPARED = 0.5  # the scale of features that are compared, not adapted to: the variance 1 makes distances large
 
 
 def wanted(config: Config) -> bool:
@@ -53,9 +53,11 @@ def plant(learner: Learner, weights: dict[str, Tensor]) -> None:
 
     From 0 the first inner step makes prototypes of the features; a random layer would be noise to them.
     """
+    head = getattr(getattr(learner, "net", None), "head", None)
     for net in encoders(learner):
         net.load_state_dict({**net.state_dict(), **weights})
-    head = getattr(getattr(learner, "net", None), "head", None)
+        if not isinstance(head, nn.Linear):
+            scale_features(net, COMPARED)
     if isinstance(head, nn.Linear):
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
@@ -63,12 +65,20 @@ def plant(learner: Learner, weights: dict[str, Tensor]) -> None:
         learner.level_norms()
 
 
+def scale_features(net: Encoder, factor: float) -> None:
+    """Multiply all features by `factor` > 0, by way of their last normalisation: ReLU lets it through."""
+    with torch.no_grad():
+        for norm in net.last_norms:
+            for name in ("weight", "bias"):
+                net.get_parameter(f"{norm}.{name}").mul_(factor)
+
+
 @lru_cache(maxsize=1)  # the methods of a recipe begin alike
 def pretrained(config: Config, device: torch.device) -> tuple[dict[str, Tensor], float]:
     """The weights of an encoder that was trained on all classes at once, and the seconds that it took.
 
-    Its last normalisation is scaled so that features have the variance `VARIANCE` (ReLU keeps positive factors): in
-    classification it grows without bound, and inner steps of a given size would then overshoot.
+    Its features are scaled to a mean variance of 1: in classification they grow without bound, and inner steps of a
+    given size would then overshoot.
     """
     begin = time.perf_counter()
     distribution = config.distribution(device)
@@ -87,9 +97,7 @@ def pretrained(config: Config, device: torch.device) -> tuple[dict[str, Tensor],
     batches = collect(learner, distribution.sample(BATCHES, generator(Stream.INIT, config.seed))).query
     with torch.no_grad():
         variance = float(torch.stack([net(x).var(0).mean() for x in batches.x]).mean())
-        for norm in net.last_norms:
-            for name in ("weight", "bias"):
-                net.get_parameter(f"{norm}.{name}").mul_((VARIANCE / variance) ** 0.5)
+    scale_features(net, variance**-0.5)
     return net.state_dict(), time.perf_counter() - begin
 
 

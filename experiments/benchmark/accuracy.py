@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from metarl.core import Distribution
 from metarl.evaluate import evaluate
-from metarl.experiments import runner
+from metarl.experiments import runner, warm_start
 from metarl.experiments.config import Config
 from metarl.experiments.inner import LearnerConfig
 from metarl.experiments.presets import preset
@@ -89,6 +89,8 @@ class Accuracy:
         cpu = torch.device("cpu")
         learning, test = config.distribution(cpu), config.distribution(cpu, split="test")
         start = runner.new_learner(config, learning, cpu)
+        if warm_start.wanted(config):
+            warm_start.warm_start(config, start, device=cpu)
         report = Scores(f"{method}: {self.iterations} iterations of {config.meta_batch} tasks, seed {self.seed}")
 
         learner = deepcopy(start)

@@ -17,7 +17,11 @@ class Descent(Algorithm):
     """θ ← θ − optimiser(∇ mean_T objective) (MAML, algorithm 1 and 2, line "meta-update").
 
     `optimizer` makes a torch optimiser from parameters: `lambda p: torch.optim.Adam(p, lr=1e-3)`. `scheduler`, if any,
-    makes a torch learning-rate scheduler from the optimiser; it steps once an update.
+    makes a torch learning-rate scheduler from the optimiser; it steps once an update. Parameters whose name starts with
+    `fixed` stay as they are: a last layer that starts at 0, say, of a classifier whose labels are drawn anew for each
+    task, and whose meta-gradient is but noise (the zeroing trick, Kao et al. 2022, section 3).
+
+    Raises ValueError when `fixed` matches no parameter.
     """
 
     def __init__(
@@ -27,10 +31,15 @@ class Descent(Algorithm):
         *,
         optimizer: Callable[[Iterable[Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        fixed: str = "",
         chunk: int | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
-        self.objective, self.optimizer = objective, optimizer(learner.parameters())
+        moved = [p for name, p in learner.named_parameters() if not fixed or not name.startswith(fixed)]
+        if fixed and len(moved) == len(list(learner.parameters())):
+            known = ", ".join(name for name, _ in learner.named_parameters())
+            raise ValueError(f"fixed is {fixed!r}, but no parameter's name starts so: the learner has {known}")
+        self.objective, self.optimizer = objective, optimizer(moved)
         self.scheduler = scheduler(self.optimizer) if scheduler else None
 
     def update(self, episodes: Episodes) -> dict[str, float]:

@@ -28,9 +28,10 @@ class MultiStep(Descent):
         annealing: int,
         optimizer: Callable[[Iterable[Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        fixed: str = "",
         chunk: int | None = None,
     ) -> None:
-        super().__init__(learner, final(loss), optimizer=optimizer, scheduler=scheduler, chunk=chunk)
+        super().__init__(learner, final(loss), optimizer=optimizer, scheduler=scheduler, fixed=fixed, chunk=chunk)
         if annealing < 1:
             raise ValueError(f"annealing is {annealing}: the weights change over at least one update")
         self.loss, self.annealing, self.count = loss, annealing, 0

@@ -32,9 +32,10 @@ class Proximal(Descent):
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         epochs: int = 5,
         penalty: float = 5e-4,
+        fixed: str = "",
         chunk: int | None = None,
     ) -> None:
-        super().__init__(learner, objective, optimizer=optimizer, scheduler=scheduler, chunk=chunk)
+        super().__init__(learner, objective, optimizer=optimizer, scheduler=scheduler, fixed=fixed, chunk=chunk)
         if epochs < 1:
             raise ValueError(f"epochs is {epochs}: an update takes at least one")
         self.divergence, self.epochs, self.penalty = divergence, epochs, penalty

@@ -11,6 +11,7 @@ from toys import regressor, sample_episodes
 
 from metarl.algorithms.base import Algorithm
 from metarl.algorithms.descent import Descent
+from metarl.algorithms.multi_step import MultiStep
 from metarl.algorithms.proximal import Proximal
 from metarl.algorithms.reptile import Reptile
 from metarl.algorithms.trust_region import TrustRegion
@@ -22,6 +23,13 @@ EVERY: dict[str, Callable[..., Algorithm]] = {
     "descent": lambda learner, **k: Descent(learner, final(mse), optimizer=ADAM, **k),
     "reptile": lambda learner, **k: Reptile(learner, iterations=10, **k),
     "trust region": lambda learner, **k: TrustRegion(learner, mse, squared_change, damping=0.1, **k),
+    "proximal": lambda learner, **k: Proximal(learner, final(mse), squared_change, optimizer=ADAM, **k),
+}
+
+
+FIXED: dict[str, Callable[..., Descent]] = {
+    "descent": lambda learner, **k: Descent(learner, final(mse), optimizer=ADAM, **k),
+    "multi-step": lambda learner, **k: MultiStep(learner, mse, annealing=2, optimizer=ADAM, **k),
     "proximal": lambda learner, **k: Proximal(learner, final(mse), squared_change, optimizer=ADAM, **k),
 }
 
@@ -92,3 +100,22 @@ def test_every_algorithms_state_survives_a_round_trip(name: str) -> None:
     other.update(sample_episodes(steps=2, seed=1))
     assert torch.equal(weights(second), weights(whole))
     assert not torch.equal(weights(second), weights(first))
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_fixed_parameters_stay_and_the_first_step_of_the_others_is_as_ever(name: str) -> None:
+    learner, twin, episodes = regressor(steps=2, rate=0.2), regressor(steps=2, rate=0.2), sample_episodes(steps=2)
+    before = {key: value.detach().clone() for key, value in learner.named_parameters()}
+    epochs = {"epochs": 1} if name == "proximal" else {}
+    FIXED[name](learner, fixed="net.layers.1", **epochs).update(episodes)
+    FIXED[name](twin, **epochs).update(episodes)
+    after, free = dict(learner.named_parameters()), dict(twin.named_parameters())
+    for key, value in after.items():
+        torch.testing.assert_close(value, before[key] if key.startswith("net.layers.1") else free[key])
+    assert all(not torch.equal(free[key], before[key]) for key in free)
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_fixed_that_matches_nothing_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"'net.haed', but no parameter's name starts so: .*net.layers.0.weight"):
+        FIXED[name](regressor(), fixed="net.haed")

@@ -18,7 +18,7 @@ from metarl.experiments.presets import PRESETS, preset
 def test_each_split_serves_its_purpose_and_the_task_is_learned(asked: list[tuple[object, ...]], tmp_path: Path) -> None:
     run, file = tmp_path / "run", tmp_path / "evaluation.json"
     sizes = "--iterations 12 --log-every 6 --checkpoint-every 6 --meta-batch 4 --task.filters 8 --task.queries 5"
-    sizes += " --task.pretraining 3 --test-steps 3"
+    sizes += " --task.pretraining 3"
     main(["train", "omniglot-small-5way-1shot-maml", "--data", "here", *sizes.split(), "--out", str(run)])
     assert {split for _, split, _ in asked} == {"train", "validation"}  # the latter for the scores in the log
     assert set(asked[0]) == {Path("here"), "train", "small"}

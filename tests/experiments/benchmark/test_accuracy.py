@@ -74,7 +74,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def small(name: str) -> Config:
         config = preset(name)
-        return replace(config, task=replace(config.task, filters=4), meta_batch=2)  # type: ignore[type-var]
+        return replace(config, task=replace(config.task, filters=4, pretraining=2), meta_batch=2)  # type: ignore[type-var]
 
     monkeypatch.setattr(tasks, "omniglot", fake)
     monkeypatch.setattr(accuracy, "preset", small)
