@@ -49,7 +49,7 @@ SINUSOIDS = {
         iterations=30_000,  # of ten inner steps each
     ),
     "cavia": replace(LAST_STEP, learner=AdaptedConfig("cavia", steps=1, rate=1.0)),
-    "imaml": replace(LAST_STEP, learner=AdaptedConfig("imaml", steps=16, rate=0.01), iterations=10_000),
+    "imaml": replace(LAST_STEP, learner=AdaptedConfig("imaml", steps=12, rate=0.01), iterations=10_000),
     "learned-optimizer": replace(  # every coordinate has an LSTM: costly
         SINUSOID,
         learner=AdaptedConfig("learned-optimizer", steps=5, rate=0.1),
@@ -117,7 +117,7 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
     if images == "omniglot-small":
         config = replace(config, meta_batch=8, iterations=500, log_every=50, checkpoint_every=100)
         if isinstance(config.algorithm, DescentConfig | MultiStepConfig):
-            slow = 5e-4 if method in (*IMAGE_METHODS, *LIKE_MAML, "imaml") else 0.002  # what pre-training gave is kept
+            slow = 1e-4 if method in (*IMAGE_METHODS, *LIKE_MAML, "imaml") else 0.002  # what pre-training gave is kept
             fixed = "net.head" if method in (*IMAGE_METHODS, *IMAGE_INNER) and method != "cavia" else ""
             config = replace(config, algorithm=replace(config.algorithm, rate=slow, fixed=fixed))
     if method == "reptile":

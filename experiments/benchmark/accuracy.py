@@ -21,6 +21,7 @@ from metarl.evaluate import evaluate
 from metarl.experiments import runner, warm_start
 from metarl.experiments.config import Config
 from metarl.experiments.inner import LearnerConfig
+from metarl.experiments.outer import DescentConfig
 from metarl.experiments.presets import preset
 from metarl.experiments.tasks import ImagesConfig
 from metarl.learners.gradient import GradientLearner
@@ -149,7 +150,10 @@ def by_prototypes(learn2learn: Any, config: Config) -> Classify:
 
 def descend(module: nn.Module, classify: Classify, learning: Distribution, config: Config) -> None:
     """Adam on the mean query loss of the tasks that metarl trains on, one after the other, the rate falling to 0."""
-    optimizer = torch.optim.Adam(module.parameters(), lr=config.algorithm.rate)  # type: ignore[union-attr]
+    assert isinstance(config.algorithm, DescentConfig)
+    fixed = config.algorithm.fixed.removeprefix("net.")
+    moved = [p for name, p in module.named_parameters() if not fixed or not name.startswith(fixed)]
+    optimizer = torch.optim.Adam(moved, lr=config.algorithm.rate)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=config.iterations)
     for iteration in range(config.iterations):
         rng = generator(Stream.TRAIN, config.seed, iteration)
