@@ -120,6 +120,8 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
             slow = 1e-4 if method in (*IMAGE_METHODS, *LIKE_MAML, "imaml") else 0.002  # what pre-training gave is kept
             fixed = "net.head" if method in (*IMAGE_METHODS, *IMAGE_INNER) and method != "cavia" else ""
             config = replace(config, algorithm=replace(config.algorithm, rate=slow, fixed=fixed))
+    if isinstance(config.learner, AdaptedConfig):  # tests take no fewer steps than training
+        config = replace(config, test_steps=max(config.test_steps, config.learner.steps))
     if method == "reptile":
         config = replace(config, task=replace(task, train_shots=10), meta_batch=5, test_steps=10)
     if method == "protonet":

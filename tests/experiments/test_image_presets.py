@@ -131,3 +131,9 @@ def test_missing_data_are_one_clear_line(tmp_path: Path, capsys: pytest.CaptureF
     assert said.count("\n") == 1
     assert "none" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_tests_take_as_many_gradient_steps_as_training() -> None:
+    for name, config in PRESETS.items():
+        if isinstance(config.task, tasks.ImagesConfig) and not isinstance(config.learner, EncodedConfig):
+            assert config.test_steps >= config.learner.steps, name
