@@ -53,6 +53,8 @@ class Config:
         for name in ("seed", "threads", "torch_threads", "test_steps"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: give 0 or a positive number")
+        if isinstance(self.task, ImagesConfig) and self.task.pretraining < 0:
+            raise ValueError(f"pretraining is {self.task.pretraining}: give a number of iterations, or 0 for none")
         if isinstance(self.task, ImagesConfig) and self.task.train_ways and not isinstance(self.learner, EncodedConfig):
             raise ValueError("train_ways: this learner's head has an output a way, so training has the test's ways")
         if isinstance(self.algorithm, PPOConfig | GuidedConfig) and not isinstance(self.task, LocomotionConfig):

@@ -19,7 +19,7 @@ class Descent(Algorithm):
     `optimizer` makes a torch optimiser from parameters: `lambda p: torch.optim.Adam(p, lr=1e-3)`. `scheduler`, if any,
     makes a torch learning-rate scheduler from the optimiser; it steps once an update. Parameters whose name starts with
     `fixed` stay as they are: a last layer that starts at 0, say, of a classifier whose labels are drawn anew for each
-    task, and whose meta-gradient is but noise (the zeroing trick, Kao et al. 2022, section 3).
+    task, and whose meta-gradient is but noise (the zeroing trick of Kao et al. 2022).
 
     Raises ValueError when `fixed` matches no parameter.
     """

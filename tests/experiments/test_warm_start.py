@@ -152,6 +152,9 @@ def test_a_learner_without_an_encoder_is_refused_before_a_folder_is_made(
     with pytest.raises(SystemExit):
         train("nearest-neighbour", tmp_path / "run")
     assert "NearestNeighbour has no encoder to pre-train" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        train("maml", tmp_path / "run", "--task.pretraining", "-1")
+    assert "pretraining is -1" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
