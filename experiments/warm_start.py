@@ -34,8 +34,7 @@ def wanted(config: Config) -> bool:
 
 def warm_start(config: Config, learner: Learner, *, device: torch.device) -> float:
     """Pre-train an encoder as `config` says and let `learner` begin with it; returns the seconds it took."""
-    assert isinstance(config.task, ImagesConfig)
-    weights, seconds = pretrained(_joint(config.task, config), device)
+    weights, seconds = pretrained(_joint(config), device)
     plant(learner, weights)
     return seconds
 
@@ -101,8 +100,10 @@ def pretrained(config: Config, device: torch.device) -> tuple[dict[str, Tensor],
     return net.state_dict(), time.perf_counter() - begin
 
 
-def _joint(task: ImagesConfig, config: Config) -> Config:
+def _joint(config: Config) -> Config:
     """The settings of the pre-training, the same for runs that differ in their methods only."""
+    task = config.task
+    assert isinstance(task, ImagesConfig)
     joint = ImagesConfig(
         task.images, task.data, architecture=task.architecture, filters=task.filters, shift=task.shift,
         warp=task.warp, mirror=task.mirror, joint=True, ways=5, queries=IMAGES // 5,
