@@ -124,11 +124,15 @@ class ReptileConfig:
 
     rate: float = 1.0
     rate_end: float = 0.0
+    fixed: str = ""
+    """parameters whose name starts so are not meta-learned: net.head, where a last layer is to start at 0"""
 
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
     ) -> Algorithm:
-        return Reptile(learner, rate=self.rate, rate_end=self.rate_end, iterations=iterations, chunk=chunk)
+        return Reptile(
+            learner, rate=self.rate, rate_end=self.rate_end, iterations=iterations, fixed=self.fixed, chunk=chunk
+        )
 
 
 @dataclass(frozen=True)

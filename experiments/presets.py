@@ -106,6 +106,7 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
         task = replace(task, shift=2, warp=0.1, train_queries=5, mirror=True, alike=1.0, pretraining=3_000)
         learner = LearnerConfig(steps=3, rate=(0.1,))
         inner = inner | {name: replace(inner[name], steps=3, rate=0.1) for name in LIKE_MAML}
+        inner["reptile"] = replace(inner["reptile"], rate=1e-4)  # 1e-3 destroys what pre-training gave
     learners: dict[str, Any] = {name: replace(learner, **settings) for name, settings in IMAGE_METHODS.items()}
     config = Config(
         task, (learners | inner).get(method) or EncodedConfig(method),
@@ -116,10 +117,12 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
     )  # fmt: skip
     if images == "omniglot-small":
         config = replace(config, meta_batch=8, iterations=500, log_every=50, checkpoint_every=100)
+        fixed = "net.head" if method in (*IMAGE_METHODS, *IMAGE_INNER) and method != "cavia" else ""
         if isinstance(config.algorithm, DescentConfig | MultiStepConfig):
             slow = 1e-4 if method in (*IMAGE_METHODS, *LIKE_MAML, "imaml") else 0.002  # what pre-training gave is kept
-            fixed = "net.head" if method in (*IMAGE_METHODS, *IMAGE_INNER) and method != "cavia" else ""
             config = replace(config, algorithm=replace(config.algorithm, rate=slow, fixed=fixed))
+        if isinstance(config.algorithm, ReptileConfig):
+            config = replace(config, algorithm=replace(config.algorithm, fixed=fixed))
     if isinstance(config.learner, AdaptedConfig):  # tests take no fewer steps than training
         config = replace(config, test_steps=max(config.test_steps, config.learner.steps))
     if method == "reptile":

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from metarl.core import Episodes, Learner, Tree
 
@@ -39,6 +40,14 @@ class Algorithm(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027  (most remember nothing)
         """Restore `state_dict`."""
+
+    def _moved(self, fixed: str) -> list[Parameter]:
+        """The learner's parameters but those whose name starts with `fixed`. Raises ValueError where none does."""
+        moved = [p for name, p in self.learner.named_parameters() if not fixed or not name.startswith(fixed)]
+        if fixed and len(moved) == len(list(self.learner.parameters())):
+            known = ", ".join(name for name, _ in self.learner.named_parameters())
+            raise ValueError(f"fixed is {fixed!r}, but no parameter's name starts so: the learner has {known}")
+        return moved
 
     def _assign_gradient(self, gradients: Iterable[Tensor]) -> float:
         """Make `gradients` the parameters' .grad; returns their joint norm. Raises FloatingPointError if not finite."""

@@ -35,11 +35,7 @@ class Descent(Algorithm):
         chunk: int | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
-        moved = [p for name, p in learner.named_parameters() if not fixed or not name.startswith(fixed)]
-        if fixed and len(moved) == len(list(learner.parameters())):
-            known = ", ".join(name for name, _ in learner.named_parameters())
-            raise ValueError(f"fixed is {fixed!r}, but no parameter's name starts so: the learner has {known}")
-        self.objective, self.optimizer = objective, optimizer(moved)
+        self.objective, self.optimizer = objective, optimizer(self._moved(fixed))
         self.scheduler = scheduler(self.optimizer) if scheduler else None
 
     def update(self, episodes: Episodes) -> dict[str, float]:

@@ -19,8 +19,9 @@ class Reptile(Algorithm):
     """θ ← θ + ε·mean_T(θ'_T − θ), with ε falling linearly from `rate` to `rate_end` over `iterations` (algorithm 2).
 
     Buffers in the learner's initial state (the moments of `metarl.learners.adam`) are set to their mean over the tasks
-    after the last step. The query is not used. With policy gradients give the learner 2 or more inner steps, each on
-    fresh trajectories: with one step this is joint training on all tasks.
+    after the last step. Parameters whose name starts with `fixed` stay as they are, as in `Descent`: a last layer at 0,
+    say, which the mean over tasks would fill with noise. The query is not used. With policy gradients give the learner
+    2 or more inner steps, each on fresh trajectories: with one step this is joint training on all tasks.
     """
 
     uses_query = False
@@ -32,11 +33,13 @@ class Reptile(Algorithm):
         rate: float = 1.0,
         rate_end: float = 0.0,
         iterations: int = 1000,
+        fixed: str = "",
         chunk: int | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
         if iterations < 1:
             raise ValueError(f"iterations is {iterations}: the outer step size falls over at least one")
+        self.moved = self._moved(fixed)
         self.rate, self.rate_end, self.iterations, self.count = rate, rate_end, iterations, 0
 
     def update(self, episodes: Episodes) -> dict[str, float]:
@@ -65,8 +68,9 @@ class Reptile(Algorithm):
                     total.add_(grad)
         norm = self._assign_gradient(gradients)
         with torch.no_grad():
-            for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.sub_(gradient, alpha=rate)
+            for parameter in self.moved:
+                assert parameter.grad is not None
+                parameter.sub_(parameter.grad, alpha=rate)
             held = [leaf for leaf in tree_leaves(self.learner.init()) if id(leaf) in buffers]
             for buffer, *means in zip(held, *(means for _, means in done), strict=True):
                 buffer.copy_(torch.stack(means).sum(0))

@@ -46,6 +46,20 @@ def test_what_is_not_adapted_stays() -> None:
     assert moved == {"net.layers.1.weight", "net.layers.1.bias"}
 
 
+def test_what_is_fixed_stays_though_tasks_adapt_it() -> None:
+    episodes = sample_episodes(steps=2)
+    free, fixed = regressor(steps=2, rate=0.2), regressor(steps=2, rate=0.2)
+    start = {name: value.detach().clone() for name, value in free.named_parameters()}
+    Reptile(free).update(episodes)
+    Reptile(fixed, fixed="net.layers.1").update(episodes)
+    for name, value in fixed.named_parameters():
+        held = name.startswith("net.layers.1.")
+        assert torch.equal(value, start[name] if held else free.get_parameter(name))
+        assert not torch.equal(free.get_parameter(name), start[name])
+    with pytest.raises(ValueError, match="fixed is 'head', but no parameter's name starts so: the learner has net"):
+        Reptile(free, fixed="head")
+
+
 def test_no_iterations_are_refused() -> None:
     with pytest.raises(ValueError, match="iterations is 0"):
         Reptile(regressor(), iterations=0)
