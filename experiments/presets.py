@@ -106,6 +106,7 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
         task = replace(task, shift=2, warp=0.1, train_queries=5, mirror=True, alike=1.0, pretraining=3_000)
         learner = LearnerConfig(steps=3, rate=(0.1,))
         inner = inner | {name: replace(inner[name], steps=3, rate=0.1) for name in LIKE_MAML}
+        inner["imaml"] = replace(inner["imaml"], steps=8)
         inner["reptile"] = replace(inner["reptile"], rate=1e-4)  # 1e-3 destroys what pre-training gave
     learners: dict[str, Any] = {name: replace(learner, **settings) for name, settings in IMAGE_METHODS.items()}
     config = Config(

@@ -204,8 +204,9 @@ def _validation(learner: Learner, config: Config, device: torch.device) -> dict[
     tested = new_learner(config, distribution, device)  # whose number of ways is that of tests
     tested.load_state_dict(learner.state_dict())
     steps = max(1, learner.steps)  # a pre-trained initialisation is fine-tuned too
-    scores = evaluate(tested, distribution, steps=steps, tasks=VALIDATION_TASKS, rng=rng, chunk=config.chunk)
-    return {f"{distribution.metric}_{k}": float(scores[k].mean()) for k in (0, steps)}
+    shown = (0, steps)
+    scores = evaluate(tested, distribution, steps=steps, tasks=VALIDATION_TASKS, rng=rng, at=shown, chunk=config.chunk)
+    return {f"{distribution.metric}_{k}": float(row.mean()) for k, row in zip(shown, scores, strict=True)}
 
 
 def _describe(metrics: dict[str, float], metric: str, rate: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 
@@ -15,13 +17,20 @@ def evaluate(
     steps: int,
     tasks: int,
     rng: np.random.Generator,
+    at: Collection[int] | None = None,
     chunk: int | None = None,
 ) -> np.ndarray:
-    """Scores [steps + 1, tasks] in the distribution's `metric`, each step's from fresh data of the same tasks."""
+    """Scores [steps + 1, tasks] in the distribution's `metric`, each step's from fresh data of the same tasks.
+
+    With `at`, only the scores after these numbers of steps, [len(at), tasks], rising: scoring costs as much as a step.
+    """
     for name, value, least in (("steps", steps, 0), ("tasks", tasks, 1)):
         if value < least:
             raise ValueError(f"{name} is {value}: evaluation needs at least {least}")
+    if at is not None and not (at and set(at) <= set(range(steps + 1))):
+        raise ValueError(f"at is {at}: give numbers of steps from 0 to {steps}")
     batch = distribution.sample(tasks, rng)
     with torch.no_grad():
-        scores = [batch.score(predict) for predict, _ in adapt(learner, batch, steps=steps, chunk=chunk)]
+        adapted = enumerate(adapt(learner, batch, steps=steps, chunk=chunk))
+        scores = [batch.score(predict) for k, (predict, _) in adapted if at is None or k in at]
     return torch.stack(scores).cpu().double().numpy()

@@ -1,12 +1,13 @@
 """Evaluation: scores after each number of inner steps, of the same tasks, and intervals around their means."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from byhand import adapted, mlp, squared_error
-from toys import Waves, regressor
+from toys import Waves, WaveTasks, regressor
 
 from metarl.evaluate import evaluate
 from metarl.losses import Samples
@@ -28,6 +29,16 @@ def test_scores_are_those_of_the_inner_loop_by_hand(chunk: int | None) -> None:
     assert len(np.unique(scores)) == 20
 
 
+def test_only_the_steps_asked_for_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = regressor(steps=1, rate=0.2).float()
+    all_of_them = evaluate(learner, Waves(), steps=3, tasks=5, rng=np.random.default_rng(0))
+    scored, score = [], WaveTasks.score
+    monkeypatch.setattr(WaveTasks, "score", lambda tasks, predict: scored.append(predict) or score(tasks, predict))
+    some = evaluate(learner, Waves(), steps=3, tasks=5, rng=np.random.default_rng(0), at=(3, 0))
+    assert np.array_equal(some, all_of_them[[0, 3]])
+    assert len(scored) == 2
+
+
 def test_evaluation_leaves_the_learner_alone() -> None:
     learner = regressor().float()
     before = [p.detach().clone() for p in learner.parameters()]
@@ -35,8 +46,16 @@ def test_evaluation_leaves_the_learner_alone() -> None:
     assert all(torch.equal(p, q) and p.grad is None for p, q in zip(learner.parameters(), before, strict=True))
 
 
-@pytest.mark.parametrize(("settings", "message"), [({"steps": -1}, "steps is -1"), ({"tasks": 0}, "tasks is 0")])
-def test_bad_counts_are_refused(settings: dict[str, int], message: str) -> None:
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": -1}, "steps is -1"),
+        ({"tasks": 0}, "tasks is 0"),
+        ({"at": (0, 2)}, r"at is \(0, 2\): give numbers of steps from 0 to 1"),
+        ({"at": ()}, r"at is \(\): give numbers of steps from 0 to 1"),
+    ],
+)
+def test_bad_counts_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate(regressor(), Waves(), rng=np.random.default_rng(0), **{"steps": 1, "tasks": 2, **settings})
     assert evaluate(regressor().float(), Waves(), steps=0, tasks=1, rng=np.random.default_rng(0)).shape == (1, 1)
