@@ -107,7 +107,6 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
         learner = LearnerConfig(steps=3, rate=(0.1,))
         inner = inner | {name: replace(inner[name], steps=3, rate=0.1) for name in LIKE_MAML}
         inner["imaml"] = replace(inner["imaml"], steps=8)
-        inner["reptile"] = replace(inner["reptile"], rate=1e-4)  # 1e-3 destroys what pre-training gave
     learners: dict[str, Any] = {name: replace(learner, **settings) for name, settings in IMAGE_METHODS.items()}
     config = Config(
         task, (learners | inner).get(method) or EncodedConfig(method),
@@ -123,7 +122,7 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
             slow = 1e-4 if method in (*IMAGE_METHODS, *LIKE_MAML, "imaml") else 0.002  # what pre-training gave is kept
             config = replace(config, algorithm=replace(config.algorithm, rate=slow, fixed=fixed))
         if isinstance(config.algorithm, ReptileConfig):
-            config = replace(config, algorithm=replace(config.algorithm, fixed=fixed))
+            config = replace(config, algorithm=replace(config.algorithm, rate=0.1, fixed=fixed))
     if isinstance(config.learner, AdaptedConfig):  # tests take no fewer steps than training
         config = replace(config, test_steps=max(config.test_steps, config.learner.steps))
     if method == "reptile":

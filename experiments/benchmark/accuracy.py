@@ -105,8 +105,9 @@ class Accuracy:
         steps = config.test_steps if learner.gradient_steps else 1
         held = runner.new_learner(config, test, cpu)
         held.load_state_dict(learner.state_dict())
-        scores = evaluate(held, test, steps=steps, tasks=self.tasks, rng=generator(Stream.TEST, 0), chunk=config.chunk)
-        report.rows.append(Score("metarl", steps, *mean_ci95(scores[-1]), seconds))
+        rng = generator(Stream.TEST, 0)
+        scores = evaluate(held, test, steps=steps, tasks=self.tasks, rng=rng, at=(steps,), chunk=config.chunk)
+        report.rows.append(Score("metarl", steps, *mean_ci95(scores[0]), seconds))
 
         try:
             library = import_module("learn2learn")
