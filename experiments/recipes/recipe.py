@@ -71,14 +71,15 @@ class Recipe:
                     config = replace(config, algorithm=replace(config.algorithm, expert=str(expert)))
                 self.train(path, config, device=device)
                 self.evaluate(path, device=device)
-        evaluated = {
-            method: [path.parent for path in sorted(folder.glob(f"{method}-*/evaluation.json"))]
+        write_report(self.evaluated(folder), results / name, published=self.published, device=device)
+
+    def evaluated(self, folder: Path) -> dict[str, list[Path]]:
+        """The runs in `folder` that have been evaluated, by method and in the order of their seeds."""
+        found = {
+            method: [path.parent for path in sorted(folder.glob(f"{method}-[0-9]*/evaluation.json"))]
             for method in self.methods
         }
-        write_report(
-            {method: paths for method, paths in evaluated.items() if paths}, results / name,
-            published=self.published, device=device,
-        )  # fmt: skip
+        return {method: paths for method, paths in found.items() if paths}
 
     def config(self, method: str, *, seed: int, fraction: float, data: str | None = None) -> Config:
         """The settings of one run; in a fraction of it, credit lengthens over as many environment steps as in all."""

@@ -136,6 +136,20 @@ def test_a_sinusoid_recipe_draws_what_each_method_fits(monkeypatch: pytest.Monke
     assert (errors[2] ** 2).mean() < (errors[1] ** 2).mean() < (errors[0] ** 2).mean()  # the support's loss falls
 
 
+def test_methods_whose_names_begin_alike_are_told_apart(tmp_path: Path) -> None:
+    runs = ["maml-0", "maml-plus-plus-0", "maml-plus-plus-1", "protonet-2"]
+    for run in runs:
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "evaluation.json").touch()
+    (tmp_path / "maml-1").mkdir()  # not evaluated yet
+    found = RECIPES["omniglot-small-5way-1shot"].evaluated(tmp_path)
+    assert {method: [path.name for path in paths] for method, paths in found.items()} == {
+        "maml": runs[:1],
+        "maml-plus-plus": runs[1:3],
+        "protonet": runs[3:],
+    }
+
+
 def test_what_a_recipe_cannot_do_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for args, said in (
         (("swimmer",), "no recipe for 'swimmer': choose one of point-nav-2017"),
