@@ -88,6 +88,7 @@ IMAGE_OUTER: dict[str, AlgorithmConfig] = {  # others: Adam, its step size falli
     "nearest-neighbour": FixedConfig(),
 }
 LIKE_MAML = ("maml-plus-plus", "alpha-maml", "bayesian-maml")  # with MAML's inner steps
+SLOW = (*IMAGE_METHODS, *LIKE_MAML, "imaml", "metaoptnet", "siamese")  # larger outer steps undo their pre-training
 PROTONET_WAYS = {"omniglot": 60, "omniglot-small": 20, "miniimagenet": 30}  # in training (Snell et al. 2017)
 IMAGE_PRESETS = (*IMAGE_METHODS, *IMAGE_INNER, *encoded.IMAGES)
 SHOTS = ((5, 1), (5, 5), (20, 1), (20, 5))  # (ways, shots)
@@ -119,8 +120,8 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
         config = replace(config, meta_batch=8, iterations=500, log_every=50, checkpoint_every=100)
         fixed = "net.head" if method in (*IMAGE_METHODS, *IMAGE_INNER) and method != "cavia" else ""
         if isinstance(config.algorithm, DescentConfig | MultiStepConfig):
-            slow = 1e-4 if method in (*IMAGE_METHODS, *LIKE_MAML, "imaml") else 0.002  # what pre-training gave is kept
-            config = replace(config, algorithm=replace(config.algorithm, rate=slow, fixed=fixed))
+            rate = 1e-4 if method in SLOW else 0.002
+            config = replace(config, algorithm=replace(config.algorithm, rate=rate, fixed=fixed))
         if isinstance(config.algorithm, ReptileConfig):
             config = replace(config, algorithm=replace(config.algorithm, rate=0.1, fixed=fixed))
     if isinstance(config.learner, AdaptedConfig):  # tests take no fewer steps than training
