@@ -64,7 +64,8 @@ def cavia(task: TaskConfig, distribution: Distribution, settings: dict[str, Any]
 def imaml(task: TaskConfig, distribution: Distribution, settings: dict[str, Any]) -> IMAML:
     """With the λ of the paper's code, 2, for images. Sinusoids, whose losses are large, overfit their support with it.
 
-    A step of MAML's α = 0.01 there is a pull of 1/α = 100; 20 lets the inner loop come to its minimum in some 12 steps.
+    Nothing keeps their curvature small, as MAML's own steps do: with its α of 0.01 the inner loop diverges after some
+    1,000 iterations. With 0.004 and a λ of 20 it comes near its minimum in 24 steps.
     """
     strength = 20.0 if isinstance(task, SinusoidConfig) else 2.0
     return IMAML(task.net(distribution), task.loss, strength=strength, **settings)

@@ -99,21 +99,26 @@ class _Minimum(torch.autograd.Function):
 
 
 def conjugate_gradient(product: Callable[[Tensor], Tensor], target: Tensor, *, steps: int) -> Tensor:
-    """x with product(x) ≈ target, both flat, from x = 0; without branches, for vmap."""
+    """x with product(x) ≈ target, both flat, from x = 0; without branches, for vmap.
+
+    It ends where it meets a direction of no or negative curvature (Steihaug 1983), as far from a minimum it may: x is
+    then the best of the directions before.
+    """
     x, residual, direction = torch.zeros_like(target), target, target
     squared = residual @ residual
     for _ in range(steps):
         curved = product(direction)
-        length = _quotient(squared, direction @ curved)
+        curvature = direction @ curved
+        length = _quotient(squared, curvature)
         x, residual = x + length * direction, residual - length * curved
         squared, before = residual @ residual, squared
-        direction = residual + _quotient(squared, before) * direction
+        direction = torch.where(curvature > 0, residual + _quotient(squared, before) * direction, 0.0)
     return x
 
 
 def _quotient(a: Tensor, b: Tensor) -> Tensor:
-    """a/b, and 0 where b is 0: the solution is then found."""
-    return torch.where(b == 0, 0.0, a / torch.where(b == 0, 1.0, b))
+    """a/b, and 0 where b is not positive: the solution is then found, or as good as it gets."""
+    return torch.where(b > 0, a / torch.where(b > 0, b, 1.0), 0.0)
 
 
 def _flat(state: dict[str, Tensor]) -> Tensor:
