@@ -179,7 +179,8 @@ def picture(comparison: Comparison, *, references: Mapping[str, Sequence[float]]
     for row in comparison.rows:
         value, low, high = zip(*row.mean, strict=True)
         curves.append(Curve(row.name, value, low, high, random=row.random))
-    title = f"{comparison.task}, {comparison.tasks} held-out tasks\n{comparison.intervals}"
+    intervals = comparison.intervals.replace("; ", ";\n")  # where methods differ in them, a line would be too long
+    title = f"{comparison.task}, {comparison.tasks} held-out tasks\n{intervals}"
     if comparison.metric == "accuracy":
         return accuracy_figure([curve for curve in curves if not curve.random], title=title)
     return adaptation_figure(curves, metric=comparison.metric, title=title, references=references)

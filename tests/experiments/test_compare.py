@@ -168,5 +168,5 @@ def test_the_picture_has_a_line_a_row_and_the_published_ones(tmp_path: Path) -> 
     for row in comparison.rows:
         np.testing.assert_array_equal(drawn[row.name].get_ydata(), [found.value for found in row.mean])
     assert "point-nav, 3 held-out tasks" in axis.get_title()
-    assert comparison.intervals in axis.get_title()
+    assert comparison.intervals.split("; ") == axis.get_title().split("\n", 1)[1].split(";\n")  # each on a line
     assert axis.get_ylabel() == "mean return"
