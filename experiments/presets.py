@@ -49,7 +49,7 @@ SINUSOIDS = {
         iterations=30_000,  # of ten inner steps each
     ),
     "cavia": replace(LAST_STEP, learner=AdaptedConfig("cavia", steps=1, rate=1.0)),
-    "imaml": replace(LAST_STEP, learner=AdaptedConfig("imaml", steps=24, rate=0.004), iterations=10_000),
+    "imaml": replace(LAST_STEP, learner=AdaptedConfig("imaml", steps=12, rate=0.02), iterations=10_000),
     "learned-optimizer": replace(  # every coordinate has an LSTM: costly
         SINUSOID,
         learner=AdaptedConfig("learned-optimizer", steps=5, rate=0.1),

@@ -26,6 +26,10 @@ class IMAML(GradientLearner):
     `rate` is the descent's step size, `strength` is λ. The defaults are those of the paper's code for Omniglot; that
     code also adds a damping to the matrix, which the paper and this do not.
 
+    Unlike MAML's, the inner steps are not differentiated, and nothing keeps the curvature low enough for them. Where
+    the descent diverges, let it be `cautious`: no step is then longer than what minimises the objective along it by
+    its second derivative (Cauchy's step, for one Hessian product more), and `rate` is but the limit.
+
     Raises ValueError for λ ≤ 0 and for no steps of conjugate gradients.
     """
 
@@ -38,17 +42,26 @@ class IMAML(GradientLearner):
         rate: float | Sequence[float] = 0.1,
         strength: float = 2.0,
         cg_steps: int = 5,
+        cautious: bool = False,
     ) -> None:
         super().__init__(net, loss, steps=steps, rate=rate)
         if strength <= 0:
             raise ValueError(f"strength is {strength}: the pull towards θ is positive")
         if cg_steps < 1:
             raise ValueError(f"cg_steps is {cg_steps}: conjugate gradients take at least one step")
-        self.strength, self.cg_steps = strength, cg_steps
+        self.strength, self.cg_steps, self.cautious = strength, cg_steps, cautious
 
     def step(self, state: dict[str, Tensor], batch: Any, k: int) -> dict[str, Tensor]:
         slope, start = self.slope(state, batch), self.init()
-        return self.descend(state, {n: slope[n] + self.strength * (state[n] - start[n]) for n in state}, k)
+        direction = {n: slope[n] + self.strength * (state[n] - start[n]) for n in state}
+        if self.cautious:
+            bent = _flat(vjp(partial(self.slope, batch=batch), state)[1](direction)[0])
+            flat = _flat(direction)
+            squared = flat @ flat
+            model = self.rates[min(k, len(self.rates) - 1)] * (flat @ bent + self.strength * squared)
+            share = torch.where(model > squared, _quotient(squared, model), 1.0)
+            direction = {n: share * value for n, value in direction.items()}
+        return self.descend(state, direction, k)
 
     def slope(self, state: dict[str, Tensor], batch: Any) -> dict[str, Tensor]:
         """∇L_support."""

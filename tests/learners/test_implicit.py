@@ -8,7 +8,7 @@ import byhand
 import pytest
 import torch
 from byhand import Params, flat, relative_error
-from torch import Tensor
+from torch import Tensor, nn
 from toys import regressor, sample_episodes
 
 from metarl.convnets import Conv4
@@ -102,6 +102,31 @@ def test_a_step_descends_on_the_loss_with_its_pull_towards_the_start() -> None:
     stepped = learner.step(state, task.query, 0)
     for (name, value), slope in zip(state.items(), slopes, strict=True):
         torch.testing.assert_close(stepped[name], value - 0.1 * (slope + 3.0 * 0.3))
+
+
+def test_cautious_steps_reach_the_minimum_that_others_leave_behind() -> None:
+    torch.manual_seed(0)
+    x = torch.tensor([3.0, 1.0]).double() * torch.randn(40, 2).double()
+    batch = Samples(x, x @ torch.tensor([[1.0], [2.0]]).double())
+    rate, strength = 0.5, 0.1
+    hessian = 2 * x.T @ x / len(x)
+    assert rate * hessian.diagonal().max() > 2  # a step of that size goes too far
+    ends = []
+    for cautious in (False, True):
+        net = nn.Linear(2, 1, bias=False).double()
+        learner = IMAML(net, mse, steps=60, rate=rate, strength=strength, cautious=cautious)
+        start, state = net.weight.detach().clone(), learner.init()
+        first = learner.step(state, batch, 0)["weight"] - start
+        for k in range(200):
+            state = learner.step(state, batch, k)
+        matrix = hessian + strength * torch.eye(2).double()
+        exact = torch.linalg.solve(matrix, 2 * x.T @ batch.y / len(x) + strength * start.T).T
+        ends.append(relative_error(state["weight"].detach(), exact))
+        slope = start @ hessian - (2 * x.T @ batch.y / len(x)).T
+        size = (slope @ slope.T / (slope @ matrix @ slope.T)).item() if cautious else rate
+        torch.testing.assert_close(first.detach(), -size * slope, rtol=1e-10, atol=1e-12)
+    assert not ends[0] < 1
+    assert ends[1] < 1e-9
 
 
 def test_a_state_that_is_not_judged_has_no_part_and_no_nan() -> None:
