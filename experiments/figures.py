@@ -216,7 +216,9 @@ def _logarithmic(axis: Axes) -> None:
 
     axis.set_yscale("log")
     low, high = axis.get_ylim()
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 6, 8)))
+    ratio = high / low
+    subs = (1, 1.5, 2, 3, 4, 5, 6, 8) if ratio <= 10 else (1, 2, 3, 5) if ratio <= 1000 else (1,)  # labels fit
+    axis.yaxis.set_major_locator(LogLocator(subs=subs))
     axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_locator(NullLocator())
 

@@ -88,6 +88,10 @@ def test_losses_are_on_a_log_scale_with_several_ticks() -> None:
     assert axis.get_yscale() == "log"
     low, high = axis.get_ylim()
     assert {2, 3, 4} <= {round(tick, 9) for tick in axis.get_yticks() if low <= tick <= high}
+    wide = [Curve("alpaca", [4.0, 2e-4], [3.0, 1e-4], [5.0, 3e-4])]
+    (axis,) = adaptation_figure(wide, metric="loss").axes
+    low, high = axis.get_ylim()
+    assert 3 < len([tick for tick in axis.get_yticks() if low <= tick <= high]) < 8  # labels do not overlap
     zero = [Curve("maml", [4.0, 0.0], [3.0, 0.0], [5.0, 0.0])]
     assert adaptation_figure(zero, metric="loss").axes[0].get_yscale() == "linear"
 
