@@ -112,26 +112,21 @@ class _Minimum(torch.autograd.Function):
 
 
 def conjugate_gradient(product: Callable[[Tensor], Tensor], target: Tensor, *, steps: int) -> Tensor:
-    """x with product(x) ≈ target, both flat, from x = 0; without branches, for vmap.
-
-    It ends where it meets a direction of no or negative curvature (Steihaug 1983), as far from a minimum it may: x is
-    then the best of the directions before.
-    """
+    """x with product(x) ≈ target, both flat, from x = 0; without branches, for vmap."""
     x, residual, direction = torch.zeros_like(target), target, target
     squared = residual @ residual
     for _ in range(steps):
         curved = product(direction)
-        curvature = direction @ curved
-        length = _quotient(squared, curvature)
+        length = _quotient(squared, direction @ curved)
         x, residual = x + length * direction, residual - length * curved
         squared, before = residual @ residual, squared
-        direction = torch.where(curvature > 0, residual + _quotient(squared, before) * direction, 0.0)
+        direction = residual + _quotient(squared, before) * direction
     return x
 
 
 def _quotient(a: Tensor, b: Tensor) -> Tensor:
-    """a/b, and 0 where b is not positive: the solution is then found, or as good as it gets."""
-    return torch.where(b > 0, a / torch.where(b > 0, b, 1.0), 0.0)
+    """a/b, and 0 where b is 0: the solution is then found."""
+    return torch.where(b == 0, 0.0, a / torch.where(b == 0, 1.0, b))
 
 
 def _flat(state: dict[str, Tensor]) -> Tensor:
