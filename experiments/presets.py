@@ -107,7 +107,7 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
         task = replace(task, shift=2, warp=0.1, train_queries=5, mirror=True, alike=1.0, pretraining=3_000)
         learner = LearnerConfig(steps=3, rate=(0.1,))
         inner = inner | {name: replace(inner[name], steps=3, rate=0.1) for name in LIKE_MAML}
-        inner["imaml"] = replace(inner["imaml"], steps=8)
+        inner["imaml"] = replace(inner["imaml"], steps=8)  # half the paper's: a test costs as many, six checkpoints too
     learners: dict[str, Any] = {name: replace(learner, **settings) for name, settings in IMAGE_METHODS.items()}
     config = Config(
         task, (learners | inner).get(method) or EncodedConfig(method),
@@ -123,7 +123,8 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
             rate = 1e-4 if method in SLOW else 0.002
             config = replace(config, algorithm=replace(config.algorithm, rate=rate, fixed=fixed))
         if isinstance(config.algorithm, ReptileConfig):
-            config = replace(config, algorithm=replace(config.algorithm, rate=0.1, fixed=fixed))
+            reptile = replace(config.algorithm, rate=0.1, fixed=fixed)  # the paper's 1 forgets pre-training soonest
+            config = replace(config, algorithm=reptile)
     if isinstance(config.learner, AdaptedConfig):  # tests take no fewer steps than training
         config = replace(config, test_steps=max(config.test_steps, config.learner.steps))
     if method == "reptile":
