@@ -1,9 +1,11 @@
 """MuJoCo worlds: all sub-environments in one native `mujoco.batch.Batch`, models from Gymnasium's own files.
 
 The recipe and its traps were measured: one Batch call an action, island solving off (bit-identical, 5 % faster), no
-Python loop over sub-environments. Trajectories equal Gymnasium's v5 environments at any thread count.
+search for contacts and no clock (`metarl.envs.lean`), no Python loop over sub-environments. Trajectories equal
+Gymnasium's v5 environments at any thread count.
 """
 
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +19,16 @@ from gymnasium.spaces import Box
 from mujoco.batch import Batch
 
 from metarl.envs.goals import Square
+from metarl.envs.lean import list_contacts, stop_clock
 from metarl.envs.world import World
 
 ASSETS = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
 FOLLOWING = {"type": mujoco.mjtCamera.mjCAMERA_TRACKING, "trackbodyid": 1, "distance": 4.0}
 ABOVE = {"type": mujoco.mjtCamera.mjCAMERA_FREE, "lookat": np.zeros(3), "distance": 10.0, "elevation": -60.0}
 DIVERGED = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADCTRL) + 1)
+
+_lock = threading.Lock()
+_inside = 0  # how many threads want MuJoCo to be quiet
 
 
 class MujocoWorld(World):
@@ -36,9 +42,11 @@ class MujocoWorld(World):
     observation_size: ClassVar[int]
     stage: ClassVar[mujoco.mjtStage] = mujoco.mjtStage.mjSTAGE_NONE  # what is computed anew after the last substep
     render_modes = ("human", "rgb_array")
+    parallel = True
 
     def __init__(self, num_envs: int, *, threads: int = 0) -> None:
         super().__init__(num_envs, threads=threads)
+        stop_clock()
         model = self.model()
         self.batch = Batch(model, num_envs, self.threads)
         self.qpos, self.qvel, self.ctrl = self.batch.qpos, self.batch.qvel, self.batch.ctrl
@@ -56,7 +64,7 @@ class MujocoWorld(World):
         cls.edit(spec)
         with warnings.catch_warnings(), quiet():
             warnings.filterwarnings("ignore", message=".*settotalmass")  # Gymnasium's half_cheetah.xml uses it
-            model = spec.compile()
+            model = list_contacts(spec)
         model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_ISLAND)
         return model
 
@@ -169,15 +177,24 @@ def goal_marker(task: np.ndarray) -> dict[str, Any]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep MuJoCo from printing warnings and writing MUJOCO_LOG.TXT; a handler the user has set stays in charge."""
-    if mujoco.get_mju_user_warning() is not None:
-        yield
-        return
-    mujoco.set_mju_user_warning(_ignore)
+    """Keep MuJoCo from printing warnings and writing MUJOCO_LOG.TXT; a handler the user has set stays in charge.
+
+    Several threads may be inside at once: the last one out puts MuJoCo's own handler back.
+    """
+    global _inside
+    with _lock:
+        ours = mujoco.get_mju_user_warning() in (None, _ignore)
+        if ours:
+            _inside += 1
+            mujoco.set_mju_user_warning(_ignore)
     try:
         yield
     finally:
-        mujoco.set_mju_user_warning(None)
+        if ours:
+            with _lock:
+                _inside -= 1
+                if not _inside:
+                    mujoco.set_mju_user_warning(None)
 
 
 def _ignore(message: str) -> None:

@@ -36,6 +36,7 @@ class World(ABC):
     goals: ClassVar[Goals]
     default_horizon: ClassVar[int] = 200  # actions an episode
     render_modes: ClassVar[tuple[str, ...]] = ()
+    parallel: ClassVar[bool] = False  # whether steps leave Python's lock: several worlds on threads are then faster
     observation_space: Box  # of one sub-environment, float64
     action_space: Box  # of one sub-environment, ±1, float32
     dt: float  # seconds an action
@@ -47,7 +48,7 @@ class World(ABC):
                 f"{self.name}: num_envs must be at least 1 and threads at least 0, not {num_envs}, {threads}"
             )
         self.num_envs = num_envs
-        self.threads = min(threads or _cores(), num_envs)
+        self.threads = min(threads or cores(), num_envs)
         self.tasks = np.full((num_envs, *self.goals.space.shape), np.nan)
 
     @property
@@ -156,6 +157,6 @@ class World(ABC):
         return np.where(finite, actions, 0.0)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -74,9 +74,13 @@ class Predictor:
     def __call__(self, x: Tree) -> Tree:
         return vmap(self.learner.predict, chunk_size=self.chunk)(self.states, x)
 
-    def arrays(self) -> Callable[[np.ndarray], Tree]:
-        """The same function from a float32 NumPy array [T, N, x] to NumPy arrays: what a simulator calls."""
-        return self.learner.arrays(self.states)
+    def arrays(self, tasks: slice | None = None) -> Callable[[np.ndarray], Tree]:
+        """The same function from a float32 NumPy array [T, N, x] to NumPy arrays, of all tasks or of these.
+
+        It is what a simulator calls; from several threads at once only where the learner is `in_numpy`.
+        """
+        states = self.states if tasks is None else tree_map(lambda leaf: leaf[tasks], self.states)
+        return self.learner.arrays(states)
 
     def after(self, batch: Tree, k: int) -> Predictor:
         """The predictor after inner step `k` on a support batch [T, …]."""
@@ -170,6 +174,11 @@ class Learner(nn.Module, ABC):
             return objective(predicts, episode)
 
         return vmap(one, randomness="different")(episodes)
+
+    @property
+    def in_numpy(self) -> bool:
+        """Whether `arrays` computes in NumPy alone."""
+        return False
 
     def arrays(self, states: Tree) -> Callable[[np.ndarray], Tree]:
         """`predict` for T stacked states, as a function of NumPy arrays [T, N, x]; override where NumPy is faster."""

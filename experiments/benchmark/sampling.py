@@ -19,7 +19,7 @@ from metarl.experiments.benchmark.peers import SIZES, peer, peers
 from metarl.learners.gradient import GradientLearner
 from metarl.nets import GaussianPolicy
 from metarl.rl.losses import surrogate
-from metarl.rl.rollout import WorldDistribution, WorldTasks
+from metarl.rl.rollout import WorldDistribution
 
 ENVS = tuple(f"metarl/{task}Vel{variant}-v0" for variant in ("", "-MAML2017") for task in ("HalfCheetah", "Ant"))
 
@@ -53,10 +53,10 @@ class Sampling:
             env, trajectories=self.trajectories, horizon=self.horizon, action_scale=0.3, threads=self.threads
         )
         tasks, predict = distribution.sample(self.tasks, np.random.default_rng(0)), self.policies(distribution)
-        world = tasks.world
+        world = distribution.world(self.tasks * self.trajectories)
         if not isinstance(world, MujocoWorld):
             raise ValueError(f"{env} is not simulated by MuJoCo: there is no floor to compare it with")
-        replay = matched(distribution, tasks, predict)
+        replay = matched(distribution, world, predict)
         random = np.random.default_rng(1).uniform(-1, 1, (self.horizon, world.num_envs, world.action_space.shape[0]))
         count = world.num_envs * self.horizon
         ours, floor, raw = "metarl, policies in the loop", "matched floor", "raw floor"
@@ -122,21 +122,19 @@ class Sampling:
         return Predictor(learner, lambda: states)
 
 
-def matched(distribution: WorldDistribution, tasks: WorldTasks, predict: Predictor) -> Callable[[], None]:
-    """A function that replays, open-loop, what the policies did in a rollout.
+def matched(distribution: WorldDistribution, world: MujocoWorld, predict: Predictor) -> Callable[[], None]:
+    """A function that replays in world, open-loop, what the policies do there.
 
     Raises RuntimeError where the replay does not end in the same state, to the last bit.
     """
-    world = tasks.world
-    assert isinstance(world, MujocoWorld)
     seed = np.random.default_rng(2)
     start = world.initial(world.num_envs, seed)
     acted: list[np.ndarray] = []
     act = predict.arrays()
     world.place(None, *start)
     for _ in range(distribution.horizon):
-        shown = world.observe().astype(np.float32).reshape(tasks.n, -1, world.observation_space.shape[0])
-        mean, log_std = act(shown)
+        shown = world.observe().astype(np.float32)
+        mean, log_std = act(shown.reshape(-1, distribution.trajectories, shown.shape[1]))
         noise = seed.standard_normal(mean.shape, dtype=np.float32)
         actions = distribution.action_scale * (mean + np.exp(log_std)[:, None] * noise)
         acted.append(np.clip(actions, -1, 1).reshape(world.num_envs, -1).astype(np.float64))

@@ -31,7 +31,8 @@ def achieved_velocities(path: Path, *, steps: int, iteration: int, device: torch
 
 def velocity(tasks: WorldTasks, predict: Predictor) -> np.ndarray:
     """Mean forward velocity [T] over the second half of fresh trajectories; 0 once an episode has ended."""
-    options, world, act = tasks.distribution, tasks.world, predict.arrays()
+    options, act = tasks.distribution, predict.arrays()
+    world = options.world(tasks.n * options.trajectories)
     world.set_tasks(np.repeat(tasks.goals, options.trajectories, axis=0))
     world.reset(tasks.rng)
     alive, total, half = np.ones(world.num_envs, bool), np.zeros(world.num_envs), options.horizon // 2

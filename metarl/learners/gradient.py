@@ -107,6 +107,10 @@ class GradientLearner(Learner):
     def predict(self, state: dict[str, Tensor], x: Tree) -> Tree:
         return functional_call(self.net, state, (x,))
 
+    @property
+    def in_numpy(self) -> bool:
+        return hasattr(self.net, "arrays")
+
     def arrays(self, states: dict[str, Tensor]) -> Callable[[np.ndarray], Tree]:
         fast = getattr(self.net, "arrays", None)
         if fast is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 
 import numpy as np
@@ -37,15 +38,24 @@ class Recorder:
     """Float32 fields [T, H, N, …] written a time step at a time, and the tensors on `device` that they become.
 
     On the CPU the tensors are the memory written to. For a GPU the memory is pinned and ordered [H, T, N, …], so that
-    each finished block of steps is one copy, which runs while the simulator goes on (`staged`).
+    each finished block of steps is one copy, which runs while the simulator goes on (`staged`). Several threads may
+    write, each its own tasks.
     """
 
     def __init__(
-        self, memory: Memory, tasks: int, horizon: int, envs: int, *, device: torch.device, staged: bool
+        self,
+        memory: Memory,
+        tasks: int,
+        horizon: int,
+        envs: int,
+        *,
+        device: torch.device,
+        staged: bool,
+        writers: int = 1,
     ) -> None:
         self.memory, self.shape, self.device, self.staged = memory, (tasks, horizon, envs), device, staged
         self.block = -(-horizon // BLOCKS)
-        self._sent = 0
+        self._written, self._sent, self._lock = [0] * writers, 0, threading.Lock()
         self._pairs: list[tuple[Tensor, Tensor]] = []  # what is written, and where it goes: the same on the CPU
 
     def field(self, *feature: int) -> np.ndarray:
@@ -60,12 +70,17 @@ class Recorder:
         self._pairs.append((torch.from_numpy(array), torch.empty(array.shape, device=self.device)))
         return array.swapaxes(0, 1)
 
-    def written(self, steps: int) -> None:
-        """Say that the first `steps` time steps of every field are complete."""
-        if self.staged and (steps - self._sent >= self.block or steps == self.shape[1]):
-            for source, target in self._pairs:
-                target[self._sent : steps].copy_(source[self._sent : steps], non_blocking=True)
-            self._sent = steps
+    def written(self, steps: int, writer: int = 0) -> None:
+        """Say that the first `steps` time steps of every field are complete, as far as this writer goes."""
+        if not self.staged:
+            return
+        with self._lock:
+            self._written[writer] = steps
+            complete = min(self._written)
+            if complete - self._sent >= self.block or complete == self.shape[1] > self._sent:
+                for source, target in self._pairs:
+                    target[self._sent : complete].copy_(source[self._sent : complete], non_blocking=True)
+                self._sent = complete
 
     def tensors(self) -> list[Tensor]:
         """The fields [T, H, N, …] on the device, in the order in which they were asked for."""

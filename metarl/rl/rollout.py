@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,9 @@ from torch import Tensor
 
 from metarl.core import Distribution, Episodes, Predictor, Tasks
 from metarl.envs import World, make_world
+from metarl.envs.world import cores
 from metarl.rl.advantages import advantages
+from metarl.rl.loop import Loop, loops, run
 from metarl.rl.losses import Rollout
 from metarl.rl.memory import Memory, Recorder
 
@@ -75,14 +77,25 @@ class WorldDistribution(Distribution):
         self.inner_credit = inner_credit
         self.template = self.world(1)
         self.horizon = horizon or self.template.default_horizon
-        self._worlds: dict[int, World] = {}
+        self._worlds: dict[tuple[int, int], list[World]] = {}
         self.memory = Memory()
 
-    def world(self, num_envs: int) -> World:
-        """A new batch of `num_envs` sub-environments."""
+    def world(self, num_envs: int, threads: int | None = None) -> World:
+        """A new batch of `num_envs` sub-environments, on `threads` or the distribution's own number of threads."""
+        threads = self.threads if threads is None else threads
         if isinstance(self.env, str):
-            return make_world(self.env, num_envs, threads=self.threads)
-        return self.env(num_envs, threads=self.threads)
+            return make_world(self.env, num_envs, threads=threads)
+        return self.env(num_envs, threads=threads)
+
+    def worlds(self, tasks: int, *, parallel: bool) -> list[World]:
+        """Batches for as many tasks, kept for the next rollout: one of all, or equal parts to be stepped at once."""
+        threads = self.threads or cores()
+        parts = loops(tasks, threads) if parallel and self.template.parallel else 1
+        if (tasks, parts) not in self._worlds:
+            size = tasks * self.trajectories // parts
+            self._worlds = {}  # one set at a time: a simulator's memory grows with its size
+            self._worlds[tasks, parts] = [self.world(size, threads // parts) for _ in range(parts)]
+        return self._worlds[tasks, parts]
 
     def progress(self, share: float) -> None:
         if self.credit_from is not None:
@@ -98,19 +111,14 @@ class WorldDistribution(Distribution):
 
     def tasks(self, goals: np.ndarray, rng: np.random.Generator) -> WorldTasks:
         """The given tasks [T, task] as a meta-batch."""
-        count = len(goals) * self.trajectories
-        if count not in self._worlds:
-            self._worlds = {count: self.world(count)}  # one at a time: a simulator's memory grows with its size
-        return WorldTasks(self, self._worlds[count], np.asarray(goals, dtype=float), rng)
+        return WorldTasks(self, np.asarray(goals, dtype=float), rng)
 
 
 class WorldTasks(Tasks):
-    """T tasks (`goals` [T, task]) on one world of T × N sub-environments; `env_steps` counts what they simulated."""
+    """T tasks (`goals` [T, task]) in T × N sub-environments; `env_steps` counts what they simulated."""
 
-    def __init__(
-        self, distribution: WorldDistribution, world: World, goals: np.ndarray, rng: np.random.Generator
-    ) -> None:
-        self.n, self.goals, self.world, self.distribution, self.rng = len(goals), goals, world, distribution, rng
+    def __init__(self, distribution: WorldDistribution, goals: np.ndarray, rng: np.random.Generator) -> None:
+        self.n, self.goals, self.distribution, self.rng = len(goals), goals, distribution, rng
         self.env_steps = 0
 
     def support(self, predict: Predictor, step: int) -> Rollout:
@@ -138,44 +146,29 @@ class WorldTasks(Tasks):
 
     def trajectories(self, predict: Predictor) -> Trajectories:
         """One episode in every sub-environment, with the actions of each task's own policy."""
-        options, world = self.distribution, self.world
-        act = predict.arrays()
+        options, template = self.distribution, self.distribution.template
         tasks, envs, horizon = self.n, options.trajectories, options.horizon
-        obs_size, act_size = world.observation_space.shape[0], world.action_space.shape[0]
+        obs_size, act_size = template.observation_space.shape[0], template.action_space.shape[0]
+        worlds = options.worlds(tasks, parallel=predict.learner.in_numpy)
         record = Recorder(
-            options.memory, tasks, horizon, envs, device=options.device, staged=options.device.type != "cpu"
-        )
-        observations, actions = record.field(obs_size), record.field(act_size)
-        log_probs, rewards, mask = record.field(), record.field(), record.field()
+            options.memory, tasks, horizon, envs,
+            device=options.device, staged=options.device.type != "cpu", writers=len(worlds),
+        )  # fmt: skip
+        fields = [record.field(obs_size), record.field(act_size), record.field(), record.field(), record.field()]
         noise = self.rng.standard_normal((horizon, tasks, envs, act_size), dtype=np.float32)
-        density = -0.5 * np.square(noise).sum(-1) - np.float32(0.5 * act_size * math.log(2 * math.pi))
-
-        world.set_tasks(np.repeat(self.goals, envs, axis=0))
-        world.reset(self.rng)
-        alive: np.ndarray | None = None  # [T·N] bool once an episode has ended, None while all go on
-        diverged = np.zeros(tasks * envs, bool)
-        current = np.empty((tasks * envs, obs_size), np.float32)
-        shown = current.reshape(tasks, envs, obs_size)
-        for t in range(horizon):
-            world.observe(out=current)
-            if alive is not None:
-                current[~alive] = 0  # what is shown after the end may be NaN, and NaN times a mask of 0 is still NaN
-            observations[:, t] = shown
-            mean, log_std = act(shown)
-            log_std = log_std[:, None] if log_std.ndim < mean.ndim else log_std
-            action = np.exp(log_std) * noise[t]
-            action += mean
-            actions[:, t] = action
-            np.subtract(density[t], log_std.sum(-1), out=log_probs[:, t])
-            step = world.step(options.action_scale * action.reshape(tasks * envs, -1), alive)
-            rewards[:, t] = step.reward.reshape(tasks, envs)  # 0 where nothing moved or the physics diverged
-            counted = ~step.diverged if alive is None else alive & ~step.diverged
-            mask[:, t] = counted.reshape(tasks, envs)
-            record.written(t + 1)
-            if step.terminated.any():
-                diverged |= step.diverged
-                alive = counted & ~step.terminated
-        self.env_steps += int(mask.sum())
+        start = template.initial(tasks * envs, self.rng)
+        together, each = [], tasks // len(worlds)
+        for part, world in enumerate(worlds):
+            rows = slice(part * each, (part + 1) * each)
+            world.set_tasks(np.repeat(self.goals[rows], envs, axis=0))
+            world.place(None, *(state[rows.start * envs : rows.stop * envs] for state in start))
+            act = predict.arrays(rows if len(worlds) > 1 else None)
+            of_part = [field[rows] for field in fields]
+            together.append(
+                Loop(world, act, of_part, noise[:, rows], options.action_scale, partial(record.written, writer=part))
+            )
+        diverged = run(together)
+        self.env_steps += int(fields[-1].sum())
         if diverged.any():
             self._report(diverged)
         return Trajectories(*record.tensors())
@@ -184,7 +177,8 @@ class WorldTasks(Tasks):
         first = int(diverged.argmax())
         log.warning(
             "physics diverged in %d of %d trajectories of %s (first: number %d, task %s); each was cut there",
-            diverged.sum(), len(diverged), type(self.world).__name__, first, self.world.tasks[first],
+            diverged.sum(), len(diverged), self.distribution.template.name, first,
+            self.goals[first // self.distribution.trajectories],
         )  # fmt: skip
 
 

@@ -54,3 +54,14 @@ def test_a_staged_recording_is_the_same(horizon: int) -> None:
         np.testing.assert_array_equal(wide_.numpy(), written)
         np.testing.assert_array_equal(narrow_.numpy(), written[..., 0])
         assert wide_.is_contiguous()
+
+
+def test_a_block_is_staged_when_the_last_writer_has_it() -> None:
+    written = np.random.default_rng(0).normal(size=(4, 9, 2)).astype(np.float32)
+    record = Recorder(Memory(), 4, 9, 2, device=torch.device("cpu"), staged=True, writers=2)
+    field = record.field()
+    for part in (slice(2, 4), slice(0, 2)):  # one after the other: the first is far ahead
+        for t in range(9):
+            field[part, t] = written[part, t]
+            record.written(t + 1, writer=int(part.start == 2))
+    np.testing.assert_array_equal(record.tensors()[0].numpy(), written)

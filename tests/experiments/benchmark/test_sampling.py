@@ -43,20 +43,21 @@ def test_the_papers_physics_has_no_peers() -> None:
 
 def test_the_matched_floor_is_the_same_trajectory(monkeypatch: pytest.MonkeyPatch) -> None:
     distribution = WorldDistribution("metarl/HalfCheetahVel-v0", trajectories=2, horizon=6, action_scale=0.3)
-    tasks = distribution.sample(2, np.random.default_rng(0))
+    world = distribution.world(4)
+    world.set_tasks(1.0)
     predict = Sampling(**TINY).policies(distribution)  # type: ignore[arg-type]
-    replay = matched(distribution, tasks, predict)
+    replay = matched(distribution, world, predict)  # type: ignore[arg-type]
     replay()
-    first = tasks.world.qpos.copy()  # type: ignore[attr-defined]
+    first = world.qpos.copy()  # type: ignore[attr-defined]
     replay()
-    np.testing.assert_array_equal(tasks.world.qpos, first)  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(world.qpos, first)  # type: ignore[attr-defined]
 
     def weaker(world: object, controls: np.ndarray, start: object) -> None:
         open_loop(world, 0.9 * controls, start)  # type: ignore[arg-type]
 
     monkeypatch.setattr(sampling, "open_loop", weaker)
     with pytest.raises(RuntimeError, match="ended elsewhere"):
-        matched(distribution, tasks, predict)
+        matched(distribution, world, predict)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [1, 3, 20])
