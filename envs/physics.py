@@ -7,7 +7,7 @@ Gymnasium's v5 environments at any thread count.
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -41,6 +41,8 @@ class MujocoWorld(World):
     frame_skip: ClassVar[int] = 5
     observation_size: ClassVar[int]
     stage: ClassVar[mujoco.mjtStage] = mujoco.mjtStage.mjSTAGE_NONE  # what is computed anew after the last substep
+    compiled: ClassVar[Callable[[mujoco.MjSpec], mujoco.MjModel]] = staticmethod(list_contacts)
+    """`staticmethod(mujoco.MjSpec.compile)` leaves the search for contacts to MuJoCo, and their parameters to geoms"""
     render_modes = ("human", "rgb_array")
     parallel = True
 
@@ -64,7 +66,7 @@ class MujocoWorld(World):
         cls.edit(spec)
         with warnings.catch_warnings(), quiet():
             warnings.filterwarnings("ignore", message=".*settotalmass")  # Gymnasium's half_cheetah.xml uses it
-            model = list_contacts(spec)
+            model = cls.compiled(spec)
         model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_ISLAND)
         return model
 

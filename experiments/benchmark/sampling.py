@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import torch
 
@@ -28,7 +29,8 @@ ENVS = tuple(f"metarl/{task}Vel{variant}-v0" for variant in ("", "-MAML2017") fo
 class Sampling:
     """Trajectories a second with the policies of all tasks in the loop, against the physics alone and other libraries.
 
-    "matched floor": the same actions replayed open-loop through the same simulator. "raw floor": random controls.
+    "matched floor": the same actions replayed open-loop through one `mujoco.batch` on all threads; also with MuJoCo's
+    own search for contacts, as the model's file has it. "raw floor": random controls.
     """
 
     envs: tuple[str, ...] = ENVS
@@ -57,12 +59,15 @@ class Sampling:
         if not isinstance(world, MujocoWorld):
             raise ValueError(f"{env} is not simulated by MuJoCo: there is no floor to compare it with")
         replay = matched(distribution, world, predict)
+        searching = type("Searching", (type(world),), {"compiled": staticmethod(mujoco.MjSpec.compile)})
         random = np.random.default_rng(1).uniform(-1, 1, (self.horizon, world.num_envs, world.action_space.shape[0]))
         count = world.num_envs * self.horizon
         ours, floor, raw = "metarl, policies in the loop", "matched floor", "raw floor"
+        plain = "matched floor, contacts searched for"
         calls: dict[str, Callable[[], object]] = {
             ours: lambda: tasks.trajectories(predict),
-            floor: replay,
+            floor: partial(replay, world),
+            plain: partial(replay, searching(world.num_envs, threads=world.threads)),
             raw: partial(open_loop, world, random, None),
         }
         work = dict.fromkeys(calls, count)
@@ -80,6 +85,7 @@ class Sampling:
             timings = interleave(calls, repeats=self.repeats)
         rows = {name: report.add(name, timing, work=work[name]) for name, timing in timings.items()}
         report.compare(rows[ours], rows[floor])
+        report.compare(rows[ours], rows[plain])
         report.compare(rows[ours], rows[raw])
         for name in names:
             best: Row = max((row for row in report.rows if row.name.startswith(name)), key=lambda row: row.rate)
@@ -122,8 +128,8 @@ class Sampling:
         return Predictor(learner, lambda: states)
 
 
-def matched(distribution: WorldDistribution, world: MujocoWorld, predict: Predictor) -> Callable[[], None]:
-    """A function that replays in world, open-loop, what the policies do there.
+def matched(distribution: WorldDistribution, world: MujocoWorld, predict: Predictor) -> Callable[[MujocoWorld], None]:
+    """A function that replays, open-loop and in such a world, what the policies do in this one.
 
     Raises RuntimeError where the replay does not end in the same state, to the last bit.
     """
@@ -140,8 +146,8 @@ def matched(distribution: WorldDistribution, world: MujocoWorld, predict: Predic
         acted.append(np.clip(actions, -1, 1).reshape(world.num_envs, -1).astype(np.float64))
         world.simulate(acted[-1], None)
     end = world.qpos.copy(), world.qvel.copy()
-    replay = partial(open_loop, world, np.stack(acted), start)
-    replay()
+    replay = partial(open_loop, controls=np.stack(acted), start=start)
+    replay(world)
     if not (np.array_equal(world.qpos, end[0]) and np.array_equal(world.qvel, end[1])):
         raise RuntimeError("the replayed actions ended elsewhere than the rollout: the floor would be other work")
     return replay

@@ -22,7 +22,11 @@ def test_peers_run_quietly_and_are_closed(
     monkeypatch.setattr(sampling, "SIZES", dict.fromkeys(peers.SIZES, (2,)))
     env, _ = Sampling(envs=("metarl/HalfCheetahVel-v0",), **TINY).run()  # type: ignore[arg-type]
     names = [row.name for row in env.rows]
-    assert names[:3] == ["metarl, policies in the loop", "matched floor", "raw floor"]
+    assert names[:3] == [
+        "metarl, policies in the loop",
+        "matched floor",
+        "matched floor, contacts searched for",
+    ]
     assert {"SyncVectorEnv, 2 environments", "AsyncVectorEnv, 2 environments", "SubprocVecEnv, 2 environments"} <= {
         *names
     }
@@ -34,7 +38,7 @@ def test_peers_run_quietly_and_are_closed(
 
 def test_the_papers_physics_has_no_peers() -> None:
     env, acting = Sampling(envs=("metarl/AntVel-MAML2017-v0",), **TINY).run()  # type: ignore[arg-type]
-    assert len(env.rows) == 3
+    assert len(env.rows) == 4
     assert env.notes == ["no other library has these environments"]
     assert acting.rows[0].work == 400
     with pytest.raises(ValueError, match="PointNav-v0 is not simulated by MuJoCo"):
@@ -47,9 +51,9 @@ def test_the_matched_floor_is_the_same_trajectory(monkeypatch: pytest.MonkeyPatc
     world.set_tasks(1.0)
     predict = Sampling(**TINY).policies(distribution)  # type: ignore[arg-type]
     replay = matched(distribution, world, predict)  # type: ignore[arg-type]
-    replay()
+    replay(world)  # type: ignore[arg-type]
     first = world.qpos.copy()  # type: ignore[attr-defined]
-    replay()
+    replay(world)  # type: ignore[arg-type]
     np.testing.assert_array_equal(world.qpos, first)  # type: ignore[attr-defined]
 
     def weaker(world: object, controls: np.ndarray, start: object) -> None:
