@@ -93,12 +93,13 @@ def test_rates_count_steps_and_the_best_size_of_a_peer_is_the_one_compared(monke
     assert {row.name: row.rate for row in report.rows} == {
         "metarl, policies in the loop": 16,  # 2 tasks × 2 trajectories × 4 steps in 1 s
         "matched floor": 32,
+        "matched floor, contacts searched for": 16,
         "raw floor": 16,
         "Other, 5 environments": 100,  # 5 × 80 steps in 4 s
         "Other, 10 environments": 400,
     }
     assert {reference: ratio for (_, reference), ratio in report.ratios.items()} == {
-        "matched floor": 0.5, "raw floor": 1, "Other, 10 environments": 0.04,
+        "matched floor": 0.5, "matched floor, contacts searched for": 1, "raw floor": 1, "Other, 10 environments": 0.04,
     }  # fmt: skip
     assert stepped == [2, 2]  # on the way to where they are measured; `timed` calls nothing
     assert closed == ["HalfCheetah-v5, 10", "HalfCheetah-v5, 5"]
