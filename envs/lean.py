@@ -27,8 +27,8 @@ def list_contacts(spec: mujoco.MjSpec) -> mujoco.MjModel:
     can = (model.geom_contype[:, None] & model.geom_conaffinity) != 0
     can |= can.T
     ground = fixed & can.any(axis=1)
-    listed = model.npair or model.nexclude or model.nflex or model.geom_gap.any()
-    if listed or ground.sum() != 1 or can[np.ix_(~fixed, ~fixed)].any():
+    special = model.npair or model.nexclude or model.nflex or model.geom_gap.any()
+    if special or ground.sum() != 1 or can[np.ix_(~fixed, ~fixed)].any():
         return model
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
