@@ -33,7 +33,12 @@ TRACK = Config(
     meta_batch=64,
     iterations=12,
 )
-register("tests/Track-v0", Track)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def track() -> None:
+    """Known to these tests, not to those of every environment."""
+    register("tests/Track-v0", Track)
 
 
 def pretraining(config: Config) -> Pretraining:
