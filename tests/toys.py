@@ -132,3 +132,14 @@ def track_learner(*, seed: int = 0, loss: Loss = surrogate, hidden: int = 8, **s
     """A float32 gradient learner for `Track`."""
     torch.manual_seed(seed)
     return GradientLearner(GaussianPolicy(1, 1, hidden=(hidden,), activation="tanh", init_std=0.5), loss, **settings)
+
+
+def pusher(push: float = 1.0, **settings: Any) -> GradientLearner:
+    """A learner whose policy does almost exactly `push` everywhere."""
+    learner = track_learner(**settings)
+    assert isinstance(learner.net, GaussianPolicy)
+    with torch.no_grad():
+        for name, parameter in learner.net.mean.named_parameters():
+            parameter.fill_(push if name == "layers.1.bias" else 0.0)
+        learner.net.log_std.fill_(-12.0)
+    return learner

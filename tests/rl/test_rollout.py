@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import torch
 from torch.func import vmap
-from toys import Track, track_learner
+from toys import Track, pusher, track_learner
 
-from metarl.core import Predictor, adapt, collect
+from metarl.core import adapt, collect
 from metarl.envs import World
 from metarl.learners.gradient import GradientLearner
 from metarl.nets import GaussianPolicy
 from metarl.rl.advantages import advantages
-from metarl.rl.loop import loops
 from metarl.rl.losses import Rollout, log_prob, surrogate
 from metarl.rl.rollout import WorldDistribution, episode_returns
 
@@ -32,23 +31,6 @@ class Fragile(Track):
 
 class Shattered(Fragile):
     afterwards = float("nan")
-
-
-class Parallel(Track):
-    parallel = True
-    edge = 0.57
-    breaks_at = 0.6
-
-
-def pusher(push: float = 1.0, **settings: Any) -> GradientLearner:
-    """A learner whose policy does almost exactly `push` everywhere."""
-    learner = track_learner(**settings)
-    assert isinstance(learner.net, GaussianPolicy)
-    with torch.no_grad():
-        for name, parameter in learner.net.mean.named_parameters():
-            parameter.fill_(push if name == "layers.1.bias" else 0.0)
-        learner.net.log_std.fill_(-12.0)
-    return learner
 
 
 def first_rollout(learner: GradientLearner, world: type[World], *, seed: int = 0, **settings: Any) -> Rollout:
@@ -231,59 +213,6 @@ def test_threads_do_not_change_a_bit() -> None:
         assert torch.equal(one, two)
     assert batches[0][4].unique().numel() > 50
     assert len(distribution.worlds(2, parallel=True)) == 2  # the second time each task had a loop of its own
-
-
-def test_several_loops_record_what_one_does(caplog: Any) -> None:
-    with caplog.at_level(logging.WARNING):
-        batches = [first_rollout(pusher(), Parallel, threads=threads, seed=1) for threads in (1, 3)]
-    for one, two in zip(*batches, strict=True):
-        assert torch.equal(one, two)
-    assert not batches[0].mask[:, -1].any()  # every episode ended on the way
-    first, second = (record.getMessage() for record in caplog.records)
-    assert first == second
-    assert "12 of 12" not in first
-
-
-def test_an_error_in_one_loop_is_raised_when_all_have_ended() -> None:
-    """The third task's policy has NaN weights; the others go on to the end, and the next rollout finds them at rest."""
-    distribution = WorldDistribution(Parallel, trajectories=4, threads=3)
-    tasks = distribution.tasks(GOALS, np.random.default_rng(0))
-    good, _ = next(adapt(pusher(0.1), tasks, steps=0))
-    broken = {name: value.clone() for name, value in good.states.items()}
-    broken["mean.layers.1.bias"][2] = float("nan")
-    with pytest.raises(ValueError, match=r"Parallel: action \[nan\] of sub-environment 0 \(task \[0.5\]\)"):
-        tasks.trajectories(Predictor(good.learner, lambda: broken))
-    worlds = distribution.worlds(3, parallel=True)
-    assert [round(float(world.x.mean()), 1) for world in worlds] == [0.1, 0.1, 0.0]  # type: ignore[attr-defined]
-    assert tasks.trajectories(good).mask.all()
-
-
-def test_policies_that_are_not_numpy_act_in_one_loop() -> None:
-    class Plain(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.push = torch.nn.Parameter(torch.tensor([0.2]))
-
-        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return self.push.expand(*x.shape[:-1], 1), torch.full((1,), -12.0)
-
-    learner = GradientLearner(Plain(), surrogate)
-    assert not learner.in_numpy
-    assert track_learner().in_numpy
-    distribution = WorldDistribution(Parallel, trajectories=4, threads=3)
-    tasks = distribution.tasks(GOALS, np.random.default_rng(0))
-    predict, _ = next(adapt(learner, tasks, steps=0))
-    seen = tasks.trajectories(predict)
-    torch.testing.assert_close(seen.actions[:, 0], torch.full((3, 4, 1), 0.2), rtol=0, atol=1e-4)
-    assert len(distribution._worlds) == 1
-    assert (3, 1) in distribution._worlds
-
-
-@pytest.mark.parametrize(
-    ("tasks", "threads", "wanted"), [(40, 2, 2), (40, 16, 4), (40, 6, 2), (12, 6, 3), (5, 2, 1), (1, 8, 1), (40, 1, 1)]
-)
-def test_loops_share_tasks_and_threads_evenly(tasks: int, threads: int, wanted: int) -> None:
-    assert loops(tasks, threads) == wanted
 
 
 def test_memory_is_used_again_but_never_while_somebody_holds_it() -> None:

@@ -1,0 +1,77 @@
+"""Loops that act and simulate at once: what one loop records, errors, and how many there are."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from toys import Track, pusher, track_learner
+
+from metarl.core import Predictor, adapt
+from metarl.learners.gradient import GradientLearner
+from metarl.rl.loop import loops
+from metarl.rl.losses import surrogate
+from metarl.rl.rollout import WorldDistribution, WorldTasks
+
+
+class Parallel(Track):
+    parallel = True
+    edge = 0.57
+    breaks_at = 0.6
+
+
+def three(threads: int) -> WorldTasks:
+    """Three tasks of four trajectories; on three threads each task has a loop of its own."""
+    distribution = WorldDistribution(Parallel, trajectories=4, threads=threads)
+    return distribution.tasks(np.array([[-1.0], [1.0], [0.5]]), np.random.default_rng(1))
+
+
+def test_several_loops_record_what_one_does(caplog: Any) -> None:
+    with caplog.at_level(logging.WARNING):
+        batches = [tasks.query(next(adapt(pusher(), tasks, steps=0))[0]) for tasks in map(three, (1, 3))]
+    for one, two in zip(*batches, strict=True):
+        assert torch.equal(one, two)
+    assert not batches[0].mask[:, -1].any()  # every episode ended on the way
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first == second
+    assert "12 of 12" not in first
+
+
+def test_an_error_in_one_loop_is_raised_when_all_have_ended() -> None:
+    """The third task's policy has NaN weights; the others go on to the end, and the next rollout finds them at rest."""
+    tasks = three(threads=3)
+    good, _ = next(adapt(pusher(0.1), tasks, steps=0))
+    broken = {name: value.clone() for name, value in good.states.items()}
+    broken["mean.layers.1.bias"][2] = float("nan")
+    with pytest.raises(ValueError, match=r"Parallel: action \[nan\] of sub-environment 0 \(task \[0.5\]\)"):
+        tasks.trajectories(Predictor(good.learner, lambda: broken))
+    worlds = tasks.distribution.worlds(3, parallel=True)
+    assert [round(float(world.x.mean()), 1) for world in worlds] == [0.1, 0.1, 0.0]  # type: ignore[attr-defined]
+    assert tasks.trajectories(good).mask.all()
+
+
+def test_policies_that_are_not_numpy_act_in_one_loop() -> None:
+    class Plain(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.push = torch.nn.Parameter(torch.tensor([0.2]))
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.push.expand(*x.shape[:-1], 1), torch.full((1,), -12.0)
+
+    learner = GradientLearner(Plain(), surrogate)
+    assert not learner.in_numpy
+    assert track_learner().in_numpy
+    tasks = three(threads=3)
+    predict, _ = next(adapt(learner, tasks, steps=0))
+    seen = tasks.trajectories(predict)
+    torch.testing.assert_close(seen.actions[:, 0], torch.full((3, 4, 1), 0.2), rtol=0, atol=1e-4)
+    assert [*tasks.distribution._worlds] == [(3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "threads", "wanted"), [(40, 2, 2), (40, 16, 4), (40, 6, 2), (12, 6, 3), (5, 2, 1), (1, 8, 1), (40, 1, 1)]
+)
+def test_loops_share_tasks_and_threads_evenly(tasks: int, threads: int, wanted: int) -> None:
+    assert loops(tasks, threads) == wanted
