@@ -5,15 +5,46 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+
+class Tanh(torch.autograd.Function):
+    """tanh; on the CPU by NumPy's vector instructions, which are several times as fast as torch's."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            return torch.tanh(x)
+        y = torch.empty_like(x)
+        np.tanh(x.detach().numpy(), out=y.numpy())
+        return y
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(output)
+        ctx.save_for_forward(output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return torch.ops.aten.tanh_backward(gradient, y)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+        return Tanh.backward(ctx, tangent)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int], x: Tensor) -> tuple[Tensor, int]:
+        return Tanh.apply(x), in_dims[0]
+
+
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., np.ndarray]]] = {
     "relu": (torch.relu, lambda x, out: np.maximum(x, 0, out=out)),
-    "tanh": (torch.tanh, np.tanh),
+    "tanh": (Tanh.apply, np.tanh),
 }
 
 
@@ -21,13 +52,13 @@ LIMIT = 10.0  # of normalised observations
 LEAST = 0.1  # deviation that an observation is divided by
 
 
-def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """As in torch.nn.functional, for rows [n, inputs]; faster to differentiate twice.
+def linear(columns: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """[inputs, n] to [outputs, n]: as in torch.nn.functional, but features first.
 
-    The weight is laid out as the product takes it: PyTorch otherwise hands some second derivatives on transposed, and
-    what is done to them element by element then takes several times as long.
+    The gradients are then laid out as their tensors are, and products with a narrow layer, such as a policy's last,
+    are several times as fast as with rows.
     """
-    return rows @ weight.mT.contiguous() + bias
+    return weight @ columns + bias[:, None]
 
 
 class MLP(nn.Module):
@@ -46,10 +77,10 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         act = ACTIVATIONS[self.activation][0]
         *hidden, last = cast("list[nn.Linear]", list(self.layers))
-        rows = x.reshape(-1, x.shape[-1])
+        columns = x.reshape(-1, x.shape[-1]).mT
         for layer in hidden:
-            rows = act(linear(rows, layer.weight, layer.bias))
-        return linear(rows, last.weight, last.bias).view(*x.shape[:-1], -1)
+            columns = act(linear(columns, layer.weight, layer.bias))
+        return linear(columns, last.weight, last.bias).mT.reshape(*x.shape[:-1], -1)
 
 
 class GaussianPolicy(nn.Module):

@@ -1,15 +1,17 @@
 """Networks: the NumPy path against torch, initialisation, log-std bounds."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import grad, vmap
 
 from metarl.core import Learner
 from metarl.learners.gradient import GradientLearner
-from metarl.nets import MLP, GaussianPolicy
+from metarl.nets import MLP, GaussianPolicy, Tanh
 from metarl.rl.losses import surrogate
 
 
@@ -61,6 +63,29 @@ def test_mlp_is_affine_activation_affine() -> None:
     net.activation = "tanh"
     expected = 2 * math.tanh(1.5) + 3 * math.tanh(-2.0) - 1
     assert net(torch.tensor([1.0, 2.0])).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_tanh_equals_torchs_whatever_the_layout() -> None:
+    x = torch.linspace(-12, 12, 100_001)
+    np.testing.assert_allclose(Tanh.apply(x), torch.tanh(x.double()), rtol=3e-7)
+    strided = x[:99].view(9, 11).mT
+    assert torch.equal(Tanh.apply(strided), Tanh.apply(strided.contiguous()))
+
+
+def test_tanh_is_differentiable_in_every_way_that_torchs_is() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 4, dtype=torch.float64)
+    inputs = x.clone().requires_grad_()
+    assert torch.autograd.gradcheck(Tanh.apply, inputs, check_forward_ad=True, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(Tanh.apply, inputs)
+
+    def third(tanh: Callable[[Tensor], Tensor]) -> Tensor:
+        def first(x: Tensor) -> Tensor:
+            return grad(lambda x: tanh(x).pow(3).sum())(x).sum()
+
+        return vmap(grad(lambda x: grad(first)(x).sum()), in_dims=1, out_dims=1)(x)
+
+    torch.testing.assert_close(third(Tanh.apply), third(torch.tanh))
 
 
 def test_wrong_activation_names_the_choices() -> None:

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from metarl.algorithms.base import Divergence
 from metarl.algorithms.descent import Descent
-from metarl.core import Episodes, Learner, Objective, Predict, Tree, meta_gradient
+from metarl.core import Episodes, Learner, Objective, Predict, Tree, meta_gradient, meta_gradient_and_outputs
 
 
 class Proximal(Descent):
@@ -41,33 +41,41 @@ class Proximal(Descent):
         self.divergence, self.epochs, self.penalty = divergence, epochs, penalty
 
     def update(self, episodes: Episodes) -> dict[str, float]:
-        with torch.no_grad():
-            old = self.learner(episodes, supports, chunk=self.chunk)
+        # the first epoch has no penalty: where nothing has changed yet, a divergence and its gradient are zero
+        loss, gradients, old = meta_gradient_and_outputs(self.learner, episodes, self._first, chunk=self.chunk)
+        metrics = {"loss": loss, "gradient_norm": self._assign_gradient(gradients)}
+        self.optimizer.step()
         judged = episodes._replace(query=(episodes.query, old))
-        metrics: dict[str, float] = {}
-        for _ in range(self.epochs):
-            loss, gradients = meta_gradient(self.learner, judged, self.penalised, chunk=self.chunk)
-            norm = self._assign_gradient(gradients)
+        for _ in range(self.epochs - 1):
+            _, gradients = meta_gradient(self.learner, judged, self.penalised, chunk=self.chunk)
+            self._assign_gradient(gradients)
             self.optimizer.step()
-            metrics = metrics or {"loss": loss, "gradient_norm": norm}
         if self.scheduler:
             self.scheduler.step()
-        with torch.no_grad():
-            kl = self.learner(judged, self.change, chunk=self.chunk)
-        return {**metrics, "kl": float(kl.mean())}
+        return {**metrics, "kl": self._kl(episodes.support, old)}
+
+    def _first(self, predicts: Sequence[Predict], episode: Episodes) -> tuple[Tensor, list[Tree]]:
+        """The objective, and what each predictor says of the support batch that its own step is taken on."""
+        said = [predict(batch[0]) for predict, batch in zip(predicts, episode.support, strict=False)]
+        return self.objective(predicts, episode), said
 
     def penalised(self, predicts: Sequence[Predict], episode: Episodes) -> Tensor:
-        """The objective with the penalty; the episode's query is (query, what `supports` were before)."""
-        judged = self.objective(predicts, episode._replace(query=episode.query[0]))
-        return judged + self.penalty * self.change(predicts, episode)
+        """The objective with the penalty; the episode's query is (query, what was said of the supports before)."""
+        query, old = episode.query
+        judged = self.objective(predicts, episode._replace(query=query))
+        return judged + self.penalty * self._change(predicts, episode.support, old)
 
-    def change(self, predicts: Sequence[Predict], episode: Episodes) -> Tensor:
+    @torch.no_grad()
+    def _kl(self, support: tuple[Tree, ...], old: list[Tree]) -> float:
+        """The mean of Σ_k divergence now; the last inner step, after which there is none, is not taken."""
+        change = self.learner(
+            Episodes(support[:-1], (support, old)),
+            lambda predicts, episode: self._change(predicts, *episode.query),
+            chunk=self.chunk,
+        )
+        return float(change.mean())
+
+    def _change(self, predicts: Sequence[Predict], support: tuple[Tree, ...], old: list[Tree]) -> Tensor:
         """Σ_k divergence of the predictions before inner step k from the recorded ones, on the support of step k."""
-        new, old = supports(predicts, episode), episode.query[1]
-        terms = [self.divergence(n, o, batch) for n, o, batch in zip(new, old, episode.support, strict=True)]
-        return torch.stack(terms).sum()
-
-
-def supports(predicts: Sequence[Predict], episode: Episodes) -> tuple[Tree, ...]:
-    """What each predictor says of the support batch that its own step is taken on."""
-    return tuple(predict(batch[0]) for predict, batch in zip(predicts, episode.support, strict=False))
+        triples = zip(predicts, support, old, strict=False)
+        return torch.stack([self.divergence(predict(batch[0]), said, batch) for predict, batch, said in triples]).sum()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metarl.core import Episodes, Learner, Loss, Tree
+from metarl.core import Episodes, Learner, Loss, Predict, Tree
 
 
 class GradientLearner(Learner):
@@ -83,26 +83,35 @@ class GradientLearner(Learner):
         One call of autograd gives all; `torch.func.grad` would wrap every operation a second time.
         """
         count, outer = len(tree_leaves(episodes)[0]), torch.is_grad_enabled()
-        losses = vmap(lambda state, batch: self.loss(partial(self.predict, state), batch), randomness="different")
+        second_order = outer and not self.first_order
+        outputs = vmap(self.predict, randomness="different")
+        losses = vmap(lambda said, batch: self.loss(lambda x: said, batch), randomness="different")
         state = {name: value.expand(count, *value.shape) for name, value in self.init().items()}
-        states = [state]
+        states, heard = [state], []
         for k, batch in enumerate(episodes.support):
             with torch.enable_grad():
                 inputs = {  # under no_grad even a view of a parameter says that it requires gradients
                     name: value if outer and value.requires_grad else value.detach().requires_grad_()
                     for name, value in state.items()
                 }
-                total = losses(inputs, batch).sum()
+                said = outputs(inputs, batch[0])
                 found = torch.autograd.grad(
-                    total, list(inputs.values()), create_graph=outer and not self.first_order, materialize_grads=True
+                    losses(said, batch).sum(), list(inputs.values()), create_graph=second_order, materialize_grads=True
                 )
             state = self.descend(state, dict(zip(state, found, strict=True)), k)
             states.append(state)
+            if second_order:
+                heard.append(said)
+            elif not outer:
+                heard.append(tree_map(torch.detach, said))
 
-        def judge(states: list[dict[str, Tensor]], episode: Episodes) -> Tree:
-            return objective([partial(self.predict, state) for state in states], episode)
+        def judge(states: list[dict[str, Tensor]], heard: list[Tree], episode: Episodes) -> Tree:
+            predicts: list[Predict] = [partial(self.predict, state) for state in states]
+            for k, (said, batch) in enumerate(zip(heard, episode.support, strict=False)):
+                predicts[k] = recalling(predicts[k], batch[0], said)
+            return objective(predicts, episode)
 
-        return vmap(judge, randomness="different")(states, episodes)
+        return vmap(judge, randomness="different")(states, heard, episodes)
 
     def predict(self, state: dict[str, Tensor], x: Tree) -> Tree:
         return functional_call(self.net, state, (x,))
@@ -118,3 +127,8 @@ class GradientLearner(Learner):
         count = len(next(iter(states.values())))
         params = {name: value.detach().expand(count, *value.shape) for name, value in self.net.named_parameters()}
         return fast({name: value.detach().cpu().numpy() for name, value in {**params, **states}.items()})
+
+
+def recalling(predict: Predict, x: Tree, said: Tree) -> Predict:
+    """`predict`, which has said `said` of `x` before."""
+    return lambda asked: said if asked is x else predict(asked)
