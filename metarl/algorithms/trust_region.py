@@ -178,7 +178,8 @@ class TrustRegion(Algorithm):
         """
         outputs, spec = tree_flatten(learner.together(episodes, self._outputs))
         cotangent = [torch.zeros_like(leaf, requires_grad=True) for leaf in outputs]
-        pulled = _grad(outputs, parameters, cotangent, create_graph=True)
+        with torch.autograd.graph.saved_tensors_hooks(without_zeros, lambda kept: kept):
+            pulled = _grad(outputs, parameters, cotangent, create_graph=True)
         old = tree_unflatten([leaf.detach() for leaf in outputs], spec)
         free = [leaf.detach().requires_grad_() for leaf in outputs]
         divergence = vmap(self._change)(tree_unflatten(free, spec), old, episodes).mean()
@@ -195,6 +196,12 @@ class TrustRegion(Algorithm):
 def _recall(outputs: Tree, inputs: Any) -> Tree:
     """A `Predict` of what has been predicted already."""
     return outputs
+
+
+def without_zeros(saved: Tensor) -> Tensor:
+    """What a graph keeps of a tensor: of nothing but zeros, as half of them are when u is 0, a single one."""
+    empty = saved.is_floating_point() and not saved.norm(p=1)
+    return saved.new_zeros(()).expand(saved.shape) if empty else saved
 
 
 def _grad(

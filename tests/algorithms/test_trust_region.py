@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 from toys import policy_learner, regressor, rollout_episodes, sample_episodes
 
-from metarl.algorithms.trust_region import TrustRegion, conjugate_gradient
+from metarl.algorithms.trust_region import TrustRegion, conjugate_gradient, without_zeros
 from metarl.core import Episodes
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import mse, squared_change
@@ -263,6 +263,16 @@ def test_curvature_on_every_nth_sample(kind: str, every: tuple[int, int]) -> Non
     assert relative_error(third, whole) > 1e-3
     assert metrics["improvement"] > 0
     assert 0 < metrics["kl"] <= 0.01
+
+
+def test_graphs_keep_one_zero_in_place_of_many_and_all_else_as_it_is() -> None:
+    zeros = without_zeros(torch.zeros(30, 40))
+    assert zeros.shape == (30, 40) and not zeros.any()
+    assert zeros.untyped_storage().nbytes() == zeros.element_size()
+    last = torch.zeros(30, 40)
+    last[-1, -1] = 1e-40
+    for tensor in (last, torch.full((3,), torch.nan), torch.zeros(3, dtype=torch.int64), torch.tensor([-1.0, 1.0])):
+        assert without_zeros(tensor) is tensor
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
