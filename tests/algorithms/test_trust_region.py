@@ -267,7 +267,8 @@ def test_curvature_on_every_nth_sample(kind: str, every: tuple[int, int]) -> Non
 
 def test_graphs_keep_one_zero_in_place_of_many_and_all_else_as_it_is() -> None:
     zeros = without_zeros(torch.zeros(30, 40))
-    assert zeros.shape == (30, 40) and not zeros.any()
+    assert zeros.shape == (30, 40)
+    assert not zeros.any()
     assert zeros.untyped_storage().nbytes() == zeros.element_size()
     last = torch.zeros(30, 40)
     last[-1, -1] = 1e-40
