@@ -13,6 +13,7 @@ import torch
 
 from metarl.core import Predictor, adapt, collect
 from metarl.experiments.benchmark.measure import Report, Timing
+from metarl.experiments.benchmark.sampling import yardstick
 from metarl.experiments.config import Config
 from metarl.experiments.outer import TrustRegionConfig
 from metarl.experiments.presets import preset
@@ -60,8 +61,10 @@ def sized(name: str, *, tasks: int, trajectories: int) -> Config:
 
 
 def report(name: str, config: Config, *, repeats: int, device: str) -> Report:
-    """Seconds of an iteration and of its parts."""
+    """Seconds of an iteration and of its parts, and how fast the machine was before and after."""
+    before = yardstick()
     parts = measure(config, repeats=repeats, device=device)
+    after = yardstick()
     steps = config.env_steps
     out = Report(f"{name}: {config.meta_batch} tasks, {steps:,} environment steps", "environment steps")
     for part, seconds in parts.items():
@@ -69,6 +72,10 @@ def report(name: str, config: Config, *, repeats: int, device: str) -> Report:
     total = out.rows[0].timing.median
     for row in out.rows[1:]:
         out.notes.append(f"{row.name}: {row.timing.median / total:.0%} of the iteration")
+    out.notes.append(
+        f"the machine, before and after: {before / 1000:.1f} and {after / 1000:.1f} thousand steps of half-cheetah a "
+        "second (random controls, MuJoCo as it is)"
+    )
     out.notes.append(f"peak memory of the process so far: {peak_memory():.2f} GiB")
     return out
 

@@ -8,12 +8,14 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 
 import mujoco
 import numpy as np
 import torch
 
 from metarl.core import Learner, Predictor
+from metarl.envs.half_cheetah import HalfCheetahVel
 from metarl.envs.physics import MujocoWorld
 from metarl.experiments.benchmark.measure import Report, Row, interleave
 from metarl.experiments.benchmark.peers import SIZES, peer, peers
@@ -59,7 +61,6 @@ class Sampling:
         if not isinstance(world, MujocoWorld):
             raise ValueError(f"{env} is not simulated by MuJoCo: there is no floor to compare it with")
         replay = matched(distribution, world, predict)
-        searching = type("Searching", (type(world),), {"compiled": staticmethod(mujoco.MjSpec.compile)})
         random = np.random.default_rng(1).uniform(-1, 1, (self.horizon, world.num_envs, world.action_space.shape[0]))
         count = world.num_envs * self.horizon
         ours, floor, raw = "metarl, policies in the loop", "matched floor", "raw floor"
@@ -67,7 +68,7 @@ class Sampling:
         calls: dict[str, Callable[[], object]] = {
             ours: lambda: tasks.trajectories(predict),
             floor: partial(replay, world),
-            plain: partial(replay, searching(world.num_envs, threads=world.threads)),
+            plain: partial(replay, searching(type(world))(world.num_envs, threads=world.threads)),
             raw: partial(open_loop, world, random, None),
         }
         work = dict.fromkeys(calls, count)
@@ -151,6 +152,21 @@ def matched(distribution: WorldDistribution, world: MujocoWorld, predict: Predic
     if not (np.array_equal(world.qpos, end[0]) and np.array_equal(world.qvel, end[1])):
         raise RuntimeError("the replayed actions ended elsewhere than the rollout: the floor would be other work")
     return replay
+
+
+def searching(kind: type[MujocoWorld]) -> type[MujocoWorld]:
+    """The same environment with MuJoCo's own search for contacts, as its model's file has it."""
+    return type("Searching", (kind,), {"compiled": staticmethod(mujoco.MjSpec.compile)})
+
+
+def yardstick(*, num_envs: int = 800, steps: int = 30) -> float:
+    """Steps a second of half-cheetah under random controls, physics alone and on all cores: the machine's speed now."""
+    world = searching(HalfCheetahVel)(num_envs)
+    random = np.random.default_rng(1).uniform(-1, 1, (steps, num_envs, world.action_space.shape[0]))
+    open_loop(world, random, None)
+    start = perf_counter()
+    open_loop(world, random, None)
+    return num_envs * steps / (perf_counter() - start)
 
 
 def open_loop(world: MujocoWorld, controls: np.ndarray, start: tuple[np.ndarray, ...] | None) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from metarl.experiments.benchmark import iteration, scaling, update
+from metarl.experiments.benchmark.sampling import yardstick
 from metarl.experiments.config import Config
 from metarl.experiments.presets import preset
 
@@ -36,10 +37,15 @@ def test_the_parts_of_an_iteration_add_up() -> None:
         assert [row.name for row in report.rows] == [
             "iteration", "simulation and policies", "advantages", "inner steps", "update",
         ]  # fmt: skip
+        assert any("thousand steps of half-cheetah a second" in note for note in report.notes)
     parts = iteration.measure(iteration.sized("point-nav-maml", tasks=4, trajectories=3), repeats=2, device="cpu")
     whole, *rest = parts.values()
     for k in range(2):
         assert sum(part[k] for part in rest) == pytest.approx(whole[k])
+
+
+def test_the_yardstick_is_a_rate() -> None:
+    assert 1e3 < yardstick(num_envs=20, steps=50) < 1e7
 
 
 def test_the_update_is_taken_apart_and_its_approximation_measured() -> None:
