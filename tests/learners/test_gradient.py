@@ -1,6 +1,6 @@
 """Meta-gradients of the gradient learner against unrolled autograd and finite differences."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import byhand
@@ -8,9 +8,10 @@ import pytest
 import torch
 from byhand import Params, finite_differences, flat, relative_error
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 from toys import policy_learner, regressor, rollout_episodes, sample_episodes
 
-from metarl.core import Episodes, final, meta_gradient
+from metarl.core import Episodes, Learner, Predict, final, meta_gradient
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import mse
 from metarl.nets import MLP
@@ -103,6 +104,30 @@ def test_fomaml_is_the_mean_query_gradient_at_the_adapted_parameters(kind: str) 
     assert relative_error(gradient, torch.stack(terms).mean(0)) < 1e-12
     exact = flat(meta_gradient(make(steps=2, rate=0.2), episodes, final(loss))[1])
     assert relative_error(gradient, exact) > 1e-3  # and it is not MAML's
+
+
+@KIND
+@pytest.mark.parametrize("first_order", [False, True])
+def test_an_objective_hears_again_what_was_said_of_a_support_batch(kind: str, first_order: bool) -> None:
+    """Same gradient as by the general way, which asks the net a second time; here only the query is new to it."""
+    make, episodes_of, loss, _ = KINDS[kind]
+    learner, episodes = make(steps=2, rate=0.2, first_order=first_order), episodes_of(steps=2)
+
+    def objective(predicts: Sequence[Predict], episode: Episodes) -> Tensor:
+        terms = [loss(p, batch) for p, batch in zip(predicts, [*episode.support, episode.query], strict=True)]
+        return torch.stack(terms) @ torch.tensor([0.3, 0.5, 1.0], dtype=torch.float64)
+
+    asked = []
+    learner.net.register_forward_hook(lambda *_: asked.append(1))
+    _, gradients = meta_gradient(learner, episodes, objective)
+    assert len(asked) == (5 if first_order else 3)  # first-order graphs are freed: objectives predict for themselves
+    general = torch.autograd.grad(Learner.together(learner, episodes, objective).mean(), list(learner.parameters()))
+    assert relative_error(flat(gradients), flat(general)) < 1e-12
+    with torch.no_grad():
+        heard = learner(episodes, lambda predicts, episode: predicts[0](episode.support[0][0]))
+        elsewhere = learner(episodes, lambda predicts, episode: predicts[1](episode.support[0][0]))
+    assert not any(leaf.requires_grad for leaf in tree_leaves(heard))
+    assert not torch.equal(tree_leaves(heard)[0], tree_leaves(elsewhere)[0])
 
 
 def test_a_sequence_of_rates_holds_its_last_for_further_steps() -> None:
