@@ -144,7 +144,7 @@ class TrustRegionConfig:
     damping: float = 1e-5
     backtrack: float = 0.8
     backtracks: int = 15
-    curvature_every: tuple[int, int] = (3, 15)
+    curvature_every: tuple[int, int] = (6, 15)
     """Hessian products use every n-th time step of support and query; 1 1: all"""
     recompute: bool = False
     """build the products' graphs anew for each: less memory, half as fast"""

@@ -51,7 +51,7 @@ def test_the_yardstick_is_a_rate() -> None:
 def test_the_update_is_taken_apart_and_its_approximation_measured() -> None:
     pieces, whole = update.Update(preset="point-nav-maml", tasks=4, trajectories=3, repeats=1, device="cpu").run()
     assert len(pieces.rows) == 5
-    assert any("1/3 of support, 1/15 of query: the product" in note for note in pieces.notes)
+    assert any("1/6 of support, 1/15 of query: the product" in note for note in pieces.notes)
     assert whole.rows[1].name == "update, exact (all samples)"
     assert any("cosine" in note for note in whole.notes)
     with pytest.raises(ValueError, match="has no trust region"):
