@@ -32,8 +32,8 @@ class TrustRegion(Algorithm):
     `curvature_every=(s, q)` computes these products on every s-th sample (time step) of the support batches and every
     q-th of the query: the gradient, the line search and the bound still use all the data. Query states can be thinned
     far, support not: noise in the inner loss's Hessian enters squared, as curvature that is not there. At the MAML
-    paper's size (6, 15) makes an iteration 2.9 times as fast, and the step lowers the loss by 4, 10 and 15 % less at the
-    same divergence than the exact one, (1, 1), at iterations 1, 6 and 15 of one run.
+    paper's size (6, 15) makes an iteration 2.9 times as fast, and the step lowers the loss by 4, 10 and 15 % less at
+    the same divergence than the exact one, (1, 1), at iterations 1, 6 and 15 of one run.
     The graphs that products go through are built once an update and kept, of all tasks, so memory grows with the
     meta-batch; `recompute=True` builds them anew for each product, `chunk` tasks at a time: half as fast, and memory
     no more than the gradient's.
