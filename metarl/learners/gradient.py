@@ -80,12 +80,13 @@ class GradientLearner(Learner):
     def together(self, episodes: Episodes, objective: Callable[..., Tree]) -> Tree:
         """As in `Learner`, faster: the gradient of the sum of the tasks' losses is each task's own.
 
-        One call of autograd gives all; `torch.func.grad` would wrap every operation a second time.
+        One call of autograd gives all; `torch.func.grad` would wrap every operation a second time. What was said of
+        a support batch when its step was taken, an objective that asks for it hears again, unless steps are first-order.
         """
         count, outer = len(tree_leaves(episodes)[0]), torch.is_grad_enabled()
         second_order = outer and not self.first_order
         outputs = vmap(self.predict, randomness="different")
-        losses = vmap(lambda said, batch: self.loss(lambda x: said, batch), randomness="different")
+        losses = vmap(self._heard_loss, randomness="different")
         state = {name: value.expand(count, *value.shape) for name, value in self.init().items()}
         states, heard = [state], []
         for k, batch in enumerate(episodes.support):
@@ -96,8 +97,9 @@ class GradientLearner(Learner):
                 }
                 said = outputs(inputs, batch[0])
                 found = torch.autograd.grad(
-                    losses(said, batch).sum(), list(inputs.values()), create_graph=second_order, materialize_grads=True
-                )
+                    losses(inputs, said, batch).sum(), list(inputs.values()),
+                    create_graph=second_order, materialize_grads=True,
+                )  # fmt: skip
             state = self.descend(state, dict(zip(state, found, strict=True)), k)
             states.append(state)
             if second_order:
@@ -112,6 +114,10 @@ class GradientLearner(Learner):
             return objective(predicts, episode)
 
         return vmap(judge, randomness="different")(states, heard, episodes)
+
+    def _heard_loss(self, state: dict[str, Tensor], said: Tree, batch: Any) -> Tensor:
+        """The inner loss of one task, of whose batch `said` has been said."""
+        return self.loss(recalling(partial(self.predict, state), batch[0], said), batch)
 
     def predict(self, state: dict[str, Tensor], x: Tree) -> Tree:
         return functional_call(self.net, state, (x,))

@@ -130,6 +130,17 @@ def test_an_objective_hears_again_what_was_said_of_a_support_batch(kind: str, fi
     assert not torch.equal(tree_leaves(heard)[0], tree_leaves(elsewhere)[0])
 
 
+def test_a_loss_may_ask_for_more_than_its_batch() -> None:
+    def consistent(predict: Predict, batch: Any) -> Tensor:
+        return mse(predict, batch) + 0.3 * (predict(batch.x) - predict(2 * batch.x)).square().mean()
+
+    learner, episodes = regressor(steps=2, rate=0.2), sample_episodes(steps=2)
+    learner.loss = consistent
+    _, gradients = meta_gradient(learner, episodes, final(mse))
+    general = torch.autograd.grad(Learner.together(learner, episodes, final(mse)).mean(), list(learner.parameters()))
+    assert relative_error(flat(gradients), flat(general)) < 1e-12
+
+
 def test_a_sequence_of_rates_holds_its_last_for_further_steps() -> None:
     episodes = sample_episodes(steps=3)
     learner = regressor(steps=3, rate=(0.3, 0.1))
