@@ -80,13 +80,12 @@ class GradientLearner(Learner):
     def together(self, episodes: Episodes, objective: Callable[..., Tree]) -> Tree:
         """As in `Learner`, faster: the gradient of the sum of the tasks' losses is each task's own.
 
-        One call of autograd gives all; `torch.func.grad` would wrap every operation a second time. What was said of
-        a support batch when its step was taken, an objective that asks for it hears again, unless steps are first-order.
+        One call of autograd gives all; `torch.func.grad` would wrap every operation a second time. An objective that
+        asks what was said of a support batch when its step was taken hears it again, unless steps are first-order.
         """
         count, outer = len(tree_leaves(episodes)[0]), torch.is_grad_enabled()
         second_order = outer and not self.first_order
-        outputs = vmap(self.predict, randomness="different")
-        losses = vmap(self._heard_loss, randomness="different")
+        losses = vmap(self._loss_and_said, randomness="different")
         state = {name: value.expand(count, *value.shape) for name, value in self.init().items()}
         states, heard = [state], []
         for k, batch in enumerate(episodes.support):
@@ -95,11 +94,10 @@ class GradientLearner(Learner):
                     name: value if outer and value.requires_grad else value.detach().requires_grad_()
                     for name, value in state.items()
                 }
-                said = outputs(inputs, batch[0])
+                loss, said = losses(inputs, batch)
                 found = torch.autograd.grad(
-                    losses(inputs, said, batch).sum(), list(inputs.values()),
-                    create_graph=second_order, materialize_grads=True,
-                )  # fmt: skip
+                    loss.sum(), list(inputs.values()), create_graph=second_order, materialize_grads=True
+                )
             state = self.descend(state, dict(zip(state, found, strict=True)), k)
             states.append(state)
             if second_order:
@@ -115,9 +113,10 @@ class GradientLearner(Learner):
 
         return vmap(judge, randomness="different")(states, heard, episodes)
 
-    def _heard_loss(self, state: dict[str, Tensor], said: Tree, batch: Any) -> Tensor:
-        """The inner loss of one task, of whose batch `said` has been said."""
-        return self.loss(recalling(partial(self.predict, state), batch[0], said), batch)
+    def _loss_and_said(self, state: dict[str, Tensor], batch: Any) -> tuple[Tensor, Tree]:
+        """The inner loss of one task, and what it heard."""
+        said = self.predict(state, batch[0])
+        return self.loss(recalling(partial(self.predict, state), batch[0], said), batch), said
 
     def predict(self, state: dict[str, Tensor], x: Tree) -> Tree:
         return functional_call(self.net, state, (x,))
