@@ -39,7 +39,8 @@ ALGORITHMS: dict[str, Callable[[GradientLearner], Algorithm]] = {
 def met(device: str) -> tuple[GradientLearner, Episodes]:
     """A policy learner and its episodes of two half-cheetah tasks, from the same random numbers on any device."""
     torch.manual_seed(0)
-    learner = GradientLearner(GaussianPolicy(17, 6, hidden=(32, 32)), surrogate, steps=1, rate=0.1).to(device)
+    policy = GaussianPolicy(17, 6, hidden=(32, 32), activation="tanh")
+    learner = GradientLearner(policy, surrogate, steps=1, rate=0.1).to(device)
     distribution = WorldDistribution("metarl/HalfCheetahVel-v0", trajectories=4, horizon=20, device=device)
     return learner, collect(learner, distribution.sample(3, np.random.default_rng(0)))
 
