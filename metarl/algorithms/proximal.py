@@ -38,6 +38,8 @@ class Proximal(Descent):
         super().__init__(learner, objective, optimizer=optimizer, scheduler=scheduler, fixed=fixed, chunk=chunk)
         if epochs < 1:
             raise ValueError(f"epochs is {epochs}: an update takes at least one")
+        if learner.steps < 1:
+            raise ValueError("the learner takes no inner step: the divergence is measured on their support batches")
         self.divergence, self.epochs, self.penalty = divergence, epochs, penalty
 
     def update(self, episodes: Episodes) -> dict[str, float]:

@@ -114,5 +114,7 @@ def test_it_also_serves_regression() -> None:
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="epochs is 0"):
         Proximal(regressor(), final(mse), squared_change, optimizer=ADAM, epochs=0)
+    with pytest.raises(ValueError, match="takes no inner step"):
+        Proximal(regressor(steps=0), final(mse), squared_change, optimizer=ADAM)
     with pytest.raises(ValueError, match="clip is 0"):
         clipped_surrogate(0)
