@@ -56,6 +56,11 @@ def every(loss: Loss, weights: Sequence[float]) -> Objective:
     return objective
 
 
+def recalling(predict: Predict, x: Tree, said: Tree) -> Predict:
+    """`predict`, which has said `said` of `x` before: of that very object it says it again, and of all else anew."""
+    return lambda asked: said if asked is x else predict(asked)
+
+
 class Predictor:
     """The predictions of T tasks, each with its own adapted state: x [T, …] to outputs [T, …].
 

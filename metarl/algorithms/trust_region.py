@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +13,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from metarl.algorithms.base import Algorithm, Divergence, require_finite
-from metarl.core import Episodes, Learner, Loss, Predict, Tree, meta_gradient_and_outputs
+from metarl.core import Episodes, Learner, Loss, Predict, Tree, meta_gradient_and_outputs, recalling
 from metarl.parts import over_parts, split
 
 
@@ -122,13 +120,11 @@ class TrustRegion(Algorithm):
         return float(loss.mean()), float(kl.mean())
 
     def _loss(self, predicts: Sequence[Predict], episode: Episodes) -> tuple[Tensor, list[Tree]]:
-        """The loss after the inner steps that count, and the outputs it was computed from, predicted once.
-
-        A loss predicts on its batch's first field and on nothing else, as `metarl.core` defines it.
-        """
-        outputs = self._outputs(predicts, episode)
-        pairs = zip(outputs, self._judges(episode), strict=True)
-        return self._weighted([self.loss(partial(_recall, said), batch) for said, batch in pairs]), outputs
+        """The loss after the inner steps that count, and the outputs it was computed from, predicted once."""
+        outputs, batches = self._outputs(predicts, episode), self._judges(episode)
+        triples = zip(predicts[-len(batches) :], batches, outputs, strict=True)
+        terms = [self.loss(recalling(predict, batch[0], said), batch) for predict, batch, said in triples]
+        return self._weighted(terms), outputs
 
     def _outputs(self, predicts: Sequence[Predict], episode: Episodes) -> list[Tree]:
         """What the adapted learners that count say of the batches they are judged on."""
@@ -191,11 +187,6 @@ class TrustRegion(Algorithm):
             return torch.cat([g.flatten() for g in _grad(outputs, parameters, curved)])
 
         return product
-
-
-def _recall(outputs: Tree, inputs: Any) -> Tree:
-    """A `Predict` of what has been predicted already."""
-    return outputs
 
 
 def without_zeros(saved: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metarl.core import Episodes, Learner, Loss, Predict, Tree
+from metarl.core import Episodes, Learner, Loss, Predict, Tree, recalling
 
 
 class GradientLearner(Learner):
@@ -84,7 +84,7 @@ class GradientLearner(Learner):
         asks what was said of a support batch when its step was taken hears it again, unless steps are first-order.
         """
         count, outer = len(tree_leaves(episodes)[0]), torch.is_grad_enabled()
-        second_order = outer and not self.first_order
+        first_order = outer and self.first_order
         losses = vmap(self._loss_and_said, randomness="different")
         state = {name: value.expand(count, *value.shape) for name, value in self.init().items()}
         states, heard = [state], []
@@ -96,14 +96,12 @@ class GradientLearner(Learner):
                 }
                 loss, said = losses(inputs, batch)
                 found = torch.autograd.grad(
-                    loss.sum(), list(inputs.values()), create_graph=second_order, materialize_grads=True
+                    loss.sum(), list(inputs.values()), create_graph=outer and not first_order, materialize_grads=True
                 )
             state = self.descend(state, dict(zip(state, found, strict=True)), k)
             states.append(state)
-            if second_order:
-                heard.append(said)
-            elif not outer:
-                heard.append(tree_map(torch.detach, said))
+            if not first_order:  # whose graphs are freed by now
+                heard.append(said if outer else tree_map(torch.detach, said))
 
         def judge(states: list[dict[str, Tensor]], heard: list[Tree], episode: Episodes) -> Tree:
             predicts: list[Predict] = [partial(self.predict, state) for state in states]
@@ -132,8 +130,3 @@ class GradientLearner(Learner):
         count = len(next(iter(states.values())))
         params = {name: value.detach().expand(count, *value.shape) for name, value in self.net.named_parameters()}
         return fast({name: value.detach().cpu().numpy() for name, value in {**params, **states}.items()})
-
-
-def recalling(predict: Predict, x: Tree, said: Tree) -> Predict:
-    """`predict`, which has said `said` of `x` before."""
-    return lambda asked: said if asked is x else predict(asked)

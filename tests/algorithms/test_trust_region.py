@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 from toys import policy_learner, regressor, rollout_episodes, sample_episodes
 
+from metarl.algorithms import trust_region
 from metarl.algorithms.trust_region import TrustRegion, conjugate_gradient, without_zeros
 from metarl.core import Episodes
 from metarl.learners.gradient import GradientLearner
@@ -263,6 +264,33 @@ def test_curvature_on_every_nth_sample(kind: str, every: tuple[int, int]) -> Non
     assert relative_error(third, whole) > 1e-3
     assert metrics["improvement"] > 0
     assert 0 < metrics["kl"] <= 0.01
+
+
+@KIND
+def test_kept_graphs_take_less_memory_and_give_the_same_product(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, episodes_of, algorithm_of, *_ = KINDS[kind]
+    learner, episodes, sizes = make(rate=0.2), episodes_of(), []
+
+    def seen(saved: Tensor) -> Tensor:
+        kept = without_zeros(saved)
+        sizes.append((saved.numel(), 1 if kept is not saved else saved.numel()))
+        return kept
+
+    vector = torch.ones(sum(p.numel() for p in learner.parameters()), dtype=torch.float64)
+    monkeypatch.setattr(trust_region, "without_zeros", seen)
+    sparing = algorithm_of(learner).hessian_product(episodes)(vector)
+    whole, kept = (sum(size) for size in zip(*sizes, strict=True))
+    assert kept < 0.7 * whole
+    monkeypatch.setattr(trust_region, "without_zeros", lambda saved: saved)
+    assert torch.equal(sparing, algorithm_of(learner).hessian_product(episodes)(vector))
+
+
+def test_the_outer_loss_may_ask_for_more_than_its_batch() -> None:
+    learner, episodes = regressor(rate=0.2), sample_episodes()
+    found = TrustRegion(learner, lambda predict, batch: predict(2 * batch.x).mean(), squared_change).update(episodes)
+    learner = regressor(rate=0.2)
+    said = learner(episodes, lambda predicts, episode: predicts[-1](2 * episode.query.x).mean()).mean()
+    assert found["loss"] == pytest.approx(float(said.detach()), rel=1e-9)
 
 
 def test_graphs_keep_one_zero_in_place_of_many_and_all_else_as_it_is() -> None:
