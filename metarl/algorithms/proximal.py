@@ -39,7 +39,7 @@ class Proximal(Descent):
         if epochs < 1:
             raise ValueError(f"epochs is {epochs}: an update takes at least one")
         if learner.steps < 1:
-            raise ValueError("the learner takes no inner step, and the divergence is on support batches: give 1 or more")
+            raise ValueError("the learner takes no inner step, and the divergence is on support batches: give some")
         self.divergence, self.epochs, self.penalty = divergence, epochs, penalty
 
     def update(self, episodes: Episodes) -> dict[str, float]:
