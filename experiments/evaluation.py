@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from metarl.checkpoint import write_atomically
 from metarl.evaluate import evaluate
 from metarl.experiments import runner
 from metarl.experiments.selection import load_checkpoint
+from metarl.files import write_text
 from metarl.statistics import mean_ci95
 from metarl.tasks.images import Images
 from metarl.train import Stream, generator
@@ -83,7 +83,7 @@ def write_evaluation(result: dict[str, Any], file: Path) -> None:
         if value and isinstance(value, list) and isinstance(value[0], list):
             text = "[\n    " + ",\n    ".join(json.dumps(row) for row in value) + "\n  ]"
         lines.append(f"  {json.dumps(key)}: {text}")
-    write_atomically(file, "{\n" + ",\n".join(lines) + "\n}\n")
+    write_text(file, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def _warn(scores: np.ndarray, what: str) -> None:

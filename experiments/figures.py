@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from metarl.experiments.output import check_output, draft
+from metarl.experiments.output import check_output
 from metarl.experiments.plot import BEFORE, COLOURS, DPI, RANDOM, ROWS, SUFFIXES, gradient_steps, read_run, running_mean
 from metarl.experiments.selection import SMALLER_IS_BETTER
+from metarl.files import written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -182,8 +183,8 @@ def accuracy_figure(curves: Sequence[Curve], *, title: str = "") -> Figure:
 
 def save(picture: Figure, out: Path) -> None:
     """Write `picture` to `out`, a .png, .pdf or .svg. ValueError for another kind, or where its folder is missing."""
-    check_output(out, SUFFIXES)
-    with draft(out) as path:
+    out = check_output(out, SUFFIXES)
+    with written(out) as path:
         picture.savefig(path, dpi=DPI)
 
 

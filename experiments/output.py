@@ -1,27 +1,30 @@
-"""Pictures and films as files: their path is checked before the work, and they appear whole or not at all."""
+"""Files that a command was asked to write: checked before the work begins, and they appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
+from metarl.files import kind_of
+from metarl.run.folder import owner
 
-def check_output(out: Path, suffixes: Sequence[str]) -> None:
-    """Raise ValueError where `out` has none of `suffixes` (lower case, with the dot) or its folder does not exist."""
+
+def check_output(out: Path, suffixes: Sequence[str]) -> Path:
+    """The file that `out` names, or the link there leads to. Raises ValueError where it cannot be written.
+
+    Its name must end in one of `suffixes` (lower case, with the dot) and its folder must exist and be writable. A
+    regular file there will be replaced, but no device, no pipe and none of the files that a run folder needs.
+    """
     if out.suffix.lower() not in suffixes:
         raise ValueError(f"cannot write {out}: its name must end in one of {', '.join(suffixes)}")
-    if not out.resolve().parent.is_dir():
+    target = Path(os.path.realpath(out))
+    if not target.parent.is_dir():
         raise ValueError(f"cannot write {out}: its folder does not exist, make it first")
-
-
-@contextmanager
-def draft(out: Path) -> Iterator[Path]:
-    """A path beside `out`, with its suffix, to write to: renamed to `out` at the end, deleted after an error."""
-    path = out.with_name(f".{out.stem}.draft{out.suffix}")
-    try:
-        yield path
-        os.replace(path, out)
-    finally:
-        path.unlink(missing_ok=True)
+    if not os.access(target.parent, os.W_OK):
+        raise ValueError(f"cannot write {out}: its folder cannot be written to")
+    if target.exists() and not target.is_file():
+        raise ValueError(f"cannot write {out}: it is {kind_of(target.stat().st_mode)}, choose another name")
+    if (run := owner(target)) is not None:
+        raise ValueError(f"cannot write {out}: the run in {run} needs that file, choose another name")
+    return target

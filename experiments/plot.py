@@ -11,9 +11,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from metarl.checkpoint import RunFolder
-from metarl.experiments.output import check_output, draft
-from metarl.progress import read_progress
+from metarl.experiments.output import check_output
+from metarl.files import written
+from metarl.run.folder import RunFolder
+from metarl.run.progress import read_progress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,14 +48,14 @@ def plot_runs(run_folders: Sequence[Path], out: Path) -> None:
     Raises ValueError for a folder that is no run folder or has no rows yet, for runs with different metrics, for an
     `out` of another kind or without a folder, and without matplotlib.
     """
-    check_output(out, SUFFIXES)
+    out = check_output(out, SUFFIXES)
     if not run_folders:
         raise ValueError("nothing to plot: give one or more run folders")
     runs = [read_run(path) for path in run_folders]
     if len({run.name for run in runs}) < len(runs):
         runs = [run._replace(name=str(path)) for run, path in zip(runs, run_folders, strict=True)]
     picture = figure(runs)
-    with draft(out) as path:
+    with written(out) as path:
         picture.savefig(path, dpi=DPI)
 
 

@@ -15,7 +15,6 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from metarl.algorithms.base import Algorithm
-from metarl.checkpoint import RunFolder
 from metarl.core import Distribution, Learner
 from metarl.evaluate import evaluate
 from metarl.experiments.config import Config, restore
@@ -26,9 +25,10 @@ from metarl.experiments.tasks import LocomotionConfig
 from metarl.experiments.warm_start import encoders, wanted, warm_start
 from metarl.learners.gradient import GradientLearner
 from metarl.nets import GaussianPolicy
-from metarl.progress import Display, ProgressFile
 from metarl.rl.guidance import Guided, told
 from metarl.rl.rollout import WorldDistribution
+from metarl.run.folder import RunFolder
+from metarl.run.progress import Display, ProgressFile
 from metarl.train import Stream, generator, seed_torch, train
 
 if TYPE_CHECKING:

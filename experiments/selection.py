@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from metarl.checkpoint import RunFolder, write_atomically
 from metarl.core import Distribution, Learner
 from metarl.evaluate import evaluate
 from metarl.experiments.config import Config
+from metarl.files import write_text
+from metarl.run.folder import RunFolder
 from metarl.train import Stream, generator
 
 SMALLER_IS_BETTER = ("loss",)  # metrics
@@ -51,7 +52,7 @@ def validate(run: RunFolder, config: Config, distribution: Distribution, learner
             rng = generator(Stream.VALIDATE, config.seed)
             scores = evaluate(learner, distribution, steps=steps, tasks=tasks, rng=rng, chunk=config.chunk)
             known[iteration] = float(scores[min(1, steps) :].mean())
-            write_atomically(file, json.dumps({"tasks": tasks, "steps": steps, "scores": known}, indent=2) + "\n")
+            write_text(file, json.dumps({"tasks": tasks, "steps": steps, "scores": known}, indent=2) + "\n")
     return {iteration: known[iteration] for iteration in iterations}
 
 

@@ -15,9 +15,9 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from metarl.checkpoint import write_atomically
 from metarl.experiments.compare import Comparison
 from metarl.experiments.selection import SMALLER_IS_BETTER
+from metarl.files import write_text
 from metarl.statistics import Estimate
 
 STATISTICS = ("mean", "iqm")
@@ -68,7 +68,7 @@ def write_csv(comparison: Comparison, file: Path) -> None:
         lead = [row.name, row.preset, len(row.seeds), comparison.tasks, env_steps]
         for k, pair in enumerate(zip(row.mean, row.iqm, strict=True)):
             writer.writerow([*lead, k, *_nulls(value for one in pair for value in one)])
-    write_atomically(file, text.getvalue())
+    write_text(file, text.getvalue())
 
 
 def write_json(comparison: Comparison, file: Path) -> None:
@@ -84,7 +84,7 @@ def write_json(comparison: Comparison, file: Path) -> None:
     head = {name: getattr(comparison, name) for name in ("task", "metric", "tasks", "test_seed", "intervals")}
     lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     lines.append('  "rows": [\n' + ",\n".join(rows) + "\n  ]")
-    write_atomically(file, "{\n" + ",\n".join(lines) + "\n}\n")
+    write_text(file, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def _shown(count: int, *, room: int) -> list[int]:

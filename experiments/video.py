@@ -16,8 +16,9 @@ import torch
 from metarl.envs import TaskEnv
 from metarl.envs.goals import Corners, Direction, Goals, Heading, Square, TargetVelocity
 from metarl.experiments import runner
-from metarl.experiments.output import check_output, draft
+from metarl.experiments.output import check_output
 from metarl.experiments.plot import gradient_steps
+from metarl.files import written
 from metarl.rl.policy import AdaptedPolicy, adapt_policy
 from metarl.rl.rollout import WorldDistribution
 from metarl.train import Stream, generator
@@ -76,7 +77,7 @@ def film_run(run_folder: Path, out: Path, *, tasks: Sequence[float] = (), steps:
     take the policy's mean action. Raises ValueError for a supervised run, a task outside the space, an `out` of another
     kind or without a folder, and where OpenGL or an extra package is missing.
     """
-    check_output(out, list(FORMATS))
+    out = check_output(out, list(FORMATS))
     write = _writer(out.suffix.lower())
     if steps is not None and steps < 0:
         raise ValueError(f"steps is {steps}: give 0 or a positive number")
@@ -102,7 +103,7 @@ def film_run(run_folder: Path, out: Path, *, tasks: Sequence[float] = (), steps:
     rate = min(real, FASTEST)
     slowed = f"slowed {real / rate:.3g} times" if rate < real else ""
     frames = compose(panels, slowed=slowed, form=form)
-    with draft(out) as path:
+    with written(out) as path:
         write(path, frames, rate / form.every)
 
 

@@ -18,8 +18,8 @@ from metarl.experiments.outer import DescentConfig
 from metarl.experiments.tasks import ImagesConfig
 from metarl.learners.baselines import FineTune
 from metarl.learners.per_step import MAMLPlusPlus
-from metarl.progress import Display
 from metarl.resnet import ResNet12
+from metarl.run.progress import Display
 from metarl.train import Stream, generator, seed_torch, train
 
 Encoder = Conv4 | Maps | Dense | ResNet12

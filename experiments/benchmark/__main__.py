@@ -9,7 +9,6 @@ from pathlib import Path
 
 import tyro
 
-from metarl.checkpoint import write_atomically
 from metarl.experiments.benchmark.accuracy import Accuracy
 from metarl.experiments.benchmark.iteration import Iteration
 from metarl.experiments.benchmark.measure import machine
@@ -17,6 +16,7 @@ from metarl.experiments.benchmark.sampling import Sampling
 from metarl.experiments.benchmark.scaling import Scaling
 from metarl.experiments.benchmark.supervised import Supervised
 from metarl.experiments.benchmark.update import Update
+from metarl.files import write_text
 
 Benchmark = Sampling | Update | Supervised | Iteration | Scaling | Accuracy
 
@@ -36,7 +36,7 @@ def main(args: list[str] | None = None) -> None:
     if benchmark.json is not None:
         command = shlex.join(["python", "-m", "metarl.experiments.benchmark", *args])
         result = {"command": command, "machine": machine(), "reports": [report.as_json() for report in reports]}
-        write_atomically(benchmark.json, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        write_text(benchmark.json, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
 
 
 def check(path: Path | None) -> None:

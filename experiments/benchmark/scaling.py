@@ -11,7 +11,9 @@ from statistics import median
 from metarl.experiments.benchmark.iteration import measure, peak_memory, sized
 from metarl.experiments.benchmark.measure import Report, Timing
 from metarl.experiments.config import Config
-from metarl.experiments.output import check_output, draft
+from metarl.experiments.output import check_output
+from metarl.experiments.plot import SUFFIXES
+from metarl.files import written
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Scaling:
     def run(self) -> list[Report]:
         """Time iterations of growing size, each size in a process of its own, whose peak memory is its own."""
         if self.plot is not None:
-            check_output(self.plot, (".png", ".pdf", ".svg"))
+            check_output(self.plot, SUFFIXES)
         reports = []
         for name, sizes in (("trajectories", sorted(self.trajectories)), ("tasks", sorted(self.tasks))):
             report = Report(f"{self.preset}: an iteration against the number of {name}", name)
@@ -69,5 +71,5 @@ def _draw(out: Path, sizes: list[int], report: Report, memory: list[float]) -> N
         axes.set(xlabel="tasks", ylabel=label, ylim=(0, None), xlim=(0, None))
         axes.grid(alpha=0.3)
     figure.suptitle(report.title.split(":")[0])
-    with draft(out) as path:
+    with written(check_output(out, SUFFIXES)) as path:
         figure.savefig(path, dpi=130)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 
-from metarl.checkpoint import RunFolder
 from metarl.experiments import runner
 from metarl.experiments.config import Config
 from metarl.experiments.evaluation import evaluate_run, write_evaluation
@@ -22,6 +21,7 @@ from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.presets import preset
 from metarl.experiments.recipes.report import write_report
 from metarl.experiments.tasks import ImagesConfig, LocomotionConfig
+from metarl.run.folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from metarl.checkpoint import RunFolder
 from metarl.experiments import runner
 from metarl.experiments.cli import main
 from metarl.experiments.config import Config
@@ -16,6 +15,7 @@ from metarl.experiments.outer import GuidedConfig
 from metarl.experiments.presets import ENVS, ONLY_GYM, PRESETS, preset, quick
 from metarl.experiments.tasks import LocomotionConfig, SinusoidConfig
 from metarl.rl.guidance import Guided
+from metarl.run.folder import RunFolder
 
 CPU = torch.device("cpu")
 TINY = ("--task.trajectories", "2", "--task.train-trajectories", "2", "--task.horizon", "10", "--torch-threads", "1")

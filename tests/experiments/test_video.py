@@ -15,7 +15,6 @@ import torch
 from metarl.envs import TaskEnv, make_world
 from metarl.envs.point import PointNav, PointNav2017
 from metarl.experiments import runner
-from metarl.experiments.output import draft
 from metarl.experiments.presets import preset
 from metarl.experiments.tasks import LocomotionConfig
 from metarl.experiments.video import (
@@ -29,6 +28,7 @@ from metarl.experiments.video import (
     measured_in_words,
     record,
 )
+from metarl.files import written
 
 HORIZON = 9
 BAND = FORMATS[".mp4"].band
@@ -262,7 +262,7 @@ def test_a_failed_film_leaves_the_old_one(tmp_path: Path) -> None:
         path.write_text("half")
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"), draft(out) as path:
+    with pytest.raises(OSError, match="disk full"), written(out) as path:
         fail(path)
     assert out.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["film.gif"]

@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from metarl.checkpoint import RunFolder
 from metarl.convnets import Conv4, Maps
 from metarl.dense import Dense
 from metarl.experiments import runner, warm_start
@@ -18,6 +17,7 @@ from metarl.experiments.presets import preset
 from metarl.experiments.tasks import ImagesConfig
 from metarl.learners.per_step import MAMLPlusPlus
 from metarl.resnet import ResNet12
+from metarl.run.folder import RunFolder
 
 CPU = torch.device("cpu")
 TINY = ("--task.pretraining", "20", "--task.filters", "8", "--task.queries", "5", "--meta-batch", "2")

@@ -19,7 +19,6 @@ from toys import Waves, sample_episodes
 from metarl.algorithms.base import Algorithm
 from metarl.algorithms.descent import Descent
 from metarl.algorithms.reptile import Reptile
-from metarl.checkpoint import RunFolder
 from metarl.core import Episodes, Objective, every, final, meta_gradient
 from metarl.evaluate import evaluate
 from metarl.learners.adam import Adam
@@ -29,6 +28,7 @@ from metarl.learners.update_rule import UpdateRule
 from metarl.losses import Samples, mse
 from metarl.nets import MLP
 from metarl.recurrent import LSTMCell
+from metarl.run.folder import RunFolder
 from metarl.train import train
 
 RULES: dict[str, Callable[[nn.Module, int], UpdateRule]] = {

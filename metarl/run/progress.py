@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from metarl.checkpoint import write_atomically
+from metarl.files import write_text
 
 
 class ProgressFile:
@@ -22,7 +22,7 @@ class ProgressFile:
         rows = [row for row in read_progress(path) if int(row["iteration"]) <= keep] if path.exists() else []
         self.columns = list(rows[0]) if rows else []
         text = "".join(",".join(values) + "\n" for values in [self.columns, *(r.values() for r in rows)] if rows)
-        write_atomically(path, text)
+        write_text(path, text)
 
     def append(self, row: dict[str, float]) -> None:
         """Append a row; the first one fixes the columns."""

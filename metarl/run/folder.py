@@ -21,6 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from metarl.core import Learner
+from metarl.files import sync, write_text
 
 
 class Trained(Protocol):
@@ -50,7 +51,7 @@ class RunFolder:
             )
         try:
             (path / "checkpoints").mkdir(parents=True)
-            write_atomically(path / "config.json", json.dumps(config, indent=2) + "\n")
+            write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
         except OSError as error:
             raise OSError(f"cannot write to {path} ({error.strerror or error}): choose another --out") from error
         return cls(path)
@@ -109,7 +110,7 @@ class RunFolder:
         save_file(weights, draft / "weights.safetensors", metadata={"preset": str(self.config["preset"])})
         torch.save({"iteration": iteration, "algorithm": algorithm.state_dict(), **extra}, draft / "state.pt")
         for file in draft.iterdir():
-            _sync(file)
+            sync(file)
         os.replace(draft, final)
         return final
 
@@ -170,14 +171,14 @@ def _damaged(checkpoint: Path, error: Exception) -> ValueError:
     )
 
 
-def _sync(file: Path) -> None:
-    with file.open("rb") as handle:
-        os.fsync(handle.fileno())
+OWN = ("config.json", "progress.csv", "validation.json", ".lock", "checkpoints", "expert", "pretraining")
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` beside `path` and rename it there."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text)
-    _sync(draft)
-    os.replace(draft, path)
+def owner(path: Path) -> Path | None:
+    """The run folder that cannot do without the file `path`, a resolved path; None where there is none."""
+    for folder in path.parents:
+        if (folder / "config.json").is_file() and (folder / "checkpoints").is_dir():
+            first = path.relative_to(folder).parts[0]
+            if first in OWN or first.startswith("events."):
+                return folder
+    return None

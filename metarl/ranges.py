@@ -1,0 +1,166 @@
+"""Ranges of arguments: stated once, in the annotation, and checked before anything is made.
+
+`@checked` checks the arguments of a function or constructor, `Settings` the fields of a dataclass, both against their
+annotations: types, shapes of tuples, ranges, and that every number is finite. So a constructor, the command line and a
+config.json refuse the same values in the same words. A new argument needs its annotation and nothing else.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache, wraps
+from numbers import Integral, Real
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers from `low` to `high`; where `above` or `below` is set, without that end."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return (value > self.low if self.above else value >= self.low) and (
+            value < self.high if self.below else value <= self.high
+        )
+
+    @property
+    def words(self) -> str:
+        """What is in it, to follow "a number"."""
+        low = f"above {self.low:g}" if self.above else f"from {self.low:g}"
+        high = f"below {self.high:g}" if self.below else f"to {self.high:g}"
+        parts = [low] * math.isfinite(self.low) + [high] * math.isfinite(self.high)
+        return " ".join(["", *parts]) + " up" * (len(parts) == 1 and low in parts and not self.above)
+
+
+Positive = Annotated[float, Range(0, above=True)]
+NonNegative = Annotated[float, Range(0)]
+Share = Annotated[float, Range(0, 1)]
+"""A number from 0 to 1, both included."""
+Count = Annotated[int, Range(1)]
+"""1, 2, …"""
+Whole = Annotated[int, Range(0)]
+"""0, 1, …"""
+
+
+def checked(function: Function) -> Function:
+    """Decorate a function or method whose arguments are checked against their annotations when it is called.
+
+    Raises ValueError, in one line that names the argument, its value and what it may be.
+    """
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)  # raises TypeError for arguments that are unknown or missing
+        hints = _hints(function)
+        for name, value in bound.arguments.items():
+            kind = signature.parameters[name].kind
+            if name in hints and kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+                check(hints[name], value, name)
+        return function(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+class Settings:
+    """The base of dataclasses whose fields are checked against their annotations whenever one is made."""
+
+    def __post_init__(self) -> None:
+        hints = _hints(type(self))
+        for field in fields(self):  # type: ignore[arg-type]
+            check(hints[field.name], getattr(self, field.name), field.name)
+        self.check_together()
+
+    def check_together(self) -> None:
+        """Raise ValueError where fields that are each allowed do not go together."""
+
+
+def check(hint: Any, value: Any, name: str) -> None:
+    """Raise ValueError unless `value`, an argument called `name`, is what the annotation `hint` says."""
+    if not _fits(hint, value):
+        raise ValueError(f"{name} is {shown(value)}: give {_words(hint)}")
+
+
+def shown(value: Any) -> str:
+    """`value` for a message: in full where it is short, else its type."""
+    if value is None or isinstance(value, bool | Real | str):
+        text = repr(value) if isinstance(value, str) else str(value)
+        return text if len(text) <= 60 else f"{text[:56]} …"
+    if isinstance(value, list | tuple) and len(text := str(value)) <= 60:
+        return text
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    shape = f" of shape {list(value.shape)}" if isinstance(getattr(value, "shape", None), tuple) else ""
+    return f"of the type {type(value).__name__}{shape}"
+
+
+@cache
+def _hints(function: Any) -> Mapping[str, Any]:
+    return get_type_hints(function, include_extras=True)
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        ranges = [part for part in inner[1:] if isinstance(part, Range)]
+        return _fits(inner[0], value) and all(value in part for part in ranges)
+    if origin in (Union, types.UnionType):
+        return any(_fits(one, value) for one in inner)
+    if origin is Literal:
+        return any(type(value) is type(one) and value == one for one in inner)
+    if hint is None or hint is type(None):
+        return value is None
+    if hint is int:
+        return isinstance(value, Integral) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        if inner[1:] == (...,):
+            return all(_fits(inner[0], one) for one in value)
+        return len(value) == len(inner) and all(map(_fits, inner, value))
+    if origin is Sequence:
+        listed = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
+        return listed and all(_fits(inner[0], one) for one in value)
+    if origin is Callable:
+        return callable(value)
+    kind = origin or hint
+    unclear = not isinstance(kind, type) or kind is type or getattr(kind, "_is_protocol", False)
+    return unclear or isinstance(value, kind)
+
+
+def _words(hint: Any) -> str:
+    """What fits `hint`, to follow "give"."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _words(inner[0]) + "".join(part.words for part in inner[1:] if isinstance(part, Range))
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_words(one) for one in inner if one is not type(None))) + (
+            ", or None" if type(None) in inner else ""
+        )
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, inner)) if len(inner) > 1 else repr(inner[0])
+    if hint in (int, float, bool, str):
+        return {int: "a whole number", float: "a finite number", bool: "True or False", str: "a text"}[hint]
+    if origin is tuple and inner[1:] != (...,):
+        return f"{len(inner)} values ({'; '.join(map(_words, inner))})"
+    if origin in (tuple, Sequence):
+        kind = "a tuple" if origin is tuple else "a sequence"
+        return f"{kind} in which each is {_words(inner[0])}"
+    if origin is Callable:
+        return "a function"
+    name = getattr(origin or hint, "__name__", str(hint))
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
