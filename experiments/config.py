@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+import os
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from metarl.experiments.inner import AdaptedConfig, LearnerConfig
 from metarl.experiments.outer import AlgorithmConfig, GuidedConfig, ReptileConfig
 from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.tasks import ImagesConfig, LocomotionConfig, TaskConfig
+from metarl.run.loop import Schedule
 from metarl.tasks.folder import Split
 
 
@@ -39,6 +41,8 @@ class Config:
     """iterations a row of progress.csv"""
     checkpoint_every: int = 10
     """iterations a checkpoint"""
+    keep: int = 6
+    """checkpoints that are kept, evenly spaced, beside the newest two; 0: all"""
     test_steps: int = 3
     """gradient steps that `metarl evaluate` shows"""
     test_tasks: int = 40
@@ -71,6 +75,20 @@ class Config:
             return self.meta_batch * horizon
         batches = self.learner.steps + (not isinstance(self.algorithm, ReptileConfig))
         return self.meta_batch * self.task.in_training * horizon * batches
+
+    @property
+    def schedule(self) -> Schedule:
+        """How long the run is, and what it writes when."""
+        return Schedule(self.iterations, self.log_every, self.checkpoint_every, self.keep)
+
+    def with_data(self, data: str | None = None) -> Config:
+        """The same with the images in the folder `data` (None: the one that is set), as an absolute path."""
+        if not isinstance(self.task, ImagesConfig):
+            if data is not None:
+                raise ValueError(f"data is {data}: the tasks of this run need no data set, leave it out")
+            return self
+        data = data or self.task.data
+        return self if data is None else replace(self, task=replace(self.task, data=os.path.abspath(data)))
 
     def distribution(self, device: torch.device, *, split: Split = "train") -> Distribution:
         """The tasks to train on, to choose a checkpoint by ("validation"), or to test on."""

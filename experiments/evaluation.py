@@ -41,8 +41,7 @@ def evaluate_run(
     ValueError for tasks that are not images.
     """
     run, config, distribution, learner = runner.load(path, device=device)
-    iteration = load_checkpoint(run, config, learner, checkpoint, device=device)
-    state = run.state(iteration)
+    record = load_checkpoint(run, config, learner, checkpoint, device=device)
     if not transductive:
         if not isinstance(distribution, Images):
             raise ValueError(f"{path} classifies no images: queries are one by one already")
@@ -55,9 +54,9 @@ def evaluate_run(
         "preset": run.config["preset"],
         "settings": run.config["settings"],
         "versions": run.config["versions"],
-        "iteration": iteration,
-        "env_steps": int(state["env_steps"]),
-        "train_seconds": round(state.get("seconds", 0.0), 1),
+        "iteration": record.iteration,
+        "env_steps": int(record.env_steps),
+        "train_seconds": round(record.seconds, 1),
         "metric": distribution.metric,
         "steps": list(range(steps + 1)) if counted else [0],
     }

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-import time
+import shlex
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
-from metarl.algorithms.base import Algorithm
 from metarl.core import Distribution, Learner
 from metarl.evaluate import evaluate
 from metarl.experiments.config import Config, restore
@@ -27,16 +22,16 @@ from metarl.learners.gradient import GradientLearner
 from metarl.nets import GaussianPolicy
 from metarl.rl.guidance import Guided, told
 from metarl.rl.rollout import WorldDistribution
-from metarl.run.folder import RunFolder
-from metarl.run.progress import Display, ProgressFile
-from metarl.train import Stream, generator, seed_torch, train
+from metarl.run.checkpoint import Record, Training
+from metarl.run.folder import RunFolder, versions
+from metarl.run.loop import run_training
+from metarl.train import MetaTraining, Stream, generator, seed_torch
 
 if TYPE_CHECKING:
-    from metarl.experiments.pretraining import Pretraining
+    pass
 
 VALIDATION_TASKS = 100  # supervised runs, whose episodes tell no score: tasks behind the scores in the log
 EXPERT = "expert"  # in the folder of a guided run: a copy of the run that it imitates
-CLOCK = ("seconds_sampling", "seconds_update")  # never equal twice: to TensorBoard and the screen, not progress.csv
 
 
 def pick_device(name: str) -> torch.device:
@@ -56,55 +51,60 @@ def new_learner(
     return config.build_learner(distribution, device)
 
 
-def new_training(config: Config, distribution: Distribution, device: torch.device) -> Algorithm | Pretraining:
-    """What trains a fresh learner as the settings say."""
+def new_training(config: Config, device: torch.device) -> tuple[Training, Distribution, Record]:
+    """What trains a fresh learner as the settings say, its tasks, and what is behind a run that begins.
+
+    Behind a guided run is its expert's training. Raises ValueError where the settings do not go together.
+    """
+    distribution = config.distribution(device)
     learner = new_learner(config, distribution, device)
     if isinstance(config.algorithm, PPOConfig):
         from metarl.experiments.pretraining import Pretraining  # Stable-Baselines3 is slow to import
 
-        return Pretraining(config, distribution, learner, device=device)
+        return Pretraining(config, distribution, learner, device=device), distribution, Record("")
     if wanted(config):
         encoders(learner)  # raises where there is none
-    return config.build_algorithm(learner)
+    begin = Record("")
+    if isinstance(config.algorithm, GuidedConfig):
+        distribution, begin = guided(config, distribution, device)
+    training = MetaTraining(
+        config.build_algorithm(learner), distribution, iterations=config.iterations, meta_batch=config.meta_batch,
+        seed=config.seed,
+    )  # fmt: skip
+    return training, distribution, begin
 
 
 def start(name: str, config: Config, path: Path, *, device: torch.device) -> None:
     """Train preset `name` with settings `config` from the beginning, in the new folder `path`."""
     config = replace(config, torch_threads=config.torch_threads or torch.get_num_threads())
-    distribution = config.distribution(device)
-    training = new_training(config, distribution, device)
-    tasks, begin = training_tasks(config, distribution, device)
-    versions = {package: version(package) for package in ("metarl", "torch", "mujoco", "gymnasium", "numpy")}
-    run = RunFolder.create(path, {"preset": name, "settings": asdict(config), "versions": versions})
+    config = config.with_data()
+    training, distribution, begin = new_training(config, device)
+    for split in ("validation", "test"):
+        config.distribution(device, split=split)  # raises where the data lack it: before training, not after
+    expert = RunFolder.open(Path(config.algorithm.expert)) if isinstance(config.algorithm, GuidedConfig) else None
+    stored = {"preset": name, "settings": asdict(config), "versions": versions()}
+    run = RunFolder.create(path, stored, expert=expert)
     with run.locked():
-        if isinstance(config.algorithm, GuidedConfig):
-            RunFolder.open(Path(config.algorithm.expert)).copy(path / EXPERT)
-        _run(run, config, tasks, training, begin, device)
+        _run(run, config, distribution, training, begin, device)
 
 
-def resume(path: Path, *, device: torch.device) -> None:
-    """Go on with the run in `path` from its newest checkpoint."""
+def resume(path: Path, *, device: torch.device, data: str | None = None) -> None:
+    """Go on with the run in `path` from its newest checkpoint; `data` is where its images lie now."""
     run = RunFolder.open(path)
-    config = settings(run)
+    config = settings(run).with_data(data)
     if isinstance(config.algorithm, GuidedConfig) and (path / EXPERT).is_dir():
         config = replace(config, algorithm=replace(config.algorithm, expert=str(path / EXPERT)))
-    distribution = config.distribution(device)
-    training = new_training(config, distribution, device)
-    tasks, begin = training_tasks(config, distribution, device)
+    training, distribution, begin = new_training(config, device)
     with run.locked():
-        _run(run, config, tasks, training, begin, device)
+        _run(run, config, distribution, training, begin, device)
 
 
-def training_tasks(
-    config: Config, distribution: Distribution, device: torch.device
-) -> tuple[Distribution, dict[str, Any]]:
-    """The tasks to train on, of `distribution`, and what is behind a run that begins: its expert's training, if any.
+def guided(config: Config, distribution: Distribution, device: torch.device) -> tuple[Guided, Record]:
+    """The tasks of a run that an expert guides, and what the expert's training took.
 
-    Raises ValueError where the run is to be guided and has no expert, or one that acts elsewhere.
+    Raises ValueError where there is no expert, or one that acts elsewhere.
     """
-    begin: dict[str, Any] = {"iteration": 0, "env_steps": 0.0, "seconds": 0.0}
-    if not isinstance(config.algorithm, GuidedConfig):
-        return distribution, begin
+    assert isinstance(config.algorithm, GuidedConfig)
     if not config.algorithm.expert:
         raise ValueError(
             "guided meta-policy search imitates a policy that is told the task: train one, `metarl train TASK-oracle "
@@ -125,9 +125,7 @@ def training_tasks(
         )
     assert isinstance(learner, GradientLearner)
     assert isinstance(learner.net, GaussianPolicy)
-    spent = run.state(int(run.checkpoints()[-1].name))
-    begin |= {"env_steps": float(spent["env_steps"]), "seconds": float(spent.get("seconds", 0.0))}
-    return Guided(distribution, told(learner.net)), begin
+    return Guided(distribution, told(learner.net)), replace(run.record(), run="", iteration=0)
 
 
 def settings(run: RunFolder) -> Config:
@@ -136,10 +134,12 @@ def settings(run: RunFolder) -> Config:
     return restore(preset(stored["preset"]), stored["settings"])
 
 
-def load(path: Path, *, device: torch.device) -> tuple[RunFolder, Config, Distribution, Learner]:
-    """A run's folder, settings, test tasks and trained learner."""
+def load(
+    path: Path, *, device: torch.device, data: str | None = None
+) -> tuple[RunFolder, Config, Distribution, Learner]:
+    """A run's folder, settings, test tasks and trained learner; `data` is where its images lie now."""
     run = RunFolder.open(path)
-    config = settings(run)
+    config = settings(run).with_data(data)
     torch.set_num_threads(config.torch_threads)  # the same scores wherever they are asked for
     distribution = config.distribution(device, split="test")
     learner = new_learner(config, distribution, device)
@@ -148,91 +148,37 @@ def load(path: Path, *, device: torch.device) -> tuple[RunFolder, Config, Distri
 
 
 def _run(
-    run: RunFolder,
-    config: Config,
-    distribution: Distribution,
-    training: Algorithm | Pretraining,
-    state: dict[str, Any],
-    device: torch.device,
+    run: RunFolder, config: Config, distribution: Distribution, training: Training, begin: Record, device: torch.device
 ) -> None:
     torch.set_num_threads(config.torch_threads)
-    if run.checkpoints():
-        state = run.load(training)
-    elif wanted(config):
-        state = {**state, "seconds": warm_start(config, training.learner, device=device)}
-        run.save(0, training, {"env_steps": 0.0, "seconds": state["seconds"]})
-    begin, env_steps = int(state["iteration"]), float(state["env_steps"])
-    progress = ProgressFile(run.path / "progress.csv", keep=begin)
-    if isinstance(training, Algorithm):
-        updates = train(
-            training, distribution, iterations=config.iterations, meta_batch=config.meta_batch, seed=config.seed,
-            start=begin,
-        )  # fmt: skip
-    else:
-        updates = training.updates(start=begin)
-    with (
-        Interrupt() as interrupt,
-        SummaryWriter(str(run.path), purge_step=begin + 1) as board,
-        Display(config.iterations, start=begin) as display,
-    ):
-        clock = time.perf_counter()
-        for done, metrics in enumerate(updates, begin + 1):
-            env_steps += metrics.pop("env_steps", 0.0)
-            if done % config.log_every == 0 or done == config.iterations:
-                metrics.update({} if distribution.metric == "return" else _validation(training.learner, config, device))
-                exact = {"iteration": done, "env_steps": int(env_steps), **metrics}
-                for name in CLOCK:
-                    del exact[name]
-                progress.append(exact)
-                now = time.perf_counter()
-                rate = (env_steps - state["env_steps"]) / (now - clock)
-                for name, value in metrics.items():
-                    board.add_scalar(name, value, done)
-                board.add_scalar("env_steps_per_second", rate, done)
-                display.show(done, _describe(metrics, distribution.metric, rate))
-            if done % config.checkpoint_every == 0 or done == config.iterations or interrupt.asked:
-                seconds = state.get("seconds", 0.0) + time.perf_counter() - clock
-                run.save(done, training, {"env_steps": env_steps, "seconds": seconds})
-            if interrupt.asked and done < config.iterations:
-                print(f"stopped after iteration {done}; go on with: metarl train --resume {run.path}", file=sys.stderr)
-                raise SystemExit(130)
+    go_on = f"metarl train --resume {shlex.quote(str(run.path))}"
+    run_training(
+        run, training, config.schedule, begin=replace(begin, run=run.config["run"]), metric=distribution.metric,
+        warm_start=(
+            (lambda: warm_start(config, training.learner, run.path, device=device, go_on=go_on))
+            if wanted(config) else None
+        ),
+        validate=None if distribution.metric == "return" else validation(training.learner, config, device),
+        go_on=go_on,
+    )  # fmt: skip
 
 
-def _validation(learner: Learner, config: Config, device: torch.device) -> dict[str, float]:
-    rng = generator(Stream.VALIDATE, config.seed)
+def validation(learner: Learner, config: Config, device: torch.device) -> Callable[[], dict[str, float]]:
+    """A function that scores `learner` as it is now on validation tasks, always the same, before and after adaptation.
+
+    It is for supervised runs: in reinforcement learning, training itself tells the returns.
+    """
     distribution = config.distribution(device, split="validation")
     tested = new_learner(config, distribution, device)  # whose number of ways is that of tests
-    tested.load_state_dict(learner.state_dict())
     steps = max(1, learner.steps)  # a pre-trained initialisation is fine-tuned too
     shown = (0, steps)
-    scores = evaluate(tested, distribution, steps=steps, tasks=VALIDATION_TASKS, rng=rng, at=shown, chunk=config.chunk)
-    return {f"{distribution.metric}_{k}": float(row.mean()) for k, row in zip(shown, scores, strict=True)}
 
+    def validate() -> dict[str, float]:
+        tested.load_state_dict(learner.state_dict())
+        rng = generator(Stream.VALIDATE, config.seed)
+        scores = evaluate(
+            tested, distribution, steps=steps, tasks=VALIDATION_TASKS, rng=rng, at=shown, chunk=config.chunk
+        )
+        return {f"{distribution.metric}_{k}": float(row.mean()) for k, row in zip(shown, scores, strict=True)}
 
-def _describe(metrics: dict[str, float], metric: str, rate: float) -> str:
-    scores = {name.split("_")[1]: value for name, value in metrics.items() if name.startswith(metric + "_")}
-    text = f"{metric} after {'/'.join(scores)} steps: {' / '.join(f'{score:.4g}' for score in scores.values())}"
-    return f"{text}  {rate:,.0f} env steps/s" if rate else text
-
-
-class Interrupt:
-    """Turns a first Ctrl-C or SIGTERM into `asked`: the iteration is finished and saved. A second acts at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._old: dict[int, Any] = {}
-
-    def __enter__(self) -> Interrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._old[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for number, old in self._old.items():
-            signal.signal(number, old)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        print("stopping after this iteration (once more: at once, losing it)", file=sys.stderr)
+    return validate

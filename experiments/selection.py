@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from metarl.core import Distribution, Learner
 from metarl.evaluate import evaluate
 from metarl.experiments.config import Config
 from metarl.files import write_text
+from metarl.run.checkpoint import Record, spread
 from metarl.run.folder import RunFolder
 from metarl.train import Stream, generator
 
@@ -19,8 +19,8 @@ SMALLER_IS_BETTER = ("loss",)  # metrics
 CANDIDATES = 6  # checkpoints that are scored, evenly spaced: in locomotion each costs as much as some iterations
 
 
-def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str, *, device: torch.device) -> int:
-    """Load the weights of checkpoint `which`, "last", "best" or a number of iterations; returns those iterations.
+def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str, *, device: torch.device) -> Record:
+    """Load the weights of checkpoint `which`, "last", "best" or a number of iterations; returns its record.
 
     "best" has the best mean score over 1 … `config.test_steps` gradient steps (0: before any) on
     `config.validation_tasks` validation tasks, the same for every checkpoint, among at most `CANDIDATES`, evenly spaced
@@ -45,7 +45,7 @@ def validate(run: RunFolder, config: Config, distribution: Distribution, learner
     file, tasks = run.path / "validation.json", config.validation_tasks
     steps = config.test_steps if learner.gradient_steps else 1
     known = _read(file, tasks=tasks, steps=steps)
-    iterations = candidates([int(checkpoint.name) for checkpoint in run.checkpoints()])
+    iterations = spread(run.checkpoints(), CANDIDATES)
     for iteration in iterations:
         run.load_weights(learner, iteration=iteration)
         if iteration not in known:
@@ -54,12 +54,6 @@ def validate(run: RunFolder, config: Config, distribution: Distribution, learner
             known[iteration] = float(scores[min(1, steps) :].mean())
             write_text(file, json.dumps({"tasks": tasks, "steps": steps, "scores": known}, indent=2) + "\n")
     return {iteration: known[iteration] for iteration in iterations}
-
-
-def candidates(iterations: list[int], most: int = CANDIDATES) -> list[int]:
-    """At most `most` of the sorted `iterations`: the last, and those before it at the smallest even distance."""
-    apart = max(1, math.ceil(len(iterations) / most))
-    return iterations[::-1][::apart][::-1]
 
 
 def _read(file: Path, *, tasks: int, steps: int) -> dict[int, float]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import time
+import json
 from collections.abc import Sequence
-from functools import lru_cache
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +21,10 @@ from metarl.experiments.tasks import ImagesConfig
 from metarl.learners.baselines import FineTune
 from metarl.learners.per_step import MAMLPlusPlus
 from metarl.resnet import ResNet12
-from metarl.run.progress import Display
-from metarl.train import Stream, generator, seed_torch, train
+from metarl.run.checkpoint import Record
+from metarl.run.folder import RunFolder, versions
+from metarl.run.loop import run_training
+from metarl.train import MetaTraining, Stream, generator, seed_torch
 
 Encoder = Conv4 | Maps | Dense | ResNet12
 BATCHES, IMAGES = 4, 50  # an iteration learns from four batches of 50 images, each normalised by itself
@@ -32,9 +36,12 @@ def wanted(config: Config) -> bool:
     return isinstance(config.task, ImagesConfig) and config.task.pretraining > 0
 
 
-def warm_start(config: Config, learner: Learner, *, device: torch.device) -> float:
-    """Pre-train an encoder as `config` says and let `learner` begin with it; returns the seconds it took."""
-    weights, seconds = pretrained(_joint(config), device)
+def warm_start(config: Config, learner: Learner, path: Path, *, device: torch.device, go_on: str) -> float:
+    """Pre-train an encoder as `config` says, in the run folder `path`, and let `learner` begin with it.
+
+    Returns the seconds that it took. Interrupted, it is continued by the command `go_on`.
+    """
+    weights, seconds = pretrained(config, path / "pretraining", device=device, go_on=go_on)
     plant(learner, weights)
     return seconds
 
@@ -72,43 +79,63 @@ def scale_features(net: Encoder, factor: float) -> None:
                 net.get_parameter(f"{norm}.{name}").mul_(factor)
 
 
-@lru_cache(maxsize=1)  # the methods of a recipe begin alike
-def pretrained(config: Config, device: torch.device) -> tuple[dict[str, Tensor], float]:
+def pretrained(
+    config: Config, path: Path, *, device: torch.device, go_on: str = ""
+) -> tuple[dict[str, Tensor], float]:
     """The weights of an encoder that was trained on all classes at once, and the seconds that it took.
 
-    Its features are scaled to a mean variance of 1: in classification they grow without bound, and inner steps of a
-    given size would then overshoot.
+    It is trained in `path`, a run folder of its own with checkpoints; a run beside this one that has done the same to
+    its end is copied. Features are scaled to a mean variance of 1: in classification they grow without bound, and inner
+    steps of a given size would then overshoot.
     """
-    begin = time.perf_counter()
-    distribution = config.distribution(device)
-    seed_torch(generator(Stream.INIT, config.seed))
-    learner = config.build_learner(distribution, device)
+    joint = joint_training(config)
+    distribution = joint.distribution(device)
+    seed_torch(generator(Stream.INIT, joint.seed))
+    learner = joint.build_learner(distribution, device)
     assert isinstance(learner, FineTune)
-    updates = train(
-        config.build_algorithm(learner), distribution, iterations=config.iterations, meta_batch=config.meta_batch,
-        seed=config.seed,
+    training = MetaTraining(
+        joint.build_algorithm(learner), distribution, iterations=joint.iterations, meta_batch=joint.meta_batch,
+        seed=joint.seed,
     )  # fmt: skip
-    with Display(config.iterations) as display:
-        for done, metrics in enumerate(updates, 1):
-            display.show(done, f"pre-training on all classes at once: loss {metrics['loss']:.3g}")
+    run = _folder(path, joint)
+    with run.locked():
+        run_training(
+            run, training, joint.schedule, begin=Record(run.config["run"]), metric=distribution.metric, go_on=go_on,
+            title="pre-training on all classes at once: ",
+        )  # fmt: skip
     net = learner.encoder
     assert isinstance(net, Encoder)
     batches = collect(learner, distribution.sample(BATCHES, generator(Stream.INIT, config.seed))).query
     with torch.no_grad():
         variance = float(torch.stack([net(x).var(0).mean() for x in batches.x]).mean())
     scale_features(net, variance**-0.5)
-    return net.state_dict(), time.perf_counter() - begin
+    return net.state_dict(), run.record().seconds
 
 
-def _joint(config: Config) -> Config:
+def _folder(path: Path, joint: Config) -> RunFolder:
+    """The run folder of a pre-training: the one in `path`, or a copy of a finished one of the same, or a new one."""
+    settings = asdict(replace(joint, task=replace(joint.task, data=None)))  # wherever the data lie now
+    stored = {"preset": "pretraining", "settings": json.loads(json.dumps(settings)), "versions": versions()}
+    if not (path / "config.json").exists():
+        for other in sorted(path.parent.parent.glob(f"*/{path.name}")):
+            with suppress(ValueError, OSError):  # it is another's to say what is wrong there
+                run = RunFolder.open(other)
+                same = all(run.config[name] == stored[name] for name in stored)
+                if same and run.record().iteration == joint.iterations:
+                    run.copy(path)
+                    return RunFolder.open(path)
+        return RunFolder.create(path, stored)
+    run = RunFolder.open(path)
+    if run.config["settings"] != stored["settings"]:
+        raise ValueError(f"{path} was pre-trained with other settings than the run has: delete or restore it")
+    return run
+
+
+def joint_training(config: Config) -> Config:
     """The settings of the pre-training, the same for runs that differ in their methods only."""
-    task = config.task
-    assert isinstance(task, ImagesConfig)
-    joint = ImagesConfig(
-        task.images, task.data, architecture=task.architecture, filters=task.filters, shift=task.shift,
-        warp=task.warp, mirror=task.mirror, joint=True, ways=5, queries=IMAGES // 5,
-    )  # fmt: skip
+    assert isinstance(config.task, ImagesConfig)
     return Config(
-        joint, EncodedConfig("finetune"), DescentConfig(rate=0.003, rate_end=0.0), meta_batch=BATCHES,
-        iterations=task.pretraining, seed=config.seed, chunk=1, torch_threads=config.torch_threads,
+        replace(config.task.joint_training(), ways=5, queries=IMAGES // 5), EncodedConfig("finetune"),
+        DescentConfig(rate=0.003, rate_end=0.0), meta_batch=BATCHES, iterations=config.task.pretraining,
+        seed=config.seed, chunk=1, torch_threads=config.torch_threads, log_every=50, checkpoint_every=200, keep=1,
     )  # fmt: skip

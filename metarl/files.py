@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag, and no fifos in folders
+NOFOLLOW, NONBLOCK = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)  # Windows has neither
 
 
 @contextmanager
@@ -20,7 +21,7 @@ def written(path: Path) -> Iterator[Path]:
     Its name is random, so nothing that lies in the folder is written through or replaced but `path` itself; a symbolic
     link at `path` is replaced, not followed. Raises OSError, naming `path` and the reason, where it cannot be written.
     """
-    draft = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
+    draft = draft_beside(path)
     try:
         with writing(path):
             os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | NOFOLLOW, 0o666))
@@ -34,6 +35,20 @@ def written(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
+def draft_beside(path: Path) -> Path:
+    """A name beside `path`, with its suffix, that nobody can foresee."""
+    return path.with_name(f".{secrets.token_hex(8)}.draft{path.suffix}")
+
+
+def sweep(folder: Path) -> None:
+    """Remove the drafts that killed processes have left in `folder`, which must be locked against other writers."""
+    for path in folder.glob(".*.draft*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
     with written(path) as draft:
@@ -41,9 +56,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Append `text` to the regular file `path`, which is made where there is none. A symbolic link is refused."""
+    """Append `text` to `path`, a regular file that must be there. A symbolic link is refused."""
     with writing(path):
-        handle = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NONBLOCK | NOFOLLOW, 0o666)
+        handle = os.open(path, os.O_APPEND | os.O_WRONLY | NONBLOCK | NOFOLLOW)
         with os.fdopen(handle, "a", encoding="utf-8") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file")
@@ -91,6 +106,14 @@ def writing(path: Path) -> Iterator[None]:
         if str(error).startswith("cannot write"):
             raise
         raise OSError(f"cannot write {path} ({error.strerror or error}): make room, or choose another place") from None
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError, naming `folder` and the reason, where no file can be made in it."""
+    draft = draft_beside(folder / "probe")
+    with writing(folder):
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | NOFOLLOW))
+        draft.unlink()
 
 
 def sync(file: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import torch
 
 from metarl.algorithms.base import Algorithm
-from metarl.core import Distribution, collect
+from metarl.core import Distribution, Learner, collect
 
 
 class Stream(IntEnum):
@@ -66,3 +67,29 @@ def train(
         metrics.update(seconds_sampling=sampled - begin, seconds_update=time.perf_counter() - sampled)
         del tasks, episodes  # so that the next iteration can use their memory
         yield metrics
+
+
+class MetaTraining:
+    """An outer loop and the tasks that it trains on, as a run folder keeps and continues it (`metarl.run`)."""
+
+    def __init__(
+        self, algorithm: Algorithm, distribution: Distribution, *, iterations: int, meta_batch: int, seed: int = 0
+    ) -> None:
+        self.learner: Learner = algorithm.learner
+        self.algorithm, self.distribution = algorithm, distribution
+        self.iterations, self.meta_batch, self.seed = iterations, meta_batch, seed
+
+    def updates(self, start: int = 0) -> Iterator[dict[str, float]]:
+        """The metrics of iterations `start`, `start` + 1, … to the last, each after its update."""
+        return train(
+            self.algorithm, self.distribution, iterations=self.iterations, meta_batch=self.meta_batch, seed=self.seed,
+            start=start,
+        )  # fmt: skip
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the outer loop remembers between updates."""
+        return self.algorithm.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore `state_dict`."""
+        self.algorithm.load_state_dict(state)

@@ -98,7 +98,7 @@ class Recipe:
     def train(self, path: Path, config: Config, *, device: torch.device) -> None:
         """Train to the end of the budget, from the start or from where the run in `path` stands."""
         method = path.name.rpartition("-")[0]
-        if not path.exists():
+        if not (path / "config.json").exists():  # or what a killed process has begun
             print(f"{path}: {config.iterations} iterations", file=sys.stderr)
             runner.start(f"{self.task}-{method}", config, path, device=device)
             return
@@ -107,7 +107,7 @@ class Recipe:
         if made != wanted:
             raise ValueError(f"{path} was made with other settings than the recipe's: move it, or choose other --runs")
         checkpoints = run.checkpoints()
-        if not checkpoints or int(checkpoints[-1].name) < config.iterations:
+        if not checkpoints or checkpoints[-1] < config.iterations:
             runner.resume(path, device=device)
 
     def evaluate(self, path: Path, *, device: torch.device) -> None:

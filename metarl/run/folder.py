@@ -1,37 +1,29 @@
-"""Run folders: settings, progress and checkpoints on disk, written so that a killed process loses nothing whole.
+"""Run folders: settings, progress and checkpoints of a training, written so that a killed process loses nothing whole.
 
-A folder holds config.json, progress.csv, TensorBoard events and checkpoints/NNNNNNNN/, named by the number of finished
-iterations, each with weights.safetensors and state.pt (loadable with `weights_only=True`). A checkpoint is written
-beside its place and renamed into it. All are kept, so that the one to evaluate can be chosen on validation tasks.
+A folder holds config.json, progress.csv, TensorBoard's events and checkpoints/NNNNNNNN/, named by the number of
+finished iterations. A folder that somebody else made is data: nothing in it is executed, and nothing is written through
+its links.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from metarl.core import Learner
-from metarl.files import sync, write_text
+from metarl.files import check_writable, draft_beside, read_text, sweep, write_text, writing
+from metarl.run.checkpoint import FILES, RECORD, Record, Training, read_record, read_state, read_weights, write
 
-
-class Trained(Protocol):
-    """What a checkpoint keeps: a learner, and what its training (an `Algorithm`, say) remembers between iterations."""
-
-    learner: Learner
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+CHECKPOINTS, CONFIG = "checkpoints", "config.json"
+OWN = (CONFIG, "progress.csv", "validation.json", ".lock", CHECKPOINTS, "expert", "pretraining")
 
 
 class RunFolder:
@@ -42,142 +34,160 @@ class RunFolder:
         self._lock = FileLock(path / ".lock")
 
     @classmethod
-    def create(cls, path: Path, config: dict[str, Any]) -> RunFolder:
-        """Make a new run folder. Raises ValueError where something is there already, OSError where none can be made."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    def create(cls, path: Path, config: dict[str, Any], *, expert: RunFolder | None = None) -> RunFolder:
+        """Make a new run folder with these settings, and in it, as expert/, a copy of the run that it imitates, if any.
+
+        What a process killed at this point has left there is taken up. Raises ValueError where something else is there
+        already, OSError where no folder can be made.
+        """
+        if path.is_symlink() or (path.exists() and not (path.is_dir() and all(map(_begun, path.iterdir())))):
             raise ValueError(
                 f"{path} already holds something and was left as it is: choose another --out, "
                 f"or go on with a run there by `metarl train --resume {path}`"
             )
         try:
-            (path / "checkpoints").mkdir(parents=True)
-            write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
+            with writing(path):
+                (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OSError(f"cannot write to {path} ({error.strerror or error}): choose another --out") from error
+            raise OSError(f"{error}: choose another --out") from None
+        if expert is not None and not (path / "expert").exists():
+            expert.copy(path / "expert")
+        write_text(path / CONFIG, json.dumps({"run": secrets.token_hex(8), **config}, indent=2) + "\n")
         return cls(path)
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """Open an existing run folder for reading. Raises ValueError when it is not one."""
-        if not (path / "config.json").is_file():
-            raise ValueError(f"{path} is not a run folder (it has no config.json): give one that `metarl train` made")
+        """Open an existing run folder for reading. Raises ValueError where it is not one."""
+        if not (path / CONFIG).exists():
+            raise ValueError(f"{path} is not a run folder (it has no {CONFIG}): give one that `metarl train` made")
+        for folder in (path / CHECKPOINTS, path / "pretraining", path / "expert"):
+            if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+                raise ValueError(f"{folder} is not a folder of the run's own: put it back, or train anew")
         return cls(path)
 
     def copy(self, path: Path) -> None:
         """Copy the settings and the newest checkpoint to `path`, a new run folder; whole, or not at all."""
-        newest, draft = self._newest(), path.with_name(f".{path.name}.draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(newest, draft / "checkpoints" / newest.name)
-        shutil.copyfile(self.path / "config.json", draft / "config.json")
-        os.replace(draft, path)
+        newest, draft = self.newest(), draft_beside(path)
+        read_record(newest)
+        try:
+            with writing(path):
+                (draft / CHECKPOINTS / newest.name).mkdir(parents=True)
+                for name in (*FILES, RECORD):
+                    shutil.copyfile(newest / name, draft / CHECKPOINTS / newest.name / name)
+                (draft / CONFIG).write_text(read_text(self.path / CONFIG))
+                draft.rename(path)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Claim the folder for writing. Raises ValueError while another process writes to it."""
+        """Claim the folder for writing, and clear what a killed process left half written.
+
+        Raises ValueError while another process writes to it, OSError where it cannot be written to.
+        """
         try:
-            self._lock.acquire(timeout=0)
+            with writing(self.path):
+                self._lock.acquire(timeout=0)
         except Timeout:
             raise ValueError(f"another process trains in {self.path}: stop it, or use another folder") from None
         try:
+            for folder in (self.path, self.path / CHECKPOINTS):
+                with writing(folder):
+                    folder.mkdir(exist_ok=True)
+                    sweep(folder)
+                check_writable(folder)
             yield
         finally:
             self._lock.release()
 
     @property
     def config(self) -> dict[str, Any]:
-        """What `create` was given."""
+        """What `create` was given, and the run's id, "run"."""
+        file = self.path / CONFIG
         try:
-            config = json.loads((self.path / "config.json").read_text())
-            if not isinstance(config, dict) or "preset" not in config:
-                raise ValueError("no preset in it")
-        except (ValueError, OSError) as error:
-            raise ValueError(f"{self.path / 'config.json'} is damaged ({error}): restore it or train anew") from None
+            config = json.loads(read_text(file))
+            if not isinstance(config, dict):
+                raise ValueError("it holds no settings")
+            for name, kind in (("run", str), ("preset", str), ("settings", dict), ("versions", dict)):
+                if not isinstance(config.get(name), kind):
+                    raise ValueError(f"no {name} in it")
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{file} is damaged ({error}): restore it or train anew") from None
         return config
 
-    def checkpoints(self) -> list[Path]:
-        """Checkpoint folders, oldest first."""
-        return sorted(p for p in (self.path / "checkpoints").glob("*") if p.name.isdigit())
+    def checkpoints(self) -> list[int]:
+        """The iterations after which there is a checkpoint, rising."""
+        return sorted(int(p.name) for p in (self.path / CHECKPOINTS).glob("*") if p.name.isdecimal() and p.is_dir())
 
-    def save(self, iteration: int, algorithm: Trained, extra: dict[str, Any]) -> Path:
-        """Write the checkpoint after `iteration` finished iterations."""
-        final = self.path / "checkpoints" / f"{iteration:08d}"
-        if final.exists():
-            return final
-        draft = final.with_name(f".{final.name}.draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir()
-        weights = {name: value.detach().cpu().contiguous() for name, value in algorithm.learner.state_dict().items()}
-        save_file(weights, draft / "weights.safetensors", metadata={"preset": str(self.config["preset"])})
-        torch.save({"iteration": iteration, "algorithm": algorithm.state_dict(), **extra}, draft / "state.pt")
-        for file in draft.iterdir():
-            sync(file)
-        os.replace(draft, final)
-        return final
+    def checkpoint(self, iteration: int) -> Path:
+        """The folder of the checkpoint after `iteration` finished iterations."""
+        return self.path / CHECKPOINTS / f"{iteration:08d}"
 
-    def load_weights(self, learner: Learner, *, iteration: int | None = None) -> int:
-        """Load the newest weights, or those after `iteration`, into `learner`; returns the iterations behind them."""
-        newest = self._newest() if iteration is None else self.path / "checkpoints" / f"{iteration:08d}"
-        if newest not in self.checkpoints():
-            there = ", ".join(str(int(p.name)) for p in self.checkpoints())
-            raise ValueError(f"{self.path} has no checkpoint after iteration {iteration}: it has {there}")
-        try:
-            with safe_open(newest / "weights.safetensors", "pt") as file:
-                trained = (file.metadata() or {}).get("preset")
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-        except Exception as error:  # safetensors raises its own type for a file cut short
-            raise _damaged(newest, error) from None
-        if trained != self.config["preset"]:
-            raise ValueError(f"{newest} is of preset {trained}, this run of {self.config['preset']}: put its own back")
-        have = {name: tuple(value.shape) for name, value in learner.state_dict().items()}
-        found = {name: tuple(value.shape) for name, value in weights.items()}
-        for name in sorted(have.keys() | found.keys()):
-            if have.get(name) != found.get(name):
-                raise ValueError(
-                    f"{newest} does not fit the settings in config.json: {name} has shape {found.get(name)}, not "
-                    f"{have.get(name)}; put the run's own checkpoint or settings back"
-                )
-        learner.load_state_dict(weights)
-        return int(newest.name)
-
-    def load(self, algorithm: Trained) -> dict[str, Any]:
-        """Load the newest checkpoint into `algorithm` and its learner; returns its iteration and extras."""
-        state = self.state(self.load_weights(algorithm.learner))
-        try:
-            algorithm.load_state_dict(state.pop("algorithm"))
-        except Exception as error:  # an algorithm may raise anything for another's state
-            raise _damaged(self._newest(), error) from None
-        return state
-
-    def state(self, iteration: int) -> dict[str, Any]:
-        """What `save` kept after `iteration`: "iteration", "algorithm" and the extras."""
-        checkpoint = self.path / "checkpoints" / f"{iteration:08d}"
-        try:
-            state: dict[str, Any] = torch.load(checkpoint / "state.pt", weights_only=True, map_location="cpu")
-        except Exception as error:  # torch raises many types for a file cut short
-            raise _damaged(checkpoint, error) from None
-        return state
-
-    def _newest(self) -> Path:
+    def newest(self) -> Path:
+        """The folder of the newest checkpoint. Raises ValueError where there is none."""
         found = self.checkpoints()
         if not found:
             raise ValueError(f"{self.path} has no checkpoint yet: train for longer, or delete it and start again")
-        return found[-1]
+        return self.checkpoint(found[-1])
+
+    def save(self, training: Training, record: Record, progress: str, *, keep: set[int] | None = None) -> None:
+        """Write a checkpoint; then remove those before it, but the last of them and those in `keep` (None: all)."""
+        if record.iteration not in self.checkpoints():
+            write(self.checkpoint(record.iteration), training, record, progress)
+        if keep is not None:
+            for iteration in self.checkpoints()[:-2]:
+                if iteration not in keep:
+                    self.remove(iteration)
+
+    def remove(self, iteration: int) -> None:
+        """Remove a checkpoint, at once as far as anybody sees."""
+        path = self.checkpoint(iteration)
+        gone = draft_beside(path)
+        with writing(path):
+            path.rename(gone)
+            shutil.rmtree(gone)
+
+    def record(self, iteration: int | None = None) -> Record:
+        """The record of the newest checkpoint, or of that after `iteration`. Raises ValueError where it is damaged."""
+        found = self.checkpoints()
+        if iteration is not None and iteration not in found:
+            there = ", ".join(map(str, found)) or "none"
+            raise ValueError(f"{self.path} has no checkpoint after iteration {iteration}: it has {there}")
+        path = self.newest() if iteration is None else self.checkpoint(iteration)
+        record = read_record(path)
+        if record.run != self.config["run"]:
+            raise ValueError(f"{path} is a checkpoint of another run: put this run's own there, or delete it")
+        return record
+
+    def load_weights(self, learner: Learner, *, iteration: int | None = None) -> Record:
+        """Load the newest weights, or those after `iteration`, into `learner`; returns the checkpoint's record."""
+        record = self.record(iteration)
+        read_weights(self.checkpoint(record.iteration), learner)
+        return record
+
+    def load(self, training: Training) -> tuple[Record, str]:
+        """Load the newest checkpoint into `training` and its learner; returns its record and its progress.csv."""
+        record = self.load_weights(training.learner)
+        path = self.checkpoint(record.iteration)
+        read_state(path, training)
+        return record, read_text(path / "progress.csv")
 
 
-def _damaged(checkpoint: Path, error: Exception) -> ValueError:
-    reason = str(error).strip().splitlines() or [type(error).__name__]
-    return ValueError(
-        f"checkpoint {checkpoint} is damaged ({reason[0][:120]}): delete that folder to use the one before it, if any"
-    )
+def versions() -> dict[str, str]:
+    """The versions of what a run's numbers depend on."""
+    return {package: version(package) for package in ("metarl", "torch", "mujoco", "gymnasium", "numpy")}
 
 
-OWN = ("config.json", "progress.csv", "validation.json", ".lock", "checkpoints", "expert", "pretraining")
+def _begun(path: Path) -> bool:
+    """Whether what lies at `path` may stand in a folder that a killed process has begun."""
+    hidden = path.name == ".lock" or ".draft" in path.name
+    return hidden or path.name == "expert" or (path.name == CHECKPOINTS and path.is_dir() and not any(path.iterdir()))
 
 
 def owner(path: Path) -> Path | None:
     """The run folder that cannot do without the file `path`, a resolved path; None where there is none."""
     for folder in path.parents:
-        if (folder / "config.json").is_file() and (folder / "checkpoints").is_dir():
+        if (folder / CONFIG).is_file() and (folder / CHECKPOINTS).is_dir():
             first = path.relative_to(folder).parts[0]
             if first in OWN or first.startswith("events."):
                 return folder

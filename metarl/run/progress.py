@@ -1,80 +1,74 @@
-"""Progress: progress.csv, TensorBoard, and lines or a bar on the terminal."""
+"""progress.csv: a row for every logged iteration, of exact numbers only (no clock): equal runs have equal files."""
 
 from __future__ import annotations
 
 import csv
-import sys
-import time
+import io
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from metarl.files import write_text
+from metarl.files import append_text, read_text, write_text
 
 
 class ProgressFile:
-    """progress.csv: a row a logged iteration, exact numbers only (no clock), so that equal runs are equal files."""
+    """A progress.csv that is written to. `text` is what it holds."""
 
-    def __init__(self, path: Path, *, keep: int) -> None:
-        """Open for appending, dropping rows past iteration `keep` that a killed process wrote after its checkpoint."""
-        self.path = path
-        rows = [row for row in read_progress(path) if int(row["iteration"]) <= keep] if path.exists() else []
-        self.columns = list(rows[0]) if rows else []
-        text = "".join(",".join(values) + "\n" for values in [self.columns, *(r.values() for r in rows)] if rows)
+    def __init__(self, path: Path, text: str = "") -> None:
+        """Begin the file anew with `text`, the rows up to the checkpoint from which a run goes on."""
+        self.path, self.text = path, text
         write_text(path, text)
+        self.columns = text.splitlines()[0].split(",") if text else []
 
     def append(self, row: dict[str, float]) -> None:
-        """Append a row; the first one fixes the columns."""
+        """Append a row; the first one fixes the columns. Raises OSError where the file cannot be written any more."""
+        lines = io.StringIO()
+        writer = csv.DictWriter(lines, self.columns or list(row), lineterminator="\n")
         if not self.columns:
             self.columns = list(row)
-        with self.path.open("a", newline="") as handle:
-            writer = csv.DictWriter(handle, self.columns, lineterminator="\n")
-            if handle.tell() == 0:
-                writer.writeheader()
-            writer.writerow(row)
+            writer.writeheader()
+        writer.writerow(row)
+        append_text(self.path, lines.getvalue())
+        self.text += lines.getvalue()
 
 
-def read_progress(path: Path) -> list[dict[str, str]]:
-    """The rows of a progress.csv, less a last one cut short by a crash. Raises ValueError where there is no file."""
+def read_progress(path: Path) -> list[dict[str, float]]:
+    """The rows of a progress.csv, less a last one that a crash cut short.
+
+    Raises ValueError, naming the line, where another row is not whole, no number, or out of order.
+    """
+    text = read_text(path)
+    header, *lines = text.split("\n")
+    columns, rows = header.split(","), []
+    for number, line in enumerate(lines[:-1], 2):  # after the last line break is nothing, or a row cut short
+        try:
+            row = dict(zip(columns, map(float, line.split(",")), strict=True))
+            if rows and not row["iteration"] > rows[-1]["iteration"]:
+                raise ValueError("its iteration does not follow that of the line before")
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"{path} is damaged in line {number} ({error}): restore it or train anew") from None
+        rows.append(row)
+    return rows
+
+
+def last_iteration(path: Path) -> int:
+    """The last iteration in a progress.csv, as far as it can be read; 0 where there is none."""
+    found = 0
+    if path.exists():
+        for line in read_text(path).split("\n")[1:]:
+            first = line.partition(",")[0]
+            found = max(found, int(first)) if first.isdecimal() else found
+    return found
+
+
+def lost(path: Path, text: str) -> str | None:
+    """What the file at `path` lacks of `text`, the rows up to a checkpoint, in words; None where it has them all."""
+    if not path.exists():
+        return "it is gone"
     try:
-        with path.open(newline="") as handle:
-            rows = list(csv.DictReader(handle))
+        have = path.read_bytes().decode(errors="replace")
     except OSError as error:
-        raise ValueError(f"cannot read {path} ({error.strerror}): is {path.parent} a run folder?") from None
-    return [row for row in rows if None not in row and None not in row.values()]
-
-
-class Display:
-    """Where a run stands: a live line on a terminal, else plain lines, at most one every `every` seconds."""
-
-    def __init__(self, total: int, *, start: int = 0, every: float = 5.0) -> None:
-        self.total, self.start, self.every = total, start, every
-        self.console = Console(file=sys.stderr)
-        self.begin = time.perf_counter()
-        self.last = -float("inf")
-        columns = (MofNCompleteColumn(), TextColumn("{task.description}"), TextColumn("ETA"), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=self.console)
-        self.task = self.bar.add_task("", total=total, completed=start)
-
-    def __enter__(self) -> Display:
-        if self.console.is_terminal:
-            self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.console.is_terminal:
-            self.bar.stop()
-
-    def show(self, iteration: int, text: str) -> None:
-        """Say `text` of the state after `iteration` finished iterations."""
-        if self.console.is_terminal:
-            self.bar.update(self.task, completed=iteration, description=text)
-            return
-        now = time.perf_counter()
-        if now - self.last < self.every and iteration < self.total:
-            return
-        self.last = now
-        left = (now - self.begin) / max(iteration - self.start, 1) * (self.total - iteration)
-        minutes, seconds = divmod(round(left), 60)
-        print(f"iteration {iteration}/{self.total}  {text}  ETA {minutes}:{seconds:02d}", file=sys.stderr, flush=True)
+        return f"it cannot be read: {error.strerror}"
+    if have.startswith(text):
+        return None
+    rows, wanted = set(have.splitlines()[1:]), text.splitlines()[1:]
+    missing = [line.partition(",")[0] for line in wanted if line not in rows]
+    return f"{len(missing)} of {len(wanted)} rows, the first of iteration {missing[0]}" if missing else "its header"

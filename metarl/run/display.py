@@ -1,0 +1,54 @@
+"""Where a run stands, on the terminal: a live line with an ETA, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import suppress
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+def say(text: str) -> None:
+    """Print a line to stderr; nothing where it is closed, or leads nowhere any more."""
+    with suppress(OSError, ValueError, AttributeError):
+        print(text, file=sys.stderr, flush=True)
+
+
+class Display:
+    """Where a run stands: a live line on a terminal, else plain lines, at most one every `every` seconds.
+
+    A terminal that goes away does not end a run.
+    """
+
+    def __init__(self, total: int, *, start: int = 0, every: float = 5.0) -> None:
+        self.total, self.start, self.every = total, start, every
+        self.live = sys.stderr is not None and not sys.stderr.closed and Console(file=sys.stderr).is_terminal
+        self.begin = time.perf_counter()
+        self.last = -float("inf")
+        columns = (MofNCompleteColumn(), TextColumn("{task.description}"), TextColumn("ETA"), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=Console(file=sys.stderr), disable=not self.live)
+        self.task = self.bar.add_task("", total=total, completed=start)
+
+    def __enter__(self) -> Display:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError, ValueError):
+            self.bar.stop()
+
+    def show(self, iteration: int, text: str) -> None:
+        """Say `text` of the state after `iteration` finished iterations."""
+        if self.live:
+            with suppress(OSError, ValueError):
+                self.bar.update(self.task, completed=iteration, description=text)
+            return
+        now = time.perf_counter()
+        if now - self.last < self.every and iteration < self.total:
+            return
+        self.last = now
+        left = (now - self.begin) / max(iteration - self.start, 1) * (self.total - iteration)
+        minutes, seconds = divmod(round(left), 60)
+        say(f"iteration {iteration}/{self.total}  {text}  ETA {minutes}:{seconds:02d}")
