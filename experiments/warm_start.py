@@ -137,5 +137,5 @@ def joint_training(config: Config) -> Config:
     return Config(
         replace(config.task.joint_training(), ways=5, queries=IMAGES // 5), EncodedConfig("finetune"),
         DescentConfig(rate=0.003, rate_end=0.0), meta_batch=BATCHES, iterations=config.task.pretraining,
-        seed=config.seed, chunk=1, torch_threads=config.torch_threads, log_every=50, checkpoint_every=200, keep=1,
+        seed=config.seed, chunk=1, torch_threads=config.torch_threads, log_every=10, checkpoint_every=100, keep=1,
     )  # fmt: skip

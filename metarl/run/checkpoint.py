@@ -58,7 +58,7 @@ def write(path: Path, training: Training, record: Record, progress: str) -> None
     FloatingPointError for weights that are not finite, OSError where the folder cannot be written.
     """
     weights = {name: value.detach().cpu().contiguous() for name, value in training.learner.state_dict().items()}
-    if wrong := _not_finite(weights):
+    if wrong := _not_finite(weights, training.learner):
         when = f"after iteration {record.iteration}"
         raise FloatingPointError(f"{wrong} is not finite {when}: go on from an earlier checkpoint, which is whole")
     state = io.BytesIO()
@@ -109,8 +109,6 @@ def read_weights(path: Path, learner: Learner) -> None:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except Exception as error:  # safetensors raises a type of its own for a file cut short
         raise _damaged(path, error) from None
-    if wrong := _not_finite(weights):
-        raise _damaged(path, ValueError(f"{wrong} is not finite"))
     have, found = (
         {name: f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}" for name, value in tensors.items()}
         for tensors in (learner.state_dict(), weights)
@@ -121,6 +119,8 @@ def read_weights(path: Path, learner: Learner) -> None:
                 f"{path} does not fit the settings in config.json: {name} is {found.get(name, 'missing')} there, not "
                 f"{have.get(name, 'known')}; put the run's own checkpoint or settings back"
             )
+    if wrong := _not_finite(weights, learner):
+        raise _damaged(path, ValueError(f"{wrong} is not finite"))
     learner.load_state_dict(weights)
 
 
@@ -138,8 +138,11 @@ def spread(iterations: list[int], most: int) -> list[int]:
     return iterations[::-1][::apart][::-1]
 
 
-def _not_finite(weights: dict[str, Tensor]) -> str | None:
-    return next((name for name, value in weights.items() if not value.isfinite().all()), None)
+def _not_finite(weights: dict[str, Tensor], learner: Learner) -> str | None:
+    """The first of `weights` that is NaN or, where it is learned, infinite; a bound among the buffers may be."""
+    learned = {name for name, _ in learner.named_parameters()}
+    wrong = {name: ~value.isfinite() if name in learned else value.isnan() for name, value in weights.items()}
+    return next((name for name, where in wrong.items() if where.any()), None)
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:

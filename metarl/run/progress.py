@@ -41,7 +41,7 @@ def read_progress(path: Path) -> list[dict[str, float]]:
     for number, line in enumerate(lines[:-1], 2):  # after the last line break is nothing, or a row cut short
         try:
             row = dict(zip(columns, map(float, line.split(",")), strict=True))
-            if rows and not row["iteration"] > rows[-1]["iteration"]:
+            if row["iteration"] <= (rows[-1]["iteration"] if rows else 0):
                 raise ValueError("its iteration does not follow that of the line before")
         except (ValueError, KeyError) as error:
             raise ValueError(f"{path} is damaged in line {number} ({error}): restore it or train anew") from None

@@ -50,7 +50,7 @@ def test_from_the_oracle_to_scores_and_pictures(oracle: Path, tmp_path: Path) ->
     result = json.loads((run / "evaluation.json").read_text())
     assert result["steps"] == [0, 1, 2, 3]
     assert result["env_steps"] == spent + 3 * STEPS[1]
-    assert result["train_seconds"] >= RunFolder.open(oracle).state(2)["seconds"]
+    assert result["train_seconds"] >= RunFolder.open(oracle).record(2).seconds
     main(["plot", str(run), "--out", str(tmp_path / "plot.png")])
     assert (tmp_path / "plot.png").exists()
 
@@ -62,7 +62,7 @@ def test_it_goes_on_without_the_oracle_as_if_never_stopped(oracle: Path, tmp_pat
         train(run, lent)
     assert (whole / "progress.csv").read_bytes() == (stopped / "progress.csv").read_bytes()
     for checkpoint in RunFolder.open(stopped).checkpoints()[1:]:
-        shutil.rmtree(checkpoint)  # as if killed after the first iteration
+        RunFolder.open(stopped).remove(checkpoint)  # as if killed after the first iteration
     shutil.rmtree(lent)
     main(["train", "--resume", str(stopped)])
     assert (whole / "progress.csv").read_bytes() == (stopped / "progress.csv").read_bytes()
@@ -73,9 +73,9 @@ def test_it_goes_on_without_the_oracle_as_if_never_stopped(oracle: Path, tmp_pat
 def test_the_expert_s_labels_are_the_oracle_s_actions(oracle: Path) -> None:
     config = preset("point-nav-2017-gmps")
     config = replace(config, algorithm=GuidedConfig(expert=str(oracle)))
-    tasks, begin = runner.training_tasks(config, config.distribution(CPU), CPU)
+    tasks, begin = runner.guided(config, config.distribution(CPU), CPU)
     assert isinstance(tasks, Guided)
-    assert begin["env_steps"] == 2 * STEPS[0]
+    assert begin.env_steps == 2 * STEPS[0]
     net = runner.load(oracle, device=CPU)[3].net
     observations, goals = torch.randn(2, 3, 4, 2), torch.tensor([[0.5, 0.1], [-0.2, 0.3]])
     mean, _ = tasks.expert(observations, goals)

@@ -42,7 +42,7 @@ def encoder(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def test_methods_begin_with_the_same_encoder_which_has_learned_and_is_counted(tmp_path: Path) -> None:
     maml, protonet = train("maml", tmp_path / "maml"), train("protonet", tmp_path / "protonet")
-    assert [int(p.name) for p in RunFolder.open(maml).checkpoints()] == [0, 2, 4]
+    assert RunFolder.open(maml).checkpoints() == [0, 2, 4]
     mine, other = encoder(weights(maml, 0)), encoder(weights(protonet, 0))
     assert len(mine) == 4 * 3
     last = [name for name in mine if "3.norm" in name]
@@ -54,21 +54,25 @@ def test_methods_begin_with_the_same_encoder_which_has_learned_and_is_counted(tm
     norms = [name for name in mine if "norm.weight" in name]
     assert all(not torch.equal(mine[name], fresh.state_dict()[f"net.{name}"]) for name in norms)
     run = RunFolder.open(maml)
-    assert 0 < run.state(0)["seconds"] < run.state(2)["seconds"] < run.state(4)["seconds"]
-    assert RunFolder.open(protonet).state(0)["seconds"] == run.state(0)["seconds"]  # done once, counted for both
+    assert 0 < run.record(0).seconds < run.record(2).seconds < run.record(4).seconds
+    assert RunFolder.open(protonet).record(0).seconds == run.record(0).seconds  # done once, counted for both
     rows = (maml / "progress.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == ["1", "2", "3", "4"]
 
 
 def test_a_run_that_was_stopped_early_equals_one_that_was_not(tmp_path: Path) -> None:
     whole = train("maml", tmp_path / "whole")
-    for name, kept in ("in the middle", (0, 2)), ("after pre-training", (0,)), ("in pre-training", ()):
-        stopped = tmp_path / name
+    cases = {"in the middle": (0, 2), "after pre-training": (0,), "in pre-training": (), "before pre-training": ()}
+    for name, kept in cases.items():
+        stopped = tmp_path / name / "run"  # with no run beside it, whose pre-training it could take
         shutil.copytree(whole, stopped)
         for checkpoint in (0, 2, 4):
             if checkpoint not in kept:
                 shutil.rmtree(stopped / "checkpoints" / f"{checkpoint:08d}")
-        warm_start.pretrained.cache_clear()
+        if name == "in pre-training":
+            RunFolder.open(stopped / "pretraining").remove(20)
+        if name == "before pre-training":
+            shutil.rmtree(stopped / "pretraining")
         main(["train", "--resume", str(stopped)])
         assert (stopped / "progress.csv").read_bytes() == (whole / "progress.csv").read_bytes(), name
         mine, theirs = weights(stopped, 4), weights(whole, 4)
@@ -79,10 +83,11 @@ def test_what_is_learned_does_not_depend_on_the_number_of_threads(tmp_path: Path
     config = runner.settings(RunFolder.open(train("maml", tmp_path / "run")))
     found = []
     for threads in 1, 2:
-        warm_start.pretrained.cache_clear()
         torch.set_num_threads(threads)
         learner = runner.new_learner(config, config.distribution(CPU), CPU)
-        warm_start.warm_start(config, learner, device=CPU)
+        fresh = tmp_path / f"{threads}" / "run"
+        fresh.mkdir(parents=True)
+        warm_start.warm_start(config, learner, fresh, device=CPU, go_on="")
         found.append(learner.state_dict())
     torch.set_num_threads(1)
     assert all(torch.allclose(found[0][name], found[1][name], atol=1e-5) for name in found[0])
@@ -162,7 +167,7 @@ def test_features_have_unit_variance(tmp_path: Path) -> None:
     config = runner.settings(RunFolder.open(train("protonet", tmp_path / "run")))
     distribution = config.distribution(CPU)
     learner = runner.new_learner(config, distribution, CPU)
-    warm_start.warm_start(config, learner, device=CPU)
+    warm_start.warm_start(config, learner, tmp_path / "run", device=CPU, go_on="")
     query = distribution.sample(4, runner.generator(runner.Stream.TEST, 0)).query(None)  # type: ignore[arg-type]
     with torch.no_grad():
         net = warm_start.encoders(learner)[0]
