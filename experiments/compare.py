@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metarl.experiments.presets import PRESETS
+from metarl.experiments.evaluated import GOALS, TASKS, TEST_SEED, Evaluation, read_evaluation
 from metarl.statistics import Estimate, Statistic, estimate, interquartile_mean, mean
 
 if TYPE_CHECKING:
@@ -20,33 +20,6 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 RANDOM = "random initialisation"
-TASKS, TEST_SEED, GOALS = "number of held-out tasks", "seed of the held-out tasks", "goals"
-# Settings that runs of one group may differ in: they leave what is learned alone.
-FREE = {
-    "seed", "threads", "torch_threads", "chunk", "log_every", "test_steps", "test_tasks", "validation_tasks",
-    "task.data", "algorithm.expert",
-}  # fmt: skip
-# Settings under "task" that belong to the method; any other makes another task, whose scores do not compare.
-METHODS_OWN = {
-    "train_ways", "train_shots", "train_queries", "train_trajectories", "hidden", "activation", "action_scale",
-    "init_std", "min_std", "normalise", "observe_goal", "discount", "gae_lambda", "filters", "shift", "warp", "mirror",
-    "joint", "pretraining", "architecture", "alike", "credit_from", "inner_credit",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What `metarl evaluate --json` wrote of one run."""
-
-    source: Path
-    preset: str
-    settings: dict[str, Any]  # "learner.rate": [0.1], …, less those of FREE
-    task: dict[str, Any]  # what must be equal for scores to compare, by the name an error gives it
-    seed: int  # of training
-    iteration: int
-    env_steps: int
-    scores: np.ndarray  # [steps + 1, tasks], nan where diverged
-    random_scores: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -125,48 +98,6 @@ def compare(runs: Sequence[Path]) -> Comparison:
     return Comparison(name, task["metric"], tasks=task[TASKS], test_seed=task[TEST_SEED], rows=rows)
 
 
-def read_evaluation(path: Path) -> Evaluation:
-    """The evaluation in the run folder or file `path`."""
-    file = path / "evaluation.json" if path.is_dir() else path
-    command = f"metarl evaluate {path if path.is_dir() else 'RUN'} --json {file}"
-    if not file.exists():
-        raise ValueError(f"there is no {file}: write it by `{command}`")
-    remedy = f"evaluate anew by `{command}`"
-    try:
-        stored = json.loads(file.read_text())
-        stored["metric"], stored["mean"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} is no evaluation, or damaged ({error}): {remedy}") from None
-    if missing := [key for key in ("settings", "env_steps", "scores", "random_scores") if key not in stored]:
-        raise ValueError(f"{file} has no {missing[0]}, it was written by an earlier version of metarl: {remedy}")
-    try:
-        settings = _flat(_complete(stored["preset"], stored["settings"]))
-        scores, random_scores = (np.array(stored[key], dtype=float) for key in ("scores", "random_scores"))
-        for values in (scores, random_scores):
-            if values.shape != (len(stored["steps"]), stored["tasks"]):
-                raise ValueError(f"scores have shape {values.shape}")
-        task = {"metric": stored["metric"]}
-        task |= {name: v for name, v in settings.items() if _defines_task(name)}
-        task |= {TASKS: stored["tasks"], TEST_SEED: stored["seed"], GOALS: stored.get("goals")}
-        task |= {"transductive evaluation": stored.get("transductive", True)}
-        return Evaluation(
-            file, stored["preset"], {name: v for name, v in settings.items() if name not in FREE}, task,
-            settings["seed"], int(stored["iteration"]), int(stored["env_steps"]), scores, random_scores,
-        )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file} is damaged ({error}): {remedy}") from None
-
-
-def _complete(preset: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """`settings` with those that did not exist yet when they were written, which have their class's default."""
-    complete = dict(settings)
-    for name, part in vars(PRESETS[preset]).items() if preset in PRESETS else ():
-        if is_dataclass(part) and isinstance(settings.get(name), dict):
-            defaults = {f.name: f.default for f in fields(part) if f.default is not MISSING}
-            complete[name] = json.loads(json.dumps(defaults)) | settings[name]
-    return complete
-
-
 def picture(comparison: Comparison, *, references: Mapping[str, Sequence[float]] | None = None) -> Figure:
     """Mean scores against gradient steps; `references` are published ones, {label: [after 0, 1, … steps]}.
 
@@ -241,19 +172,6 @@ def _contains(row: Row, other: Row) -> bool:
         return False
     mine = row.scores[[row.seeds.index(seed) for seed in other.seeds], : other.scores.shape[1]]
     return np.allclose(mine, other.scores, rtol=1e-4, equal_nan=True)
-
-
-def _defines_task(name: str) -> bool:
-    part, _, rest = name.partition(".")
-    return part == "task" and rest not in METHODS_OWN and name not in FREE
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted names, as on the command line."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat
 
 
 def _common(presets: set[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -15,55 +15,54 @@ from metarl.experiments.encoded import EncodedConfig
 from metarl.experiments.inner import AdaptedConfig, LearnerConfig
 from metarl.experiments.outer import AlgorithmConfig, GuidedConfig, ReptileConfig
 from metarl.experiments.ppo import PPOConfig
+from metarl.experiments.settings import Cores, Iterations, Number, Seed, Steps
 from metarl.experiments.tasks import ImagesConfig, LocomotionConfig, TaskConfig
+from metarl.ranges import Settings, Whole, shown
 from metarl.run.loop import Schedule
 from metarl.tasks.folder import Split
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     """Every setting of a run."""
 
     task: TaskConfig
     learner: LearnerConfig | AdaptedConfig | EncodedConfig
     algorithm: AlgorithmConfig
-    meta_batch: int = 40
+    meta_batch: Number = 40
     """tasks an iteration; for PPO: sub-environments"""
-    iterations: int = 500
-    seed: int = 0
-    chunk: int | None = None
+    iterations: Iterations = 500
+    seed: Seed = 0
+    chunk: Number | None = None
     """tasks differentiated at a time, by each thread; None: all (most memory)"""
-    threads: int = 0
+    threads: Cores = 0
     """simulator threads; 0: all cores; results do not depend on it"""
-    torch_threads: int = 0
+    torch_threads: Cores = 0
     """torch's threads on the CPU; 0: as torch finds it, and recorded: sums in float32 differ in the last bit by it"""
-    log_every: int = 1
+    log_every: Number = 1
     """iterations a row of progress.csv"""
-    checkpoint_every: int = 10
+    checkpoint_every: Number = 10
     """iterations a checkpoint"""
-    keep: int = 6
+    keep: Whole = 6
     """checkpoints that are kept, evenly spaced, beside the newest two; 0: all"""
-    test_steps: int = 3
+    test_steps: Steps = 3
     """gradient steps that `metarl evaluate` shows"""
-    test_tasks: int = 40
+    test_tasks: Number = 40
     """tasks that `metarl evaluate` averages over"""
-    validation_tasks: int = 40
+    validation_tasks: Number = 40
     """tasks that the best checkpoint is chosen by"""
 
-    def __post_init__(self) -> None:
-        for name in ("meta_batch", "iterations", "log_every", "checkpoint_every", "test_tasks", "validation_tasks"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: give a positive number")
-        for name in ("seed", "threads", "torch_threads", "test_steps"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: give 0 or a positive number")
-        if isinstance(self.task, ImagesConfig) and self.task.pretraining < 0:
-            raise ValueError(f"pretraining is {self.task.pretraining}: give a number of iterations, or 0 for none")
+    def check_together(self) -> None:
+        self.learner.check(self.task)
+        self.algorithm.check(self.learner)
         if isinstance(self.task, ImagesConfig) and self.task.train_ways and not isinstance(self.learner, EncodedConfig):
-            raise ValueError("train_ways: this learner's head has an output a way, so training has the test's ways")
+            raise ValueError(
+                f"task.train_ways is {self.task.train_ways}, but this learner's head has an output a way: leave it "
+                "out, training has the ways of tests"
+            )
         if isinstance(self.algorithm, PPOConfig | GuidedConfig) and not isinstance(self.task, LocomotionConfig):
             name = type(self.algorithm).__name__.removesuffix("Config")
-            raise ValueError(f"{name} trains in environments: give a supervised task another algorithm")
+            raise ValueError(f"algorithm is {name}, which trains in environments: give a supervised task another one")
 
     @property
     def env_steps(self) -> int:
@@ -87,8 +86,8 @@ class Config:
             if data is not None:
                 raise ValueError(f"data is {data}: the tasks of this run need no data set, leave it out")
             return self
-        data = data or self.task.data
-        return self if data is None else replace(self, task=replace(self.task, data=os.path.abspath(data)))
+        task = self.task if data is None else replace(self.task, data=data)
+        return self if task.data is None else replace(self, task=replace(task, data=os.path.abspath(task.data)))
 
     def distribution(self, device: torch.device, *, split: Split = "train") -> Distribution:
         """The tasks to train on, to choose a checkpoint by ("validation"), or to test on."""
@@ -103,25 +102,25 @@ class Config:
         return self.algorithm.build(learner, self.task, loss, iterations=self.iterations, chunk=self.chunk)
 
 
-def restore(default: Any, values: dict[str, Any], *, where: str = "settings") -> Any:
+def restore(default: Any, values: Any, *, where: str = "settings") -> Any:
     """Settings of the class of `default`, a dataclass, from JSON `values`, lists as tuples.
 
     A setting that is not among them did not exist when the run was made: it gets its class's default, under which all
-    is as it was, not what the preset says today. Raises ValueError for an unknown name and for a part that is missing.
+    is as it was, not what the preset says today. Raises ValueError for an unknown name, a part that is missing and a
+    value that the setting does not take.
     """
-    known = {f.name for f in fields(default)}
-    unknown = sorted(values.keys() - known)
-    if unknown:
+    if not isinstance(values, dict):
+        raise ValueError(f"{where} is {shown(values)}: give a part of the settings, {{name: value}}")
+    known = {f.name: f for f in fields(default)}
+    if unknown := sorted(values.keys() - known):
         raise ValueError(f"{where} has no {unknown[0]!r}: the run was made by another version of metarl, or edited")
+    missing = [name for name, f in known.items() if f.default is MISSING and name not in values]
+    if missing:
+        raise ValueError(f"{where} lacks {missing[0]!r}: the run was made by another version of metarl, or edited")
     changed = {}
     for name, value in values.items():
         old = getattr(default, name)
         if is_dataclass(old):
             value = restore(old, value, where=f"{where}.{name}")
-        elif isinstance(value, list):
-            value = tuple(value)
-        changed[name] = value
-    try:
-        return type(default)(**changed)
-    except TypeError as error:
-        raise ValueError(f"{where}: {error}: the run was made by another version of metarl, or edited") from None
+        changed[name] = tuple(value) if isinstance(value, list) else value
+    return type(default)(**changed)

@@ -10,6 +10,7 @@ from torch import nn
 
 from metarl.convnets import Maps
 from metarl.core import Distribution, Learner, Loss
+from metarl.experiments.settings import Part, nearest
 from metarl.experiments.tasks import ImageNet, ImagesConfig, SinusoidConfig, TaskConfig, conv4
 from metarl.learners.baselines import FineTune, NearestNeighbour
 from metarl.learners.bayesian import ALPaCA, gaussian_nll
@@ -81,7 +82,7 @@ SINUSOIDS: Mapping[str, Encoded] = {  # each has nets of its own
 
 
 @dataclass(frozen=True)
-class EncodedConfig:
+class EncodedConfig(Part, path="learner"):
     """A learner that reads the support through a net, without gradient steps."""
 
     method: str = "protonet"
@@ -108,10 +109,14 @@ class EncodedConfig:
     def loss(self, task: TaskConfig) -> Loss:
         return self._method(task).loss
 
+    def check(self, task: TaskConfig) -> None:
+        """Raise ValueError where there is no such method for `task`."""
+        self._method(task)
+
     def _method(self, task: TaskConfig) -> Encoded:
         methods = IMAGES if isinstance(task, ImagesConfig) else SINUSOIDS if isinstance(task, SinusoidConfig) else {}
         if self.method not in methods:
-            raise ValueError(
-                f"no method {self.method!r} for {type(task).__name__}: choose one of {', '.join(methods) or 'maml …'}"
-            )
+            hint = nearest(self.method, methods) if methods else "choose a method that makes gradient steps"
+            kind = type(task).__name__.removesuffix("Config")
+            raise ValueError(f"learner.method is {self.method!r}, none for tasks of the kind {kind}: {hint}")
         return methods[self.method]

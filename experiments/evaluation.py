@@ -13,7 +13,9 @@ import torch
 from metarl.evaluate import evaluate
 from metarl.experiments import runner
 from metarl.experiments.selection import load_checkpoint
+from metarl.experiments.settings import Number, Seed, Steps
 from metarl.files import write_text
+from metarl.ranges import checked
 from metarl.statistics import mean_ci95
 from metarl.tasks.images import Images
 from metarl.train import Stream, generator
@@ -21,15 +23,17 @@ from metarl.train import Stream, generator
 log = logging.getLogger(__name__)
 
 
+@checked
 def evaluate_run(
     path: Path,
     *,
-    steps: int | None = None,
-    tasks: int | None = None,
-    seed: int = 0,
+    steps: Steps | None = None,
+    tasks: Number | None = None,
+    seed: Seed = 0,
     checkpoint: str = "last",
     transductive: bool = True,
     device: torch.device,
+    data: str | None = None,
 ) -> dict[str, Any]:
     """Scores of the run in `path` after 0 … `steps` gradient steps on `tasks` held-out tasks drawn with `seed`.
 
@@ -38,9 +42,9 @@ def evaluate_run(
     task's score, of the trained initialisation and of a random one; None (null) where adaptation diverged. Both meet
     the same tasks. A learner without gradient steps has one entry, steps [0], after it has seen the support. Without
     `transductive`, images of a query are classified one by one, each with the support alone (metarl.tasks.images);
-    ValueError for tasks that are not images.
+    ValueError for tasks that are not images. `data` is where the run's images lie now (None: where they lay).
     """
-    run, config, distribution, learner = runner.load(path, device=device)
+    run, config, distribution, learner = runner.load(path, device=device, data=data)
     record = load_checkpoint(run, config, learner, checkpoint, device=device)
     if not transductive:
         if not isinstance(distribution, Images):

@@ -8,6 +8,7 @@ from typing import Any
 
 from metarl.algorithms.alpha import AlphaLearner
 from metarl.core import Distribution, Learner, Loss
+from metarl.experiments.settings import Part, Steps, nearest
 from metarl.experiments.tasks import ImagesConfig, SinusoidConfig, TaskConfig, conv4
 from metarl.learners.adam import Adam
 from metarl.learners.context import CAVIA, Concatenated, FiLM
@@ -18,21 +19,28 @@ from metarl.learners.learned_optimizer import LearnedOptimizer
 from metarl.learners.meta_lstm import MetaLSTM
 from metarl.learners.per_step import MAMLPlusPlus
 from metarl.nets import MLP
+from metarl.ranges import NonNegative
 
 
 @dataclass(frozen=True)
-class LearnerConfig:
+class LearnerConfig(Part, path="learner"):
     """The gradient learner (MAML and its kin)."""
 
-    steps: int = 1
+    steps: Steps = 1
     """inner steps in training"""
-    rate: tuple[float, ...] = (0.1,)
+    rate: tuple[NonNegative, ...] = (0.1,)
     """inner step size for step 1, 2, …; the last holds for all further steps"""
     first_order: bool = False
     learn_rate: bool = False
     """Meta-SGD: a learned step size for each parameter"""
     fast: str = ""
     """adapt only parameters whose name starts so (ANIL)"""
+
+    def check_together(self) -> None:
+        if not self.rate:
+            raise ValueError("rate has no entry: give one step size, or one for each inner step")
+        if self.learn_rate and len(self.rate) > 1:
+            raise ValueError(f"rate has {len(self.rate)} entries, and learn_rate starts all parameters at one: give it")
 
     @property
     def words(self) -> str:
@@ -98,13 +106,13 @@ ADAPTED: Mapping[str, Build] = {
 
 
 @dataclass(frozen=True)
-class AdaptedConfig:
+class AdaptedConfig(Part, path="learner"):
     """A method of its own kind that makes gradient steps, in supervised tasks."""
 
     method: str = "imaml"
-    steps: int = 5
+    steps: Steps = 5
     """inner steps in training"""
-    rate: float = 0.1
+    rate: NonNegative = 0.1
     """what the method makes of it: its inner step size, or that at the start"""
 
     @property
@@ -116,9 +124,14 @@ class AdaptedConfig:
         """What the outer loop lowers."""
         return task.loss
 
-    def build(self, task: TaskConfig, distribution: Distribution) -> Learner:
+    def check_together(self) -> None:
         if self.method not in ADAPTED:
-            raise ValueError(f"unknown method {self.method!r}: choose one of {', '.join(ADAPTED)}")
+            raise ValueError(f"method is {self.method!r}: {nearest(self.method, ADAPTED)}")
+
+    def check(self, task: TaskConfig) -> None:
+        """Raise ValueError where the method is not for `task`."""
         if not isinstance(task, SinusoidConfig | ImagesConfig):
-            raise ValueError(f"{self.method} is for supervised tasks: give it a sinusoid or image task")
+            raise ValueError(f"learner.method is {self.method}, for supervised tasks: give it a sinusoid or image task")
+
+    def build(self, task: TaskConfig, distribution: Distribution) -> Learner:
         return ADAPTED[self.method](task, distribution, {"steps": self.steps, "rate": self.rate})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import torch
 import tyro
@@ -22,37 +22,60 @@ from metarl.algorithms.reptile import Reptile
 from metarl.algorithms.trust_region import TrustRegion
 from metarl.core import Learner, Loss, Objective, every, final
 from metarl.experiments.ppo import PPOConfig
+from metarl.experiments.settings import Clip, Epochs, Number, Part, check_rates
 from metarl.experiments.tasks import TaskConfig
 from metarl.learners.laplace import laplace, softmax_roots
+from metarl.ranges import NonNegative, Positive, Range, Share
 from metarl.rl.guidance import imitation
 
 
+class Inner(Protocol):
+    """A learner, or the settings of one."""
+
+    @property
+    def steps(self) -> int: ...
+
+
+def check_weights(step_weights: tuple[float, ...]) -> None:
+    """Raise ValueError where no loss counts."""
+    if step_weights and not sum(step_weights):
+        raise ValueError(f"step_weights is {step_weights}: give one of the weights, at least, more than 0")
+
+
+def check_steps(step_weights: tuple[float, ...], learner: Inner) -> None:
+    """Raise ValueError where there is not one weight for each of the learner's inner steps."""
+    if step_weights and len(step_weights) != learner.steps:
+        raise ValueError(
+            f"algorithm.step_weights has {len(step_weights)} entries for {learner.steps} inner steps: give one a step"
+        )
+
+
 @dataclass(frozen=True)
-class DescentConfig:
+class DescentConfig(Part, path="algorithm"):
     """Adam on the meta-gradient: the outer step size goes linearly from `rate` to `rate_end` over the run."""
 
-    rate: float = 1e-3
-    rate_end: float = 1e-3
-    step_weights: tuple[float, ...] = ()
+    rate: Positive = 1e-3
+    rate_end: NonNegative = 1e-3
+    step_weights: tuple[NonNegative, ...] = ()
     """of the query loss after each inner step; none: only the last counts, as in MAML"""
     fixed: str = ""
     """parameters whose name starts so are not meta-learned: net.head, where a last layer is to start at 0"""
 
+    def check_together(self) -> None:
+        check_rates(self.rate, self.rate_end)
+        check_weights(self.step_weights)
+
+    def check(self, learner: Inner) -> None:
+        """Raise ValueError where the settings do not go with `learner`, or with its settings."""
+        check_steps(self.step_weights, learner)
+
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
     ) -> Algorithm:
-        self.check(learner)
         return Descent(
             learner, self.objective(loss), optimizer=self.optimizer, scheduler=self.scheduler(iterations),
             fixed=self.fixed, chunk=chunk,
         )  # fmt: skip
-
-    def check(self, learner: Learner) -> None:
-        """Raise ValueError where the settings do not go together or with `learner`."""
-        if self.rate <= 0 or not 0 <= self.rate_end <= self.rate:
-            raise ValueError(f"rate is {self.rate} and rate_end {self.rate_end}: give rate > 0 and 0 ≤ rate_end ≤ rate")
-        if self.step_weights and len(self.step_weights) != learner.steps:
-            raise ValueError(f"step_weights has {len(self.step_weights)} entries for {learner.steps} inner steps")
 
     def optimizer(self, parameters: Iterable[Parameter]) -> Optimizer:
         return torch.optim.Adam(parameters, lr=self.rate)
@@ -69,7 +92,7 @@ class DescentConfig:
 class LaplaceConfig(DescentConfig):
     """MAML as empirical Bayes: the curvature of the adapted head adds to the query loss of a classifier."""
 
-    weight: float = 1e-6
+    weight: NonNegative = 1e-6
     """of its log-determinant"""
 
     def objective(self, loss: Loss) -> Objective:
@@ -77,15 +100,18 @@ class LaplaceConfig(DescentConfig):
 
 
 @dataclass(frozen=True)
-class MultiStepConfig:
+class MultiStepConfig(Part, path="algorithm"):
     """MAML++'s outer loop: the loss after each inner step counts, less and less; Adam's step size follows a cosine."""
 
-    rate: float = 1e-3
-    rate_end: float = 1e-5
-    annealing: float = 0.15
+    rate: Positive = 1e-3
+    rate_end: NonNegative = 1e-5
+    annealing: Share = 0.15
     """share of the iterations after which only the last inner step's loss counts"""
     fixed: str = ""
     """parameters whose name starts so are not meta-learned"""
+
+    def check_together(self) -> None:
+        check_rates(self.rate, self.rate_end)
 
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
@@ -98,13 +124,13 @@ class MultiStepConfig:
 
 
 @dataclass(frozen=True)
-class AlphaConfig:
+class AlphaConfig(Part, path="algorithm"):
     """Alpha MAML's: gradient descent that adapts its step size, and the inner loop's, by hypergradients."""
 
-    rate: float = 0.05
-    inner_hyper: float = 0.01
+    rate: Positive = 0.05
+    inner_hyper: NonNegative = 0.01
     """step size of the inner step size"""
-    outer_hyper: float = 1e-3
+    outer_hyper: NonNegative = 1e-3
     """step size of the outer step size"""
 
     def build(
@@ -119,13 +145,16 @@ class AlphaConfig:
 
 
 @dataclass(frozen=True)
-class ReptileConfig:
+class ReptileConfig(Part, path="algorithm"):
     """Reptile: the outer step size falls linearly from `rate` to `rate_end` over the run."""
 
-    rate: float = 1.0
-    rate_end: float = 0.0
+    rate: Annotated[float, Range(0, 1, above=True)] = 1.0
+    rate_end: NonNegative = 0.0
     fixed: str = ""
     """parameters whose name starts so are not meta-learned: net.head, where a last layer is to start at 0"""
+
+    def check_together(self) -> None:
+        check_rates(self.rate, self.rate_end)
 
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
@@ -136,20 +165,27 @@ class ReptileConfig:
 
 
 @dataclass(frozen=True)
-class TrustRegionConfig:
+class TrustRegionConfig(Part, path="algorithm"):
     """Trust region (TRPO) over the adapted learners."""
 
-    max_kl: float = 0.01
-    cg_steps: int = 10
-    damping: float = 1e-5
-    backtrack: float = 0.8
-    backtracks: int = 15
-    curvature_every: tuple[int, int] = (6, 15)
+    max_kl: Positive = 0.01
+    cg_steps: Annotated[int, Range(1, 10_000)] = 10
+    damping: NonNegative = 1e-5
+    backtrack: Annotated[float, Range(0, 1, above=True, below=True)] = 0.8
+    backtracks: Annotated[int, Range(1, 10_000)] = 15
+    curvature_every: tuple[Number, Number] = (6, 15)
     """Hessian products use every n-th time step of support and query; 1 1: all"""
     recompute: bool = False
     """build the products' graphs anew for each: less memory, half as fast"""
-    step_weights: tuple[float, ...] = ()
+    step_weights: tuple[NonNegative, ...] = ()
     """of the loss after each inner step, each on the batch that its own policy collected; none: only the last counts"""
+
+    def check_together(self) -> None:
+        check_weights(self.step_weights)
+
+    def check(self, learner: Inner) -> None:
+        """Raise ValueError where the settings do not go with `learner`, or with its settings."""
+        check_steps(self.step_weights, learner)
 
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
@@ -162,14 +198,14 @@ class TrustRegionConfig:
 
 
 @dataclass(frozen=True)
-class ProximalConfig:
+class ProximalConfig(Part, path="algorithm"):
     """ProMP: clipped epochs with a KL penalty."""
 
-    rate: float = 1e-3
+    rate: Positive = 1e-3
     """outer step size of Adam"""
-    epochs: int = 5
-    clip: float = 0.3
-    penalty: float = 5e-4
+    epochs: Epochs = 5
+    clip: Clip = 0.3
+    penalty: NonNegative = 5e-4
 
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
@@ -186,15 +222,14 @@ class GuidedConfig(DescentConfig):
 
     expert: Annotated[str, tyro.conf.arg(name="expert", prefix_name=False)] = ""
     """run folder of a policy that is told the task: `metarl train TASK-oracle` makes one"""
-    rate_end: float = 1e-4
-    epochs: int = 10
-    penalty: float = 1.0
+    rate_end: NonNegative = 1e-4
+    epochs: Epochs = 10
+    penalty: NonNegative = 1.0
     """weight of the KL from the policies that collected the support batches"""
 
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
     ) -> Algorithm:
-        self.check(learner)
         return Proximal(
             learner, self.objective(imitation), task.divergence, optimizer=self.optimizer,
             scheduler=self.scheduler(iterations), epochs=self.epochs, penalty=self.penalty, fixed=self.fixed,
@@ -203,7 +238,7 @@ class GuidedConfig(DescentConfig):
 
 
 @dataclass(frozen=True)
-class FixedConfig:
+class FixedConfig(Part, path="algorithm"):
     """No training: for baselines that have nothing to learn."""
 
     def build(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from math import isfinite, nan
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from metarl.experiments.evaluated import Evaluation, read_evaluation
 from metarl.experiments.output import check_output
 from metarl.files import written
 from metarl.run.folder import RunFolder
@@ -39,7 +39,7 @@ class Run(NamedTuple):
     iterations: list[float]
     env_steps: list[float]  # 0 in supervised runs
     scores: dict[int, list[float]]  # gradient steps → score at each of `iterations`
-    evaluation: dict[str, Any] | None  # what `metarl evaluate --json` wrote
+    evaluation: Evaluation | None
 
 
 def plot_runs(run_folders: Sequence[Path], out: Path) -> None:
@@ -76,27 +76,13 @@ def read_run(path: Path) -> Run:
         raise ValueError(f"{progress} is damaged ({error}): restore it or train anew") from None
     if not metric:
         raise ValueError(f"{progress} has no column return_0, accuracy_0 or loss_0: restore it or train anew")
-    evaluation = _read_evaluation(path, metric)
+    evaluation = read_evaluation(path) if (path / "evaluation.json").exists() else None
+    if evaluation is not None and evaluation.metric != metric:
+        raise ValueError(
+            f"{evaluation.source} scores {evaluation.metric}, {progress} {metric}: put the run's own evaluation there"
+        )
     name = path.resolve().name
     return Run(name, preset, metric, iterations, env_steps, scores, evaluation)
-
-
-def _read_evaluation(path: Path, metric: str) -> dict[str, Any] | None:
-    file = path / "evaluation.json"
-    if not file.exists():
-        return None
-    remedy = f"write it anew by `metarl evaluate {path} --json {file}`"
-    try:
-        evaluation: dict[str, Any] = json.loads(file.read_text())
-        for key in ("mean", "ci95", "random_mean", "random_ci95"):
-            evaluation[key] = [nan if value is None else value for value in evaluation[key]]  # null: diverged
-            if len(evaluation[key]) != len(evaluation["steps"]):
-                raise ValueError(f"{key} and steps differ in length")
-        if evaluation["metric"] != metric:
-            raise ValueError(f"its metric is not {metric}")
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} is damaged ({error}): {remedy}") from None
-    return evaluation
 
 
 def figure(runs: Sequence[Run]) -> Figure:
@@ -166,14 +152,15 @@ def draw_adaptation(axis: Axes, runs: Sequence[Run], colours: Sequence[str]) -> 
         if run.evaluation is None:
             continue
         for prefix, style, label in (("", "-", "trained"), ("random_", RANDOM, "random initialisation")):
-            steps, mean, half = (run.evaluation[key] for key in ("steps", f"{prefix}mean", f"{prefix}ci95"))
+            statistics, steps = run.evaluation.statistics, run.evaluation.steps
+            mean, half = statistics[f"{prefix}mean"], statistics[f"{prefix}ci95"]
             axis.plot(steps, mean, color=colour, linewidth=1.6, linestyle=style, marker="o", markersize=4, label=label)
             low = [m - h if run.metric != "loss" or m > h else m / 10 for m, h in zip(mean, half, strict=True)]
             high = [m + h for m, h in zip(mean, half, strict=True)]
             axis.fill_between(steps, low, high, color=colour, alpha=0.08 if prefix else 0.18, linewidth=0)
     axis.set_xlabel("gradient steps")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    tasks = {run.evaluation["tasks"] for run in runs if run.evaluation}
+    tasks = {run.evaluation.tasks for run in runs if run.evaluation}
     count = f"{tasks.pop()} " if len(tasks) == 1 else ""
     axis.set_title(f"adaptation to {count}held-out tasks, 95 % intervals", fontsize="medium")
     _explain(axis, single=len(runs) == 1)

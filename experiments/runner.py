@@ -23,7 +23,7 @@ from metarl.nets import GaussianPolicy
 from metarl.rl.guidance import Guided, told
 from metarl.rl.rollout import WorldDistribution
 from metarl.run.checkpoint import Record, Training
-from metarl.run.folder import RunFolder, versions
+from metarl.run.folder import CONFIG, RunFolder, versions
 from metarl.run.loop import run_training
 from metarl.train import MetaTraining, Stream, generator, seed_torch
 
@@ -131,7 +131,10 @@ def guided(config: Config, distribution: Distribution, device: torch.device) -> 
 def settings(run: RunFolder) -> Config:
     """The settings a run was made with."""
     stored = run.config
-    return restore(preset(stored["preset"]), stored["settings"])
+    try:
+        return restore(preset(stored["preset"]), stored["settings"])
+    except ValueError as error:
+        raise ValueError(f"{run.path / CONFIG}: {error}") from None
 
 
 def load(

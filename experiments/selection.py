@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import torch
@@ -10,7 +11,9 @@ import torch
 from metarl.core import Distribution, Learner
 from metarl.evaluate import evaluate
 from metarl.experiments.config import Config
+from metarl.experiments.stored import Stored
 from metarl.files import write_text
+from metarl.ranges import Count, Whole
 from metarl.run.checkpoint import Record, spread
 from metarl.run.folder import RunFolder
 from metarl.train import Stream, generator
@@ -24,8 +27,9 @@ def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str
 
     "best" has the best mean score over 1 … `config.test_steps` gradient steps (0: before any) on
     `config.validation_tasks` validation tasks, the same for every checkpoint, among at most `CANDIDATES`, evenly spaced
-    and the last one among them. The scores are kept in validation.json in the run folder: each checkpoint is scored
-    once for as many tasks and steps.
+    and the last one among them. Those that diverged, whose score is not finite, are left out; ValueError where all did.
+    The scores are kept in validation.json in the run folder: each checkpoint is scored once for as many tasks and
+    steps.
     """
     if which == "last":
         return run.load_weights(learner)
@@ -36,7 +40,13 @@ def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str
     distribution = config.distribution(device, split="validation")
     sign = -1 if distribution.metric in SMALLER_IS_BETTER else 1
     scores = validate(run, config, distribution, learner)
-    best = max(scores, key=lambda iteration: (sign * scores[iteration], -iteration))
+    finite = {iteration: sign * score for iteration, score in scores.items() if math.isfinite(score)}
+    if not finite:
+        raise ValueError(
+            f"no checkpoint of {run.path} has a finite score on validation tasks, so none is the best: train anew with "
+            "a smaller inner or outer step size"
+        )
+    best = max(finite, key=lambda iteration: (finite[iteration], -iteration))
     return run.load_weights(learner, iteration=best)
 
 
@@ -52,18 +62,22 @@ def validate(run: RunFolder, config: Config, distribution: Distribution, learner
             rng = generator(Stream.VALIDATE, config.seed)
             scores = evaluate(learner, distribution, steps=steps, tasks=tasks, rng=rng, chunk=config.chunk)
             known[iteration] = float(scores[min(1, steps) :].mean())
-            write_text(file, json.dumps({"tasks": tasks, "steps": steps, "scores": known}, indent=2) + "\n")
+            kept = {k: score if math.isfinite(score) else None for k, score in known.items()}
+            write_text(file, json.dumps({"tasks": tasks, "steps": steps, "scores": kept}, indent=2) + "\n")
     return {iteration: known[iteration] for iteration in iterations}
 
 
 def _read(file: Path, *, tasks: int, steps: int) -> dict[int, float]:
-    """The scores in `file`, none where they are of other numbers of tasks or steps."""
-    if not file.exists():
+    """The scores in `file`, nan where they diverged; none where they are of other numbers of tasks or steps."""
+    if not file.is_symlink() and not file.exists():
         return {}
-    try:
-        stored = json.loads(file.read_text())
-        if (stored.get("tasks"), stored.get("steps")) != (tasks, steps):
-            return {}
-        return {int(iteration): float(score) for iteration, score in stored["scores"].items()}
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
-        raise ValueError(f"{file} is damaged ({error}): delete it, and the checkpoints are scored anew") from None
+    stored = Stored(file, remedy="delete it, and the checkpoints are scored anew")
+    if (stored.value("tasks", Count), stored.value("steps", Whole)) != (tasks, steps):
+        return {}
+    scores = {}
+    for name, score in stored.value("scores", dict).items():
+        if not (name.isascii() and name.isdecimal() and len(name) <= 8):
+            raise stored.damaged(f"{name!r} is no number of iterations")
+        stored.check(float | None, score, f"the score of checkpoint {name}")
+        scores[int(name)] = math.nan if score is None else float(score)
+    return scores

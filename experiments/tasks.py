@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,9 +14,11 @@ from metarl.core import Loss, adapt
 from metarl.dense import Dense
 from metarl.envs import world_class
 from metarl.envs.informed import informed
+from metarl.experiments.settings import LAST, Fraction, Number, Part, Width, check_hidden
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import cross_entropy, mse, squared_change
 from metarl.nets import MLP, GaussianPolicy
+from metarl.ranges import Positive, Range, Share
 from metarl.resnet import ResNet12
 from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
 from metarl.rl.rollout import WorldDistribution
@@ -30,20 +32,26 @@ from metarl.train import Stream, generator
 
 DataSet = Literal["omniglot", "omniglot-small", "miniimagenet", "folder"]
 Architecture = Literal["conv4", "mlp", "resnet12"]
+Ways = Annotated[int, Range(2, 1000)]
+Deviation = Annotated[float, Range(0, 10, above=True)]
+"""A standard deviation of a policy's output, which is at most 10."""
 ImageNet = Conv4 | Dense | ResNet12
 
 
 @dataclass(frozen=True)
-class SinusoidConfig:
+class SinusoidConfig(Part, path="task"):
     """Sinusoid regression."""
 
-    shots: int = 5
+    shots: Number = 5
     """K, support points a task"""
-    train_shots: int | None = None
+    train_shots: Number | None = None
     """support points a task in training, where they differ"""
-    queries: int = 10
+    queries: Number = 10
     """query points a task"""
-    hidden: tuple[int, ...] = (40, 40)
+    hidden: tuple[Width, ...] = (40, 40)
+
+    def check_together(self) -> None:
+        check_hidden(self.hidden, "hidden")
 
     def distribution(self, device: torch.device, *, threads: int, split: Split) -> Sinusoid:
         shots = self.shots if split != "train" or self.train_shots is None else self.train_shots
@@ -60,33 +68,42 @@ class SinusoidConfig:
 
 
 @dataclass(frozen=True)
-class LocomotionConfig:
+class LocomotionConfig(Part, path="task"):
     """An environment of metarl.envs and the policy that acts in it."""
 
     env: str = "metarl/HalfCheetahVel-v0"
-    trajectories: int = 20
+    trajectories: Number = 20
     """episodes a task for each batch"""
-    train_trajectories: int | None = None
+    train_trajectories: Number | None = None
     """in training, where they differ"""
-    horizon: int | None = None
+    horizon: Number | None = None
     """steps an episode; None: the environment's own"""
-    discount: float = 0.99
-    gae_lambda: float = 1.0
-    credit_from: tuple[float, float, float] | None = None
+    discount: Share = 0.99
+    gae_lambda: Share = 1.0
+    credit_from: tuple[Share, Share, Fraction] | None = None
     """discount and gae_lambda as training begins, and the share of it over which they come to those above"""
-    inner_credit: tuple[float, float] | None = None
+    inner_credit: tuple[Share, Share] | None = None
     """discount and gae_lambda of support batches, in training and tests; None: as query's"""
-    hidden: tuple[int, ...] = (100, 100)
-    activation: str = "relu"
-    action_scale: float = 1.0
+    hidden: tuple[Width, ...] = (100, 100)
+    activation: Literal["relu", "tanh"] = "relu"
+    action_scale: Positive = 1.0
     """what the environment receives for a policy output of 1, in units of half the action range"""
-    init_std: float = 1.0
+    init_std: Deviation = 1.0
     """of the policy's output"""
-    min_std: float = 1e-6
+    min_std: Deviation = 1e-6
     normalise: bool = False
     """shift and scale observations as a random policy sees them, fixed before training"""
     observe_goal: bool = False
     """the observations end with the task: an oracle's"""
+
+    def check_together(self) -> None:
+        check_hidden(self.hidden, "hidden")
+        if self.min_std > self.init_std:
+            raise ValueError(f"min_std is {self.min_std}, more than init_std, {self.init_std}: give min_std ≤ init_std")
+        try:
+            world_class(self.env)
+        except ValueError as error:
+            raise ValueError(f"env: {error}") from None
 
     def distribution(self, device: torch.device, *, threads: int, split: Split) -> WorldDistribution:
         return WorldDistribution(
@@ -125,42 +142,55 @@ def first_observations(policy: GaussianPolicy, distribution: WorldDistribution) 
     return seen.observations[seen.mask.bool()].cpu()
 
 
+FEW_SHOT = {"few_shot": True}
+"""Marks a setting of few-shot tasks alone, which training on all classes at once has no use for."""
+
+
 @dataclass(frozen=True)
-class ImagesConfig:
+class ImagesConfig(Part, path="task"):
     """Few-shot classification of images."""
 
     images: DataSet = "omniglot"
     """omniglot-small: the authors' small sets, whole alphabets held out; folder: class folders in --data"""
     data: Annotated[str | None, tyro.conf.arg(name="data", prefix_name=False)] = None
     """the folder of the data; None: METARL_DATA, or the user's cache"""
-    ways: int = 5
+    ways: Ways = field(default=5, metadata=FEW_SHOT)
     """N, classes a task"""
-    shots: int = 1
+    shots: Number = field(default=1, metadata=FEW_SHOT)
     """K, support images a class"""
-    queries: int = 15
+    queries: Number = field(default=15, metadata=FEW_SHOT)
     """query images a class"""
-    train_ways: int | None = None
+    train_ways: Ways | None = field(default=None, metadata=FEW_SHOT)
     """classes a task in training, where they differ: for methods that have no parameters for each class"""
-    train_shots: int | None = None
+    train_shots: Number | None = field(default=None, metadata=FEW_SHOT)
     """support images a class in training, where they differ"""
-    train_queries: int | None = None
+    train_queries: Number | None = field(default=None, metadata=FEW_SHOT)
     """query images a class in training, where they differ"""
     architecture: Architecture = "conv4"
     """mlp: MAML's without convolutions; resnet12: MetaOptNet's"""
-    filters: int = 64
+    filters: Annotated[int, Range(1, 1024)] = 64
     """of each convolution of Conv4"""
-    shift: int = 0
+    shift: Annotated[int, Range(0, 32)] = 0
     """pixels that training images are moved by, at most: an augmentation"""
-    warp: float = 0.0
-    """how far training images are turned, scaled and sheared: another, 0.1 is some degrees and a tenth"""
+    warp: Annotated[float, Range(0, 0.3)] = 0.0
+    """how far training images are turned, scaled and sheared: an augmentation, 0.1 is some degrees and a tenth"""
     mirror: bool = False
-    """mirror images are further classes to train on: a third"""
-    alike: float = 0.0
+    """mirror images are further classes to train on: an augmentation"""
+    alike: Share = field(default=0.0, metadata=FEW_SHOT)
     """share of training tasks whose classes are all of one alphabet"""
-    pretraining: int = 0
+    pretraining: Annotated[int, Range(0, LAST)] = field(default=0, metadata=FEW_SHOT)
     """iterations in which the encoder learns all training classes at once, before few-shot tasks"""
     joint: bool = False
     """train on all classes at once, not on few-shot tasks (for finetune)"""
+
+    def check_together(self) -> None:
+        if self.data == "":
+            raise ValueError("data is '': give a folder, or leave it out")
+
+    def joint_training(self) -> ImagesConfig:
+        """The same images, augmented and encoded alike, all classes at once: what an encoder is pre-trained on."""
+        plain = {f.name: f.default for f in fields(self) if f.metadata.get("few_shot")}
+        return replace(self, **plain, joint=True)
 
     def distribution(self, device: torch.device, *, threads: int, split: Split) -> Images | Joint:
         train = split == "train"

@@ -38,10 +38,14 @@ class Range:
     @property
     def words(self) -> str:
         """What is in it, to follow "a number"."""
-        low = f"above {self.low:g}" if self.above else f"from {self.low:g}"
-        high = f"below {self.high:g}" if self.below else f"to {self.high:g}"
-        parts = [low] * math.isfinite(self.low) + [high] * math.isfinite(self.high)
-        return " ".join(["", *parts]) + " up" * (len(parts) == 1 and low in parts and not self.above)
+        first, last = (f"{end:,}" if isinstance(end, int) else f"{end:g}" for end in (self.low, self.high))
+        low = f"above {first}" if self.above else f"from {first}"
+        high = f"below {last}" if self.below else f"to {last}"
+        if not math.isfinite(self.high):
+            return f" {low}" + " up" * (not self.above) if math.isfinite(self.low) else ""
+        if not math.isfinite(self.low):
+            return f" {high}" if self.below else f" up {high}"
+        return f" {low}" + (" and up " if self.above > self.below else " and " if self.below else " ") + high
 
 
 Positive = Annotated[float, Range(0, above=True)]
@@ -95,6 +99,8 @@ def check(hint: Any, value: Any, name: str) -> None:
 
 def shown(value: Any) -> str:
     """`value` for a message: in full where it is short, else its type."""
+    if isinstance(value, int) and abs(value) >= 10**60:
+        return f"a number of some {int(math.log10(abs(value)))} digits"
     if value is None or isinstance(value, bool | Real | str):
         text = repr(value) if isinstance(value, str) else str(value)
         return text if len(text) <= 60 else f"{text[:56]} …"
@@ -122,10 +128,12 @@ def _fits(hint: Any, value: Any) -> bool:
         return any(type(value) is type(one) and value == one for one in inner)
     if hint is None or hint is type(None):
         return value is None
+    if hint is Any:  # a class since Python 3.11, but not one to ask about
+        return True
     if hint is int:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if hint is float:
-        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, Real) and not isinstance(value, bool) and _finite(value)
     if origin is tuple:
         if not isinstance(value, tuple):
             return False
@@ -140,6 +148,13 @@ def _fits(hint: Any, value: Any) -> bool:
     kind = origin or hint
     unclear = not isinstance(kind, type) or kind is type or getattr(kind, "_is_protocol", False)
     return unclear or isinstance(value, kind)
+
+
+def _finite(value: Real) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond what a float holds
+        return False
 
 
 def _words(hint: Any) -> str:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from pathlib import Path
-
-import tyro
 
 from metarl.experiments.benchmark.accuracy import Accuracy
 from metarl.experiments.benchmark.iteration import Iteration
@@ -16,8 +13,11 @@ from metarl.experiments.benchmark.sampling import Sampling
 from metarl.experiments.benchmark.scaling import Scaling
 from metarl.experiments.benchmark.supervised import Supervised
 from metarl.experiments.benchmark.update import Update
+from metarl.experiments.options import read_options
+from metarl.experiments.output import check_output
 from metarl.files import write_text
 
+PROGRAM = "python -m metarl.experiments.benchmark"
 Benchmark = Sampling | Update | Supervised | Iteration | Scaling | Accuracy
 
 
@@ -25,24 +25,18 @@ def main(args: list[str] | None = None) -> None:
     """Run one benchmark, print it and, with `--json FILE`, keep it."""
     args = sys.argv[1:] if args is None else args
     try:
-        benchmark = tyro.cli(Benchmark, args=args, prog="python -m metarl.experiments.benchmark")
-        check(benchmark.json)
+        benchmark = read_options(Benchmark, args, PROGRAM)
+        file = None if benchmark.json is None else check_output(benchmark.json, (".json",))
         reports = benchmark.run()
+        for report in reports:
+            report.show()
+        if file is not None:
+            command = shlex.join([*PROGRAM.split(), *args])
+            result = {"command": command, "machine": machine(), "reports": [report.as_json() for report in reports]}
+            write_text(file, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error: " + " ".join(str(error).splitlines()), file=sys.stderr)
         raise SystemExit(2) from None
-    for report in reports:
-        report.show()
-    if benchmark.json is not None:
-        command = shlex.join(["python", "-m", "metarl.experiments.benchmark", *args])
-        result = {"command": command, "machine": machine(), "reports": [report.as_json() for report in reports]}
-        write_text(benchmark.json, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-
-
-def check(path: Path | None) -> None:
-    """Raise ValueError before the work where its result could not be written."""
-    if path is not None and not path.resolve().parent.is_dir():
-        raise ValueError(f"cannot write {path}: its folder does not exist, make it first")
 
 
 if __name__ == "__main__":

@@ -23,9 +23,11 @@ from metarl.experiments.config import Config
 from metarl.experiments.inner import LearnerConfig
 from metarl.experiments.outer import DescentConfig
 from metarl.experiments.presets import preset
+from metarl.experiments.settings import Iterations, Number, Seed
 from metarl.experiments.tasks import ImagesConfig
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import Samples, cross_entropy
+from metarl.ranges import Settings
 from metarl.statistics import mean_ci95
 from metarl.train import Stream, generator, seed_torch, train
 
@@ -62,7 +64,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(Settings):
     """5-way 1-shot Omniglot (small sets) by MAML and ProtoNet, metarl's and, where installed, learn2learn's.
 
     Both train the same net from the same weights, on the same tasks in the same order, with the same outer optimiser.
@@ -70,10 +72,10 @@ class Accuracy:
 
     data: str | None = None
     """the folder of the data; None: METARL_DATA, or the user's cache"""
-    iterations: int = 1000
-    tasks: int = 600
+    iterations: Iterations = 1000
+    tasks: Number = 600
     """test tasks"""
-    seed: int = 0
+    seed: Seed = 0
     json: Path | None = None
     """File to write the result to."""
 

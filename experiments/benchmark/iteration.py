@@ -18,7 +18,9 @@ from metarl.experiments.config import Config
 from metarl.experiments.outer import TrustRegionConfig
 from metarl.experiments.presets import preset
 from metarl.experiments.runner import new_learner, pick_device
+from metarl.experiments.settings import Device, Number
 from metarl.experiments.tasks import LocomotionConfig
+from metarl.ranges import Settings
 from metarl.rl.advantages import advantages
 from metarl.rl.rollout import WorldTasks
 from metarl.train import Stream, generator
@@ -28,16 +30,16 @@ if sys.platform != "win32":
 
 
 @dataclass(frozen=True)
-class Iteration:
+class Iteration(Settings):
     """One iteration at the paper's full scale: the share of simulation, advantages, adaptation and update."""
 
     presets: tuple[str, ...] = ("half-cheetah-vel-2017-maml", "half-cheetah-vel-2017-promp")
-    tasks: int = 40
-    trajectories: int = 20
-    repeats: int = 5
+    tasks: Number = 40
+    trajectories: Number = 20
+    repeats: Number = 5
     exact: bool = True
     """also with Hessian products over all samples, where there is a trust region"""
-    device: str = "auto"
+    device: Device = "auto"
     json: Path | None = None
 
     def run(self) -> list[Report]:

@@ -19,8 +19,10 @@ from metarl.envs.half_cheetah import HalfCheetahVel
 from metarl.envs.physics import MujocoWorld
 from metarl.experiments.benchmark.measure import Report, Row, interleave
 from metarl.experiments.benchmark.peers import SIZES, peer, peers
+from metarl.experiments.settings import Cores, Number, Width
 from metarl.learners.gradient import GradientLearner
 from metarl.nets import GaussianPolicy
+from metarl.ranges import Settings
 from metarl.rl.losses import surrogate
 from metarl.rl.rollout import WorldDistribution
 
@@ -28,7 +30,7 @@ ENVS = tuple(f"metarl/{task}Vel{variant}-v0" for variant in ("", "-MAML2017") fo
 
 
 @dataclass(frozen=True)
-class Sampling:
+class Sampling(Settings):
     """Trajectories a second with the policies of all tasks in the loop, against the physics alone and other libraries.
 
     "matched floor": the same actions replayed open-loop through one `mujoco.batch` on all threads; also with MuJoCo's
@@ -36,13 +38,13 @@ class Sampling:
     """
 
     envs: tuple[str, ...] = ENVS
-    tasks: int = 40
-    trajectories: int = 20
-    horizon: int = 100
-    hidden: tuple[int, ...] = (100, 100)
-    threads: int = 0
+    tasks: Number = 40
+    trajectories: Number = 20
+    horizon: Number = 100
+    hidden: tuple[Width, ...] = (100, 100)
+    threads: Cores = 0
     """simulator threads; 0: all cores"""
-    repeats: int = 5
+    repeats: Number = 5
     peers: bool = True
     """also Gymnasium's and Stable-Baselines3's vector environments, and EnvPool where it is installed"""
     json: Path | None = None
@@ -135,7 +137,7 @@ def matched(distribution: WorldDistribution, world: MujocoWorld, predict: Predic
     Raises RuntimeError where the replay does not end in the same state, to the last bit.
     """
     seed = np.random.default_rng(2)
-    start = world.initial(world.num_envs, seed)
+    start = world.initial(world.tasks, seed)
     acted: list[np.ndarray] = []
     act = predict.arrays()
     world.place(None, *start)
@@ -172,7 +174,7 @@ def yardstick(*, num_envs: int = 800, steps: int = 30) -> float:
 def open_loop(world: MujocoWorld, controls: np.ndarray, start: tuple[np.ndarray, ...] | None) -> None:
     """Step the simulator with `controls` [H, N, act] and do nothing else: MuJoCo's own speed."""
     batch, ctrl = world.batch, world.ctrl
-    world.place(None, *(start or world.initial(world.num_envs, np.random.default_rng(0))))
+    world.place(None, *(start or world.initial(world.tasks, np.random.default_rng(0))))
     for control in controls:
         ctrl[:] = control
         batch.step(None, nstep=world.frame_skip, stage=world.stage)

@@ -13,27 +13,33 @@ from metarl.experiments.benchmark.measure import Report, Timing
 from metarl.experiments.config import Config
 from metarl.experiments.output import check_output
 from metarl.experiments.plot import SUFFIXES
+from metarl.experiments.settings import Device, Number
 from metarl.files import written
+from metarl.ranges import Settings
 
 
 @dataclass(frozen=True)
-class Scaling:
+class Scaling(Settings):
     """Seconds and memory of an iteration against the number of tasks, and of trajectories."""
 
     preset: str = "half-cheetah-vel-2017-maml"
-    tasks: tuple[int, ...] = (10, 20, 40, 80, 160)
-    trajectories: tuple[int, ...] = (5, 10, 20, 40)
+    tasks: tuple[Number, ...] = (10, 20, 40, 80, 160)
+    trajectories: tuple[Number, ...] = (5, 10, 20, 40)
     """a task, of 40 tasks; the numbers of tasks are with 20 trajectories each"""
-    repeats: int = 3
-    device: str = "auto"
+    repeats: Number = 3
+    device: Device = "auto"
     plot: Path | None = None
     """a picture to draw, .png, .pdf or .svg"""
     json: Path | None = None
 
+    def check_together(self) -> None:
+        for name in ("tasks", "trajectories"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} has no entry: give one number or more")
+
     def run(self) -> list[Report]:
         """Time iterations of growing size, each size in a process of its own, whose peak memory is its own."""
-        if self.plot is not None:
-            check_output(self.plot, SUFFIXES)
+        plot = None if self.plot is None else check_output(self.plot, SUFFIXES)
         reports = []
         for name, sizes in (("trajectories", sorted(self.trajectories)), ("tasks", sorted(self.tasks))):
             report = Report(f"{self.preset}: an iteration against the number of {name}", name)
@@ -47,8 +53,8 @@ class Scaling:
                 report.notes.append(f"{size} {name}: peak memory {memory[-1]:.2f} GiB")
             report.compare(report.rows[-1], report.rows[0])
             reports.append(report)
-            if self.plot is not None and name == "tasks":
-                _draw(self.plot, sizes, report, memory)
+            if plot is not None and name == "tasks":
+                _draw(plot, sizes, report, memory)
         return reports
 
 
@@ -71,5 +77,5 @@ def _draw(out: Path, sizes: list[int], report: Report, memory: list[float]) -> N
         axes.set(xlabel="tasks", ylabel=label, ylim=(0, None), xlim=(0, None))
         axes.grid(alpha=0.3)
     figure.suptitle(report.title.split(":")[0])
-    with written(check_output(out, SUFFIXES)) as path:
+    with written(out) as path:
         figure.savefig(path, dpi=130)

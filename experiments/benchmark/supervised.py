@@ -21,9 +21,11 @@ from metarl.algorithms.descent import Descent
 from metarl.convnets import Conv4
 from metarl.core import Episodes, Loss, final, meta_gradient
 from metarl.experiments.benchmark.measure import Report, Timing, interleave
+from metarl.experiments.settings import Number
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import Samples, cross_entropy, mse
 from metarl.nets import MLP
+from metarl.ranges import Settings
 from metarl.tasks.images import ImageClasses, Images
 from metarl.train import train
 
@@ -45,7 +47,7 @@ class Problem(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Supervised:
+class Supervised(Settings):
     """Second-order meta-gradients of sinusoids and of a convolutional classifier at Omniglot's size.
 
     Candidates: metarl, a plain loop over tasks with torch.autograd.grad, and higher, TorchOpt and learn2learn where
@@ -53,7 +55,7 @@ class Supervised:
     one torch thread and as many as torch has. Then what part of a whole training iteration goes into sampling images.
     """
 
-    repeats: int = 5
+    repeats: Number = 5
     """Timed rounds."""
     json: Path | None = None
     """File to write the result to."""

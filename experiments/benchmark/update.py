@@ -16,18 +16,20 @@ from metarl.experiments.benchmark.measure import Report, interleave
 from metarl.experiments.config import Config
 from metarl.experiments.outer import TrustRegionConfig
 from metarl.experiments.runner import new_learner, pick_device
+from metarl.experiments.settings import Device, Number
+from metarl.ranges import Settings
 from metarl.train import Stream, generator
 
 
 @dataclass(frozen=True)
-class Update:
+class Update(Settings):
     """The trust-region update: the meta-gradient, Hessian products on all or some samples, the line search."""
 
     preset: str = "half-cheetah-vel-2017-maml"
-    tasks: int = 40
-    trajectories: int = 20
-    repeats: int = 3
-    device: str = "auto"
+    tasks: Number = 40
+    trajectories: Number = 20
+    repeats: Number = 3
+    device: Device = "auto"
     json: Path | None = None
 
     def run(self) -> list[Report]:

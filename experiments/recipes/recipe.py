@@ -20,7 +20,10 @@ from metarl.experiments.outer import GuidedConfig
 from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.presets import preset
 from metarl.experiments.recipes.report import write_report
+from metarl.experiments.settings import Fraction, Seed
 from metarl.experiments.tasks import ImagesConfig, LocomotionConfig
+from metarl.files import check_writable, writing
+from metarl.ranges import checked
 from metarl.run.folder import RunFolder
 
 
@@ -36,14 +39,14 @@ class Recipe:
     )  # fmt: skip
     seeds: tuple[int, ...] = (0, 1, 2)
     published: Mapping[str, Sequence[float]] = field(default_factory=dict)  # name: return after 0, 1, … gradient steps
-    source: str = ""  # of `published`
 
+    @checked
     def run(
         self,
         *,
         methods: Sequence[str] = (),
-        seeds: Sequence[int] = (),
-        fraction: float = 1.0,
+        seeds: Sequence[Seed] = (),
+        fraction: Fraction = 1.0,
         runs: Path = Path("runs"),
         results: Path = Path("experiments/results"),
         data: str | None = None,
@@ -54,13 +57,14 @@ class Recipe:
         `fraction` of the budget gives a quick look; `data` is the folder of an image data set. Run folders are made in
         `runs`/TASK, tables and pictures in `results`/TASK (with a fraction: TASK-FRACTION, both).
         """
-        if not 0 < fraction <= 1:
-            raise ValueError(f"fraction is {fraction}: give more than 0 and at most 1")
         if unknown := sorted(set(methods) - set(self.methods)):
             raise ValueError(f"{self.task} has no recipe for {unknown[0]!r}: choose of {', '.join(self.methods)}")
         name = self.task if fraction == 1 else f"{self.task}-{fraction:g}"
         folder = runs / name
-        folder.mkdir(parents=True, exist_ok=True)
+        for made in (folder, results / name):
+            with writing(made):
+                made.mkdir(parents=True, exist_ok=True)
+            check_writable(made)
         for seed in seeds or self.seeds:  # seed by seed: a first whole picture comes early
             for method in methods or self.methods:
                 path = folder / f"{method}-{seed}"
@@ -70,7 +74,7 @@ class Recipe:
                     self.train(expert, self.config("oracle", seed=seed, fraction=fraction), device=device)
                     config = replace(config, algorithm=replace(config.algorithm, expert=str(expert)))
                 self.train(path, config, device=device)
-                self.evaluate(path, device=device)
+                self.evaluate(path, device=device, data=_data(config))
         write_report(self.evaluated(folder), results / name, published=self.published, device=device)
 
     def evaluated(self, folder: Path) -> dict[str, list[Path]]:
@@ -97,22 +101,29 @@ class Recipe:
 
     def train(self, path: Path, config: Config, *, device: torch.device) -> None:
         """Train to the end of the budget, from the start or from where the run in `path` stands."""
+        data = _data(config)
         method = path.name.rpartition("-")[0]
         if not (path / "config.json").exists():  # or what a killed process has begun
             print(f"{path}: {config.iterations} iterations", file=sys.stderr)
             runner.start(f"{self.task}-{method}", config, path, device=device)
             return
         run = RunFolder.open(path)
-        made, wanted = replace(runner.settings(run), torch_threads=0), replace(config, torch_threads=0)
+        made = replace(runner.settings(run).with_data(data), torch_threads=0)
+        wanted = replace(config.with_data(data), torch_threads=0)
         if made != wanted:
             raise ValueError(f"{path} was made with other settings than the recipe's: move it, or choose other --runs")
         checkpoints = run.checkpoints()
         if not checkpoints or checkpoints[-1] < config.iterations:
-            runner.resume(path, device=device)
+            runner.resume(path, device=device, data=data)
 
-    def evaluate(self, path: Path, *, device: torch.device) -> None:
+    def evaluate(self, path: Path, *, device: torch.device, data: str | None = None) -> None:
         """Write the run's evaluation.json: the checkpoint that is best on validation tasks, on the test tasks."""
         file = path / "evaluation.json"
         if not file.exists():
             print(f"{path}: choosing the checkpoint on validation tasks, testing it", file=sys.stderr)
-            write_evaluation(evaluate_run(path, checkpoint="best", device=device), file)
+            write_evaluation(evaluate_run(path, checkpoint="best", device=device, data=data), file)
+
+
+def _data(config: Config) -> str | None:
+    """Where the images of a run lie, whatever its own settings say; None where it has none, or they lie where usual."""
+    return config.task.data if isinstance(config.task, ImagesConfig) else None

@@ -119,7 +119,7 @@ def test_a_checkpoint_of_another_preset(capsys: pytest.CaptureFixture[str], run:
     main(["train", "sinusoid-maml", *TINY, "--out", str(tmp_path / "other")])
     shutil.rmtree(newest(run))
     shutil.copytree(newest(tmp_path / "other"), run / "checkpoints" / "00000003")
-    assert "sinusoid-maml" in complaint(capsys, "evaluate", str(run))
+    assert "is a checkpoint of another run" in complaint(capsys, "evaluate", str(run))
 
 
 def test_a_checkpoint_of_other_settings(capsys: pytest.CaptureFixture[str], run: Path) -> None:

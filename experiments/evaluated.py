@@ -1,0 +1,113 @@
+"""What `metarl evaluate --json` wrote of a run, read back for tables and plots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from metarl.experiments.presets import PRESETS
+from metarl.experiments.stored import Stored
+from metarl.ranges import Count, NonNegative, Whole
+
+TASKS, TEST_SEED, GOALS = "number of held-out tasks", "seed of the held-out tasks", "goals"
+# Settings that runs of one group may differ in: they leave what is learned alone.
+FREE = {
+    "seed", "threads", "torch_threads", "chunk", "log_every", "keep", "test_steps", "test_tasks", "validation_tasks",
+    "task.data", "algorithm.expert",
+}  # fmt: skip
+# Settings under "task" that belong to the method; any other makes another task, whose scores do not compare.
+METHODS_OWN = {
+    "train_ways", "train_shots", "train_queries", "train_trajectories", "hidden", "activation", "action_scale",
+    "init_std", "min_std", "normalise", "observe_goal", "discount", "gae_lambda", "filters", "shift", "warp", "mirror",
+    "joint", "pretraining", "architecture", "alike", "credit_from", "inner_credit",
+}  # fmt: skip
+Scores = Sequence[Sequence[float | None]]  # null: diverged
+Setting = bool | float | str | None | Sequence[bool | float | str]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of one run on held-out tasks; nan where adaptation diverged."""
+
+    source: Path
+    preset: str
+    settings: dict[str, Any]  # "learner.rate": [0.1], …, less those of FREE
+    task: dict[str, Any]  # what must be equal for scores to compare, by the name an error gives it
+    seed: int  # of training
+    iteration: int
+    env_steps: int
+    metric: str
+    steps: tuple[int, ...]  # gradient steps
+    tasks: int
+    scores: np.ndarray  # [steps, tasks]
+    random_scores: np.ndarray
+    statistics: dict[str, np.ndarray]  # "mean", "ci95", "random_mean", "random_ci95": [steps]
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """The evaluation in the run folder or file `path`.
+
+    Raises ValueError, naming the file and the command that writes it anew, where it is missing or damaged.
+    """
+    file = path / "evaluation.json" if path.is_dir() else path
+    command = f"metarl evaluate {path if path.is_dir() else 'RUN'} --json {file}"
+    if not file.exists():
+        raise ValueError(f"there is no {file}: write it by `{command}`")
+    stored = Stored(file, remedy=f"evaluate anew by `{command}`")
+    preset, tasks = stored.value("preset", str), stored.value("tasks", Count)
+    settings = _settings(stored, preset)
+    steps = tuple(stored.value("steps", Sequence[Whole]))
+    if steps != tuple(range(len(steps))) or not steps:
+        raise stored.damaged(f"steps is {list(steps)[:9]}")
+    scores, random_scores = (_numbers(stored, key, Scores, (len(steps), tasks)) for key in ("scores", "random_scores"))
+    statistics = {
+        prefix + key: _numbers(stored, prefix + key, hint, (len(steps),))
+        for prefix in ("", "random_")
+        for key, hint in (("mean", Sequence[float | None]), ("ci95", Sequence[NonNegative | None]))
+    }
+    metric = stored.value("metric", Literal["return", "accuracy", "loss"])
+    goals = stored.value("goals", Sequence[Sequence[float]] | None, None)
+    task = {"metric": metric, **{name: value for name, value in settings.items() if _defines_task(name)}}
+    task |= {TASKS: tasks, TEST_SEED: stored.value("seed", Whole), GOALS: goals}
+    task |= {"transductive evaluation": stored.value("transductive", bool, True)}
+    return Evaluation(
+        file, preset, {name: value for name, value in settings.items() if name not in FREE}, task, settings["seed"],
+        stored.value("iteration", Whole), stored.value("env_steps", Whole), metric, steps, tasks, scores,
+        random_scores, statistics,
+    )  # fmt: skip
+
+
+def _numbers(stored: Stored, name: str, hint: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """The numbers called `name`, nan for null. Raises ValueError where they have another shape."""
+    values = stored.value(name, hint)
+    if len(values) != shape[0] or (len(shape) > 1 and any(len(row) != shape[1] for row in values)):
+        raise stored.damaged(f"{name} has not the shape {list(shape)}")
+    return np.array(values, dtype=float)
+
+
+def _settings(stored: Stored, preset: str) -> dict[str, Any]:
+    """The settings of the run by dotted names; one that did not exist yet then has its class's default."""
+    found = stored.value("settings", dict)
+    stored.check(Whole, found.get("seed"), "settings.seed")
+    complete = dict(found)
+    for name, part in vars(PRESETS[preset]).items() if preset in PRESETS else ():
+        if is_dataclass(part) and isinstance(found.get(name), dict):
+            defaults = {f.name: f.default for f in fields(part) if f.default is not MISSING}
+            complete[name] = json.loads(json.dumps(defaults)) | found[name]
+    flat = {}
+    for name, value in complete.items():
+        inner = {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+        for key, one in inner.items():
+            stored.check(Setting, one, f"settings.{key}")
+            flat[key] = one
+    return flat
+
+
+def _defines_task(name: str) -> bool:
+    part, _, rest = name.partition(".")
+    return part == "task" and rest not in METHODS_OWN and name not in FREE

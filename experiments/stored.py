@@ -1,0 +1,46 @@
+"""JSON files of our own that somebody may have edited, cut or replaced: what is read from them is checked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from metarl.files import read_text
+from metarl.ranges import check
+
+REQUIRED = object()
+
+
+class Stored:
+    """The object in the JSON file `file`; every error names the file and ends with `remedy`, what to do."""
+
+    def __init__(self, file: Path, *, remedy: str) -> None:
+        self.file, self.remedy = file, remedy
+        text = read_text(file)
+        try:
+            self.values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise self.damaged(error) from None
+        if not isinstance(self.values, dict):
+            raise self.damaged("it holds no object")
+
+    def value(self, name: str, hint: Any, default: Any = REQUIRED) -> Any:
+        """What is called `name`, which must fit the annotation `hint`; `default` where it is missing."""
+        if name not in self.values:
+            if default is REQUIRED:
+                raise self.damaged(f"it has no {name}")
+            return default
+        self.check(hint, self.values[name], name)
+        return self.values[name]
+
+    def check(self, hint: Any, value: Any, name: str) -> None:
+        """Raise ValueError unless `value`, called `name`, fits the annotation `hint`."""
+        try:
+            check(hint, value, name)
+        except ValueError as error:
+            raise self.damaged(error) from None
+
+    def damaged(self, reason: object) -> ValueError:
+        """An error that says why the file cannot be used."""
+        return ValueError(f"{self.file} is damaged ({reason}): {self.remedy}")
