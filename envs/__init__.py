@@ -9,10 +9,12 @@ import difflib
 
 import gymnasium
 
+import metarl.envs.imports  # noqa: F401  (before anything else imports MuJoCo)
 from metarl.envs import ant, half_cheetah, point
 from metarl.envs.single import TaskEnv
 from metarl.envs.vector import TaskVectorEnv
-from metarl.envs.world import Step, World
+from metarl.envs.world import Step, World, build, check_world
+from metarl.ranges import Count, Whole, check, checked
 
 WORLDS: dict[str, type[World]] = {  # id → class; the horizon is the class's default_horizon
     "metarl/HalfCheetahVel-v0": half_cheetah.HalfCheetahVel,
@@ -31,16 +33,26 @@ WORLDS: dict[str, type[World]] = {  # id → class; the horizon is the class's d
 }
 
 
+@checked
 def register(id: str, world: type[World]) -> None:
-    """Give world a name: a single and a vector form in Gymnasium and a place in `make_world` and `ids`."""
+    """Give world a name: a single and a vector form in Gymnasium and a place in `make_world` and `ids`.
+
+    Raises ValueError for a class that is no World, for one that lacks something, and for an id that is not of the form
+    "me/MyTask-v0".
+    """
+    check_world(world)
+    check(Count, world.default_horizon, f"default_horizon of {world.__name__}")
+    try:
+        gymnasium.register(
+            id,
+            entry_point="metarl.envs.single:TaskEnv",
+            vector_entry_point="metarl.envs.vector:TaskVectorEnv",
+            max_episode_steps=world.default_horizon,
+            kwargs={"world": world},
+        )
+    except gymnasium.error.Error as error:
+        raise ValueError(f"id is {id!r}: give one such as 'me/MyTask-v0' ({error})") from None
     WORLDS[id] = world
-    gymnasium.register(
-        id,
-        entry_point="metarl.envs.single:TaskEnv",
-        vector_entry_point="metarl.envs.vector:TaskVectorEnv",
-        max_episode_steps=world.default_horizon,
-        kwargs={"world": world},
-    )
 
 
 def ids() -> list[str]:
@@ -48,6 +60,7 @@ def ids() -> list[str]:
     return list(WORLDS)
 
 
+@checked
 def world_class(id: str) -> type[World]:
     """The kind of World that is called id; ValueError, with the nearest ids, for an unknown one."""
     if id not in WORLDS:
@@ -57,9 +70,10 @@ def world_class(id: str) -> type[World]:
     return WORLDS[id]
 
 
-def make_world(id: str, num_envs: int, *, threads: int = 0) -> World:
+@checked
+def make_world(id: str, num_envs: Count, *, threads: Whole = 0) -> World:
     """num_envs copies of the environment id, stepped together; ValueError for an unknown id."""
-    return world_class(id)(num_envs, threads=threads)
+    return build(world_class(id), num_envs, threads=threads)
 
 
 for _id, _world in WORLDS.items():

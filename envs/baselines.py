@@ -9,6 +9,8 @@ from gymnasium.spaces import Box
 from stable_baselines3.common.vec_env import VecEnv
 
 from metarl.envs.vector import TaskVectorEnv
+from metarl.envs.world import numbers
+from metarl.ranges import Positive, checked
 
 UNBOUNDED = 1e6  # Stable-Baselines3 wants finite bounds and clips to them; the world clips by itself where it should
 
@@ -22,15 +24,14 @@ class BaselinesVecEnv(VecEnv):
     "r" and the length "l".
     """
 
+    @checked
     def __init__(
         self,
         env: TaskVectorEnv,
         *,
-        action_scale: float = 1.0,
+        action_scale: Positive = 1.0,
         inputs: Callable[[np.ndarray], np.ndarray] = np.positive,
     ) -> None:
-        if action_scale <= 0:
-            raise ValueError(f"action_scale is {action_scale}: give a positive number")
         self.env, self.action_scale, self.inputs = env, action_scale, inputs
         shown, acted = env.single_observation_space, env.single_action_space
         super().__init__(
@@ -49,7 +50,7 @@ class BaselinesVecEnv(VecEnv):
         return self.inputs(observations.astype(np.float32))
 
     def step_async(self, actions: np.ndarray) -> None:
-        self._actions = self.action_scale * actions
+        self._actions = self.action_scale * numbers("actions", actions)
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         observations, rewards, terminated, truncated, _ = self.env.step(self._actions)

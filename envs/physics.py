@@ -5,6 +5,7 @@ search for contacts and no clock (`metarl.envs.lean`), no Python loop over sub-e
 Gymnasium's v5 environments at any thread count.
 """
 
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,11 +17,12 @@ import gymnasium
 import mujoco
 import numpy as np
 from gymnasium.spaces import Box
-from mujoco.batch import Batch
 
+from metarl.envs.batch import Batch
 from metarl.envs.goals import Square
+from metarl.envs.imports import safe_path
 from metarl.envs.lean import list_contacts, stop_clock
-from metarl.envs.world import World
+from metarl.envs.world import World, check_shape
 
 ASSETS = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
 FOLLOWING = {"type": mujoco.mjtCamera.mjCAMERA_TRACKING, "trackbodyid": 1, "distance": 4.0}
@@ -42,7 +44,7 @@ class MujocoWorld(World):
     observation_size: ClassVar[int]
     stage: ClassVar[mujoco.mjtStage] = mujoco.mjtStage.mjSTAGE_NONE  # what is computed anew after the last substep
     compiled: ClassVar[Callable[[mujoco.MjSpec], mujoco.MjModel]] = staticmethod(list_contacts)
-    """`staticmethod(mujoco.MjSpec.compile)` leaves the search for contacts to MuJoCo, and their parameters to geoms"""
+    """`staticmethod(mujoco.MjSpec.compile)` leaves the search for contacts to MuJoCo"""
     render_modes = ("human", "rgb_array")
     parallel = True
 
@@ -79,17 +81,19 @@ class MujocoWorld(World):
         """Mean initial state: qpos [nq], qvel [nv]."""
         return model.qpos0.copy(), np.zeros(model.nv)
 
-    def initial(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def initial(self, tasks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """qpos [n, nq] ± U(0.1) and qvel [n, nv] + N(0, 0.1²), drawn in the order of Gymnasium's v5 environments."""
-        qpos = self.init_qpos + rng.uniform(-0.1, 0.1, (n, len(self.init_qpos)))
-        qvel = self.init_qvel + 0.1 * rng.standard_normal((n, len(self.init_qvel)))
+        qpos = self.init_qpos + rng.uniform(-0.1, 0.1, (len(tasks), len(self.init_qpos)))
+        qvel = self.init_qvel + 0.1 * rng.standard_normal((len(tasks), len(self.init_qvel)))
         return qpos, qvel
 
     def place(self, ids: Any, *state: np.ndarray) -> None:
         """Put the sub-environments ids at state = qpos [n, nq], qvel [n, nv], everything else as after a reset."""
         qpos, qvel = state
-        self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
         rows = slice(None) if ids is None else ids
+        for what, values, old in (("qpos", qpos, self.qpos[rows]), ("qvel", qvel, self.qvel[rows])):
+            check_shape(f"{self.name}: {what}", values, old.shape)
+        self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
         self.qpos[rows], self.qvel[rows] = qpos, qvel
         with quiet():
             self.batch.forward(ids)
@@ -106,7 +110,8 @@ class MujocoWorld(World):
 
         A goal that is a place is a green disc on the ground, seen from above.
         """
-        from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer  # needs a display library only when used
+        with safe_path():
+            from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer  # needs a display library when used
 
         if self._renderer is not None and (self._renderer.width, self._renderer.height) != (width, height):
             self.close()
@@ -160,10 +165,10 @@ class CentreOfMass(MujocoWorld):
                 objname="torso",
             )
 
-    def initial(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def initial(self, tasks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """qpos [n, nq] + N(0, 0.01²) and qvel [n, nv] + N(0, 0.1²) on every coordinate."""
-        qpos = self.init_qpos + 0.01 * rng.standard_normal((n, len(self.init_qpos)))
-        qvel = self.init_qvel + 0.1 * rng.standard_normal((n, len(self.init_qvel)))
+        qpos = self.init_qpos + 0.01 * rng.standard_normal((len(tasks), len(self.init_qpos)))
+        qvel = self.init_qvel + 0.1 * rng.standard_normal((len(tasks), len(self.init_qvel)))
         return qpos, qvel
 
 
@@ -175,6 +180,16 @@ def goal_marker(task: np.ndarray) -> dict[str, Any]:
         "size": np.array([0.4, 0.01, 0.0]),  # radius and half the height (m)
         "rgba": np.array([0.18, 0.63, 0.26, 1.0], np.float32),
     }
+
+
+def _forked() -> None:
+    """Begin anew in a child: a thread that held the lock is not here to give it back."""
+    global _lock, _inside
+    _lock, _inside = threading.Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 @contextmanager

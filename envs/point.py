@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from metarl.envs.goals import Corners, Goals, Square
-from metarl.envs.world import Step, World
+from metarl.envs.world import Step, World, check_shape
 
 
 class Point(World):
@@ -32,7 +32,9 @@ class Point(World):
 
     def place(self, ids: Any, *state: np.ndarray) -> None:
         """Put the sub-environments ids at state = position [n, 2]."""
-        self.position[slice(None) if ids is None else ids] = state[0]
+        rows = slice(None) if ids is None else ids
+        check_shape(f"{self.name}: position", state[0], self.position[rows].shape)
+        self.position[rows] = state[0]
 
     def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
         before = self.position.copy()
@@ -82,9 +84,9 @@ class PointNav(Point):
     goals = Corners(2.0)
     stride = 0.2
 
-    def initial(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray]:
+    def initial(self, tasks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray]:
         """Positions [n, 2] ~ U[−0.2, 0.2]²."""
-        return (rng.uniform(-0.2, 0.2, (n, 2)),)
+        return (rng.uniform(-0.2, 0.2, (len(tasks), 2)),)
 
     def judge(self, before: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         corners = np.linalg.norm(self.position[:, None] - self.goals.corners, axis=2)  # [N, 4]
@@ -99,9 +101,9 @@ class PointNav2017(Point):
     goals = Square(0.5)
     stride = 0.1
 
-    def initial(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray]:
+    def initial(self, tasks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray]:
         """Positions [n, 2], all at the origin."""
-        return (np.zeros((n, 2)),)
+        return (np.zeros((len(tasks), 2)),)
 
     def judge(self, before: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return -distance, np.abs(self.position - self.tasks).max(axis=1) < 0.01

@@ -7,36 +7,42 @@ import numpy as np
 from gymnasium.utils import EzPickle
 from numpy.typing import ArrayLike
 
-from metarl.envs.world import World
+from metarl.envs.world import World, build, check_shape, numbers
+from metarl.ranges import Count, Whole, check, checked
 
 
 class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
-    """One environment whose task is drawn anew, from `np_random`, at every reset unless it is fixed.
+    """One environment whose task is drawn anew at every reset unless it is fixed.
 
     Fix it for good with `task` here or with `set_task`, or for one episode with `reset(options={"task": …})`.
+    The task is drawn first, from a stream of its own that `np_random` spawns, then the state, from `np_random`: the
+    states of a seed are Gymnasium's own environments', whatever the tasks.
     `info` holds "task" [task] and, after a step, "diverged", the reward's parts and what was measured (m, m/s).
     """
 
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 20}  # noqa: RUF012
 
+    @checked
     def __init__(
         self,
         world: type[World],
         task: ArrayLike | None = None,
         *,
         render_mode: str | None = None,
-        width: int = 480,
-        height: int = 480,
+        width: Count = 480,
+        height: Count = 480,
     ) -> None:
         """Wrap one sub-environment of world; frames of "rgb_array" are [height, width, 3] uint8."""
         EzPickle.__init__(self, world, task, render_mode=render_mode, width=width, height=height)
-        self.world = world(1, threads=1)
+        self.world = build(world, 1, threads=1)
         self.metadata = {"render_modes": list(world.render_modes), "render_fps": round(1.0 / self.world.dt)}
         self.render_mode = check_render_mode(self.world.name, render_mode, self.metadata["render_modes"])
         self.observation_space = self.world.observation_space
         self.action_space = self.world.action_space
         self.task_space = self.world.task_space
         self._size = {"width": width, "height": height}
+        self._steps: int | None = None  # of this episode; None before the first
+        self._closed = False
         self._fixed = False
         self.set_task(task)
 
@@ -52,40 +58,69 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
         self._fixed = task is not None
         self._kept = self.task
 
-    def sample_tasks(self, n: int, rng: np.random.Generator | None = None) -> np.ndarray:
+    @checked
+    def sample_tasks(self, n: Whole, rng: np.random.Generator | None = None) -> np.ndarray:
         """n tasks drawn with rng (default: `np_random`), [n, task]."""
         return self.world.sample_tasks(n, self.np_random if rng is None else rng)
 
+    @checked
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: Whole | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode; options {"task": …} sets the task of this episode only. Draws the state, then the task."""
-        super().reset(seed=seed)
+        """Start an episode; options {"task": …} sets the task of this episode only. Draws the task, then the state."""
+        check_open(self.world.name, self._closed)
+        super().reset(seed=None if seed is None else int(seed))
         task = task_option(self.world.name, options)
-        if task is not None or self._fixed:
-            self.world.set_tasks(self._kept if task is None else task)
+        if task is None:
+            task = self._kept if self._fixed else self.world.sample_tasks(1, task_stream(self.np_random))
+        self.world.set_tasks(task)
         self.world.reset(self.np_random)
-        if task is None and not self._fixed:
-            self.world.set_tasks(self.world.sample_tasks(1, self.np_random))
+        self._steps = 0
         if self.render_mode == "human":
             self.render()
-        return self.world.observe()[0], {"task": self.task}
+        observations = self.world.observe()
+        self.world.check_finite("observation", observations, step=0)
+        return observations[0], {"task": self.task}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Take action [act]; never truncates (`gymnasium.make` adds the time limit)."""
-        step = self.world.step(np.asarray(action)[None])
+        check_open(self.world.name, self._closed)
+        if self._steps is None:
+            raise ValueError(f"{self.world.name}: no episode has begun: call reset first")
+        action = numbers(f"{self.world.name}: the action's entries", action)
+        check_shape(f"{self.world.name}: the action's entries", action, self.action_space.shape)
+        step = self.world.step(action[None])
+        self._steps += 1
+        observations = self.world.observe()
+        if not step.diverged[0]:
+            self.world.check_finite("reward", step.reward, step=self._steps)
+            self.world.check_finite("observation", observations, step=self._steps)
         info = {"task": self.task, "diverged": bool(step.diverged[0])}
         info |= {name: float(values[0]) for name, values in step.parts.items()}
         if self.render_mode == "human":
             self.render()
-        return self.world.observe()[0], float(step.reward[0]), bool(step.terminated[0]), False, info
+        return observations[0], float(step.reward[0]), bool(step.terminated[0]), False, info
 
     def render(self) -> np.ndarray | None:
         """A frame [height, width, 3] uint8, or None when shown on the screen."""
+        check_open(self.world.name, self._closed)
         return None if self.render_mode is None else self.world.render(0, self.render_mode, **self._size)
 
     def close(self) -> None:
-        self.world.close()
+        if hasattr(self, "world"):  # it has none when its constructor refused the arguments
+            self.world.close()
+            self._closed = True
+
+
+def task_stream(rng: np.random.Generator) -> np.random.Generator:
+    """A new generator for the task of the next episode; the numbers that come from rng itself stay the same."""
+    return rng.spawn(1)[0]
+
+
+def check_open(name: str, closed: bool) -> None:
+    """Raise ValueError where an environment has been closed."""
+    if closed:
+        raise ValueError(f"{name}: the environment has been closed: make a new one")
 
 
 def check_render_mode(name: str, mode: str | None, modes: list[str]) -> str | None:
@@ -97,7 +132,8 @@ def check_render_mode(name: str, mode: str | None, modes: list[str]) -> str | No
 
 def task_option(name: str, options: dict[str, Any] | None) -> Any:
     """The task in the options of a reset, or None; ValueError for options that mean nothing here."""
+    check(dict | None, options, f"{name}: options")
     unknown = set(options or {}) - {"task"}
     if unknown:
-        raise ValueError(f"{name}: reset does not know the options {sorted(unknown)}; it takes 'task'")
+        raise ValueError(f"{name}: reset does not know the options {sorted(map(str, unknown))}; it takes 'task'")
     return (options or {}).get("task")

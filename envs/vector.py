@@ -10,37 +10,39 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike
 
-from metarl.envs.single import check_render_mode, task_option
-from metarl.envs.world import World
+from metarl.envs.single import check_open, check_render_mode, task_option, task_stream
+from metarl.envs.world import World, build
+from metarl.ranges import Count, Whole, check, checked, shown
 
 
 class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """num_envs sub-environments stepped natively together; equal to as many `TaskEnv` with the same seeds.
 
-    Every sub-environment has its own generator and draws its own task at every reset, also at automatic ones, unless
-    tasks are fixed: for good with `task` or `set_tasks`, for one episode with `reset(options={"task": …})`. A finished
+    Every sub-environment has its own generator and draws its own task, then its state, at every reset, also at
+    automatic ones, unless tasks are fixed: for good with `task` or `set_tasks`, for one episode with `reset(options={"task": …})`. A finished
     sub-environment is reset by the next step (Gymnasium's default, NEXT_STEP), which ignores its action.
     """
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012  (Gymnasium's declaration)
 
+    @checked
     def __init__(
         self,
         world: type[World],
-        num_envs: int = 1,
+        num_envs: Count = 1,
         *,
-        max_episode_steps: int | None = None,
+        max_episode_steps: Count | None = None,
         task: ArrayLike | None = None,
         render_mode: str | None = None,
-        width: int = 480,
-        height: int = 480,
-        threads: int = 0,
+        width: Count = 480,
+        height: Count = 480,
+        threads: Whole = 0,
     ) -> None:
         """Wrap num_envs sub-environments of world; episodes are truncated after max_episode_steps actions.
 
         task: fixed tasks [N, task], or one for all [task]. threads: see `World`.
         """
-        self.world = world(num_envs, threads=threads)
+        self.world = build(world, num_envs, threads=threads)
         self.num_envs = num_envs
         modes = [mode for mode in world.render_modes if mode != "human"]
         self.metadata = {
@@ -56,7 +58,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         self.task_space = self.world.task_space
         self._size = {"width": width, "height": height}
         self._limit = np.inf if max_episode_steps is None else max_episode_steps
-        self._steps = np.zeros(num_envs, np.int64)
+        self._steps = np.full(num_envs, -1)  # of each episode; -1 before the first
         self._finished = np.zeros(num_envs, bool)
         self._generators: list[np.random.Generator | None] = [None] * num_envs
         self._seeds = [-1] * num_envs
@@ -75,7 +77,8 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         self._fixed = tasks is not None
         self._kept = self.tasks
 
-    def sample_tasks(self, n: int, rng: np.random.Generator | None = None) -> np.ndarray:
+    @checked
+    def sample_tasks(self, n: Whole, rng: np.random.Generator | None = None) -> np.ndarray:
         """n tasks drawn with rng (default: the first sub-environment's generator), [n, task]."""
         return self.world.sample_tasks(n, self._generator(0) if rng is None else rng)
 
@@ -86,16 +89,24 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
 
         options: "task" [N, task] (or one for all) for this episode only; "reset_mask" [N] bool: reset only these.
         """
+        check_open(self.world.name, self.closed)
+        check(dict | None, options, f"{self.world.name}: options")
         options = dict(options or {})
         mask = self._mask(options.pop("reset_mask", None))
         ids = np.flatnonzero(mask)
         task = task_option(self.world.name, options)
         self._seed(seed, ids)
         self._start(ids, task)
-        return self.world.observe(), self._infos({}, mask, mask)
+        observations = self.world.observe()
+        self._check_finite("observation", observations, mask)
+        return observations, self._infos({}, mask, mask)
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Take actions [N, act]; where the last step ended the episode, start the next one instead, with reward 0."""
+        check_open(self.world.name, self.closed)
+        if (self._steps < 0).any():
+            which = np.flatnonzero(self._steps < 0)[0]
+            raise ValueError(f"{self.world.name}: no episode of sub-environment {which} has begun: call reset first")
         alive = ~self._finished
         step = self.world.step(actions, None if alive.all() else alive)
         self._steps += 1
@@ -105,10 +116,14 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         self._finished = step.terminated | truncated
         measured = {"diverged": step.diverged, **step.parts}
         infos = self._infos(measured, alive, np.ones(self.num_envs, bool))
-        return self.world.observe(), step.reward, step.terminated, truncated, infos
+        observations = self.world.observe()
+        self._check_finite("reward", step.reward, ~step.diverged)
+        self._check_finite("observation", observations, ~step.diverged)
+        return observations, step.reward, step.terminated, truncated, infos
 
     def render(self) -> tuple[np.ndarray | None, ...] | None:  # type: ignore[override]
         """A frame [height, width, 3] uint8 of every sub-environment."""
+        check_open(self.world.name, self.closed)
         if self.render_mode is None:
             return None
         return tuple(self.world.render(i, self.render_mode, **self._size) for i in range(self.num_envs))
@@ -130,12 +145,13 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
     def _seed(self, seed: int | Sequence[int | None] | None, ids: np.ndarray) -> None:
         if seed is None:
             return
-        seeds = [int(seed) + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else list(seed)
+        check(Whole | Sequence[Whole | None], seed, f"{self.world.name}: seed")
+        seeds = list(seed) if isinstance(seed, Sequence | np.ndarray) else [seed + i for i in range(self.num_envs)]
         if len(seeds) != self.num_envs:
             raise ValueError(f"{self.world.name}: {len(seeds)} seeds for {self.num_envs} sub-environments")
         for i in ids:
             if seeds[i] is not None:
-                self._generators[i], self._seeds[i] = np_random(seeds[i])
+                self._generators[i], self._seeds[i] = np_random(int(seeds[i]))
 
     def _generator(self, i: int) -> np.random.Generator:
         generator = self._generators[i]
@@ -153,23 +169,27 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         return mask
 
     def _start(self, ids: np.ndarray, task: Any) -> None:
-        """Start episodes of the sub-environments ids: each draws its state, then its task unless that is given."""
+        """Start episodes of the sub-environments ids: each draws its task, unless that is given, then its state."""
         if task is not None:
             others, kept = np.setdiff1d(np.arange(self.num_envs), ids), self.tasks
             self.world.set_tasks(task)
             self.world.tasks[others] = kept[others]
         elif self._fixed:
             self.world.set_tasks(self._kept[ids], ids)
-        states, tasks = [], []
-        for generator in map(self._generator, ids):
-            states.append(self.world.initial(1, generator))
-            if task is None and not self._fixed:
-                tasks.append(self.world.sample_tasks(1, generator))
+        else:
+            streams = [task_stream(self._generator(i)) for i in ids]
+            self.world.set_tasks(np.concatenate([self.world.sample_tasks(1, stream) for stream in streams]), ids)
+        states = [self.world.initial(self.world.tasks[[i]], self._generator(i)) for i in ids]
         self.world.place(ids, *(np.concatenate(part) for part in zip(*states, strict=True)))
-        if tasks:
-            self.world.set_tasks(np.concatenate(tasks), ids)
         self._steps[ids] = 0
         self._finished[ids] = False
+
+    def _check_finite(self, what: str, values: np.ndarray, known: np.ndarray) -> None:
+        """Raise ValueError, naming World, task and step, where values [N, …] are not finite though known [N] bool."""
+        if not np.isfinite(values).all():
+            wrong = np.flatnonzero(known & ~np.isfinite(values).reshape(self.num_envs, -1).all(axis=1))
+            if len(wrong):
+                self.world.check_finite(what, values, step=int(self._steps[wrong[0]]))
 
     def _infos(self, measured: dict[str, np.ndarray], known: np.ndarray, tasked: np.ndarray) -> dict[str, Any]:
         """Gymnasium's vector form: for every key an array [N, …] and "_key", the mask [N] of where it holds."""

@@ -8,6 +8,7 @@ vector form and a name for `make_world`: `metarl.envs.register("me/MyTask-v0", M
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from gymnasium.spaces import Box
 from numpy.typing import ArrayLike
 
 from metarl.envs.goals import Goals
+from metarl.ranges import Count, Whole, checked, shown
 
 
 class Step(NamedTuple):
@@ -31,6 +33,10 @@ class World(ABC):
 
     Use: `set_tasks`, `reset` (or `initial` and `place`), then `observe` and `step` in turn. A World keeps no clock and
     starts no episode by itself. Sub-environments are named by `ids`: indices [n], a mask [N] bool, or None for all.
+
+    The task comes before the state: whoever starts an episode draws and sets its task first. So a start may depend on
+    the task: `initial` is given the tasks of the very episodes it draws states for, and `place` finds them in
+    `self.tasks`.
     """
 
     goals: ClassVar[Goals]
@@ -41,12 +47,9 @@ class World(ABC):
     action_space: Box  # of one sub-environment, ±1, float32
     dt: float  # seconds an action
 
-    def __init__(self, num_envs: int, *, threads: int = 0) -> None:
+    @checked
+    def __init__(self, num_envs: Count, *, threads: Whole = 0) -> None:
         """Make num_envs copies on this many threads (0: all cores the process may use, never more than copies)."""
-        if num_envs < 1 or threads < 0:
-            raise ValueError(
-                f"{self.name}: num_envs must be at least 1 and threads at least 0, not {num_envs}, {threads}"
-            )
         self.num_envs = num_envs
         self.threads = min(threads or cores(), num_envs)
         self.tasks = np.full((num_envs, *self.goals.space.shape), np.nan)
@@ -62,7 +65,8 @@ class World(ABC):
         return self.goals.space
 
     @classmethod
-    def sample_tasks(cls, n: int, rng: np.random.Generator) -> np.ndarray:
+    @checked
+    def sample_tasks(cls, n: Whole, rng: np.random.Generator) -> np.ndarray:
         """n tasks drawn with rng, [n, task]."""
         return cls.goals.sample(n, rng)
 
@@ -72,8 +76,9 @@ class World(ABC):
         Where a task is one number, [n] and a plain number are understood too. Raises ValueError for a wrong shape and
         for a value that is not finite or not in the task space.
         """
-        rows = self.tasks[slice(None) if ids is None else ids]
-        values = np.asarray(tasks, dtype=np.float64)
+        ids = self.indices(ids)
+        rows = self.tasks[ids]
+        values = numbers(f"{self.name}: tasks", tasks).astype(np.float64)
         if rows.shape[1] == 1 and values.shape in ((), (len(rows),)):
             values = values.reshape(-1, 1)
         if values.shape not in (rows.shape, (1, rows.shape[1]), rows.shape[1:]):
@@ -83,12 +88,14 @@ class World(ABC):
         wrong = np.flatnonzero(~(self.goals.allows(values) & np.isfinite(values).all(axis=1)))
         if len(wrong):
             raise ValueError(f"{self.name}: task {values[wrong[0]].tolist()} is not allowed; give {self.goals.allowed}")
-        self.tasks[slice(None) if ids is None else ids] = values
+        self.tasks[ids] = values
 
+    @checked
     def reset(self, rng: np.random.Generator, ids: Any = None) -> None:
-        """Put the sub-environments ids at random initial states drawn with rng."""
-        n = self.num_envs if ids is None else len(np.arange(self.num_envs)[ids])
-        self.place(ids, *self.initial(n, rng))
+        """Put the sub-environments ids at random initial states, for their tasks, drawn with rng."""
+        rows = self.indices(ids)
+        self._check_tasks(rows)
+        self.place(None if ids is None else rows, *self.initial(self.tasks[rows], rng))
 
     def step(self, actions: np.ndarray, alive: np.ndarray | None = None) -> Step:
         """Take actions [N, act]; where alive [N] bool is False nothing moves and every result is 0 or False.
@@ -96,11 +103,12 @@ class World(ABC):
         Actions outside ±1 act as their clipped selves. Raises ValueError for an action that is not finite. A diverged
         sub-environment earns 0 and stays diverged until it is placed anew.
         """
-        actions = np.asarray(actions)
-        if actions.shape != (self.num_envs, *self.action_space.shape):
-            wanted = (self.num_envs, *self.action_space.shape)
-            raise ValueError(f"{self.name}: actions have shape {actions.shape}; give {wanted}")
+        actions = numbers(f"{self.name}: actions", actions)
+        check_shape(f"{self.name}: actions", actions, (self.num_envs, *self.action_space.shape))
+        if alive is not None:
+            self.check_mask("alive", alive)
         step = self.advance(self._checked(actions, alive), alive)
+        self._check_step(step)
         np.logical_or(step.terminated, step.diverged, out=step.terminated)
         silent = step.diverged if alive is None else step.diverged | ~alive
         if silent.any():
@@ -112,18 +120,28 @@ class World(ABC):
 
     def observe(self, out: np.ndarray | None = None) -> np.ndarray:
         """Current observations [N, obs], written into out (float64 or float32) or a new float64 array."""
+        shape = (self.num_envs, *self.observation_space.shape)
         if out is None:
-            out = np.empty((self.num_envs, *self.observation_space.shape))
+            out = np.empty(shape)
+        else:
+            check_shape(f"{self.name}: out", out, shape)
         self.write(out)
         return out
 
     @abstractmethod
-    def initial(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """n random initial states drawn with rng: arrays whose first axis is n, as `place` takes them."""
+    def initial(self, tasks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """Random initial states, one for each of tasks [n, task], drawn with rng: arrays [n, …] that `place` takes.
+
+        The states are those of n sub-environments of any World of this class, in an order that is not known here: let
+        them depend on tasks and rng, and on nothing that tells sub-environments apart, such as `self.tasks`.
+        """
 
     @abstractmethod
     def place(self, ids: Any, *state: np.ndarray) -> None:
-        """Put the sub-environments ids into these states, forgetting what they did before."""
+        """Put the sub-environments ids into these states, forgetting what they did before.
+
+        `self.tasks` are those of the episodes that begin.
+        """
 
     @abstractmethod
     def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
@@ -140,10 +158,53 @@ class World(ABC):
     def close(self) -> None:  # noqa: B027  (most worlds hold nothing that needs closing)
         """Close what `render` opened."""
 
+    def indices(self, ids: Any) -> np.ndarray:
+        """The sub-environments that ids name, as indices [n]; ValueError where they name none."""
+        every = np.arange(self.num_envs)
+        if ids is None:
+            return every
+        chosen = np.asarray(ids)
+        try:
+            return every[chosen if chosen.size else chosen.astype(int)].reshape(-1)
+        except IndexError:
+            wanted = f"indices from 0 to {self.num_envs - 1}, or a mask of {self.num_envs} True or False"
+            raise ValueError(f"{self.name}: ids are {shown(ids)}: give {wanted}") from None
+
+    def check_finite(self, what: str, values: np.ndarray, *, step: int) -> None:
+        """Raise ValueError, naming the World and the task, where `values` [N, …] after `step` actions are not finite.
+
+        For what a World makes by itself; a sub-environment whose simulation broke down reports that it diverged.
+        """
+        if np.isfinite(values).all():
+            return
+        i, *number = np.argwhere(~np.isfinite(values))[0].tolist()
+        which = f"number {number[0]} of the {what}" if number else f"the {what}"
+        raise ValueError(
+            f"{self.name}: {which} of sub-environment {i} (task {self.tasks[i].tolist()}) after {step} steps is "
+            f"{values[i, *number]}: mend the World, or let `advance` say that it diverged"
+        )
+
+    def check_mask(self, what: str, mask: Any) -> None:
+        """Raise ValueError, naming `what`, unless mask is [N] bool."""
+        if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != (self.num_envs,):
+            raise ValueError(f"{self.name}: {what} is {shown(mask)}: give a bool array [{self.num_envs}]")
+
+    def _check_step(self, step: Any) -> None:
+        if not isinstance(step, Step):
+            raise ValueError(f"{self.name}: `advance` returns {shown(step)}: return a Step")
+        for name, values in zip(("reward", "terminated", "diverged"), step[:3], strict=True):
+            kind = "numbers" if name == "reward" else "True or False"
+            if np.shape(values) != (self.num_envs,) or (values.dtype == bool) == (name == "reward"):
+                wanted = f"return an array of {self.num_envs} {kind}"
+                raise ValueError(f"{self.name}: {name} of `advance`'s Step is {shown(values)}: {wanted}")
+
+    def _check_tasks(self, ids: np.ndarray | slice) -> None:
+        if np.isnan(self.tasks[ids]).any():
+            raise ValueError(f"{self.name}: no task has been set; call set_tasks first")
+
     def _checked(self, actions: np.ndarray, alive: np.ndarray | None) -> np.ndarray:
         """The actions; where not alive and not finite 0, so that nothing spreads."""
-        if np.isnan(self.tasks).any():
-            raise RuntimeError(f"{self.name}: no task has been set; call set_tasks first")
+        self._check_tasks(slice(None))
         finite = np.isfinite(actions)
         if finite.all():
             return actions
@@ -155,6 +216,46 @@ class World(ABC):
                 "not finite; look for NaN in the policy that chose it"
             )
         return np.where(finite, actions, 0.0)
+
+
+def numbers(what: str, values: ArrayLike) -> np.ndarray:
+    """`values` as an array of real numbers; ValueError, naming `what`, where they are something else."""
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError):  # rows of unequal length, a tensor with a gradient
+        raise ValueError(f"{what} are {shown(values)}: give an array of numbers, all rows of one length") from None
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{what} are {shown(values)}: give numbers")
+    return array
+
+
+def check_shape(what: str, values: Any, shape: tuple[int, ...]) -> None:
+    """Raise ValueError, naming `what`, unless the array `values` has this shape."""
+    if np.shape(values) != shape:
+        raise ValueError(f"{what} have shape {np.shape(values)}; give {shape}")
+
+
+def check_world(world: Any) -> type["World"]:
+    """`world`, a subclass of World of which objects can be made; ValueError for anything else."""
+    if not isinstance(world, type) or not issubclass(world, World):
+        raise ValueError(f"world is {shown(world)}: give a subclass of metarl.envs.World")
+    missing = [*sorted(world.__abstractmethods__), *(() if hasattr(world, "goals") else ("goals",))]
+    if missing:
+        raise ValueError(f"{world.__name__} has no {', '.join(missing)}: give the class what metarl.envs.World asks for")
+    return world
+
+
+def build(world: Callable[..., "World"], num_envs: int, *, threads: int = 0) -> "World":
+    """num_envs copies of a World; ValueError where world is no such class, nor a function that makes one."""
+    if isinstance(world, type):
+        check_world(world)
+    made = world(num_envs, threads=threads)
+    if not isinstance(made, World):
+        raise ValueError(f"world makes {shown(made)}: give a subclass of metarl.envs.World, or what makes one")
+    missing = [name for name in ("observation_space", "action_space", "dt") if not hasattr(made, name)]
+    if missing:
+        raise ValueError(f"{made.name} has no {', '.join(missing)}: set it in the class, or in its constructor")
+    return made
 
 
 def cores() -> int:

@@ -112,8 +112,8 @@ class Track(World):
         super().__init__(num_envs, threads=threads)
         self.x = np.zeros(num_envs)
 
-    def initial(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray]:
-        return (rng.uniform(-0.05, 0.05, n),)
+    def initial(self, tasks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray]:
+        return (rng.uniform(-0.05, 0.05, len(tasks)),)
 
     def place(self, ids: Any, *state: np.ndarray) -> None:
         self.x[slice(None) if ids is None else ids] = state[0]

@@ -32,10 +32,10 @@ def test_2017_variant_pays_minus_the_distance_and_ends_at_the_goal() -> None:
 
 def test_starts() -> None:
     rng = np.random.default_rng(0)
-    (corner,) = make_world("metarl/PointNav-v0", 1).initial(2000, rng)
+    (corner,) = make_world("metarl/PointNav-v0", 1).initial(np.zeros((2000, 2)), rng)
     assert -0.2 <= corner.min() < -0.19
     assert 0.19 < corner.max() <= 0.2
-    (origin,) = make_world("metarl/PointNav-MAML2017-v0", 1).initial(3, rng)
+    (origin,) = make_world("metarl/PointNav-MAML2017-v0", 1).initial(np.zeros((3, 2)), rng)
     assert not origin.any()
 
 

@@ -97,8 +97,8 @@ class Train(World):
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
     dt = 1.0
 
-    def initial(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        return (rng.normal(size=(n, 1)),)
+    def initial(self, tasks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        return (rng.normal(size=(len(tasks), 1)),)
 
     def place(self, ids: object, *state: np.ndarray) -> None:
         if not hasattr(self, "x"):
