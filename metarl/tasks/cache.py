@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import uuid
 import warnings
 import zlib
 from collections.abc import Callable, Iterable
@@ -16,28 +15,28 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from metarl.tasks.images import ImageClasses
+from metarl.files import regular, written
+from metarl.tasks.image_classes import ImageClasses
 
-FORMAT = "1"  # changes with the way images are decoded, so that old files are not read
+FORMAT = "2"  # changes with the way images are decoded, so that old files are not read
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """A digest of files' names, sizes and times of change."""
+    """A digest of files' names, sizes and times of change. Raises ValueError for what is no file."""
     digest = hashlib.sha256()
     for path in paths:
-        stat = path.stat()
-        digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        stat = regular(path).stat()
+        digest.update(os.fsencode(path) + f"\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
 def cached(data: Path, name: str, source: str, build: Callable[[], ImageClasses]) -> ImageClasses:
     """The classes `build` makes from data with the fingerprint `source`: read from disk, or built and written there.
 
-    The file lies in `data`/.metarl-cache or, where that cannot be written, in the user's cache folder. It is written
-    beside its place and renamed into it, and a checksum is compared when it is read. Warns of a damaged file, and
-    where none can be written.
+    The file lies in `data`/.metarl-cache or, where that cannot be written or is a link, in the user's cache folder. A
+    checksum is compared when it is read. Warns of a damaged file, and where none can be written.
     """
-    key = hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:12]
+    key = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]
     places = [data / ".metarl-cache" / f"{name}.safetensors"]
     places.append(Path(pooch.os_cache("metarl")) / ".metarl-cache" / f"{name}-{key}.safetensors")
     for place in places:
@@ -61,9 +60,11 @@ def _checksum(classes: ImageClasses) -> str:
 
 
 def _read(path: Path, source: str) -> ImageClasses | None:
-    """The classes in `path`, or None where there is no file, an older one, or, with a warning, a damaged one."""
+    """The classes in `path`, or None where there is none to read, an older one, or, with a warning, a damaged one."""
+    if not os.access(path, os.R_OK):
+        return None
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(regular(path), "pt") as file:
             metadata = file.metadata() or {}
             if (metadata.get("format"), metadata.get("source")) != (FORMAT, source):
                 return None
@@ -71,9 +72,7 @@ def _read(path: Path, source: str) -> ImageClasses | None:
             classes = ImageClasses(file.get_tensor("images"), names, counts)
         if metadata["checksum"] == _checksum(classes):
             return classes
-    except (FileNotFoundError, PermissionError):
-        return None
-    except (OSError, SafetensorError, KeyError, ValueError):
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError):
         pass
     warnings.warn(f"{path} is damaged: it is made again", stacklevel=3)
     return None
@@ -83,21 +82,17 @@ def _write(path: Path, source: str, classes: ImageClasses) -> None:
     beside = path.parent.parent
     if beside.exists() and not beside.stat().st_mode & 0o222:
         raise PermissionError(f"{beside} is marked read-only")  # which would not stop root
+    if path.parent.is_symlink():
+        raise PermissionError(f"{path.parent} is a link")  # out of the data folder, which may be another's
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{uuid.uuid4().hex}.draft")
     metadata = {
         "format": FORMAT,
         "source": source,
         "names": json.dumps(classes.names),
         "checksum": _checksum(classes),
     }
-    try:
-        draft.touch()
-        mode = draft.stat().st_mode
-        save_file({"images": classes.images, "counts": torch.from_numpy(classes.counts)}, draft, metadata)
-        draft.chmod(mode)  # safetensors leaves it to its owner alone
-        os.replace(draft, path)
-    except SafetensorError as error:
-        raise OSError(f"cannot write {path} ({error})") from None
-    finally:
-        draft.unlink(missing_ok=True)
+    with written(path) as draft:
+        try:
+            save_file({"images": classes.images, "counts": torch.from_numpy(classes.counts)}, draft, metadata)
+        except SafetensorError as error:
+            raise OSError(str(error)) from None

@@ -10,9 +10,10 @@ from typing import Literal
 import numpy as np
 import pooch
 
+from metarl.ranges import Whole, checked
 from metarl.tasks.cache import cached, fingerprint
-from metarl.tasks.decoding import Files, decode, files_in_folders
-from metarl.tasks.images import ImageClasses
+from metarl.tasks.decoding import Files, Side, decode, files_in_folders, folders_in, is_folder, listed
+from metarl.tasks.image_classes import ImageClasses
 
 Split = Literal["train", "validation", "test"]
 FOLDERS: dict[Split, tuple[str, ...]] = {
@@ -22,7 +23,8 @@ FOLDERS: dict[Split, tuple[str, ...]] = {
 }
 
 
-def data_folder(data: Path | None = None) -> Path:
+@checked
+def data_folder(data: str | Path | None = None) -> Path:
     """`data`, or else the folder METARL_DATA names, or else the user's cache folder, which need not exist yet.
 
     Raises ValueError where a folder was named and is not there.
@@ -30,16 +32,25 @@ def data_folder(data: Path | None = None) -> Path:
     named = data or os.environ.get("METARL_DATA")
     if not named:
         return Path(pooch.os_cache("metarl"))
-    folder = Path(named).expanduser()
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}: make it, or correct {'--data' if data else 'METARL_DATA'}")
+    return _existing(Path(named), f"make it, or correct {'--data' if data else 'METARL_DATA'}")
+
+
+def _existing(folder: Path, remedy: str) -> Path:
+    """The resolved path of a folder that can be read."""
+    try:
+        folder = folder.expanduser()
+    except RuntimeError:  # there is no such user
+        raise ValueError(f"there is no folder {folder}: {remedy}") from None
+    if not is_folder(folder):
+        raise ValueError(f"there is no folder {folder}: {remedy}")
+    listed(folder)  # raises where it may not be read
     return folder.resolve()
 
 
-def check_split(split: str, among: Sequence[str] = tuple(FOLDERS)) -> None:
+def check_split(split: Split, among: Sequence[str], where: str) -> None:
     """Raises ValueError for a split that is not `among` those there are."""
     if split not in among:
-        raise ValueError(f"there is no split {split!r} here: choose from {', '.join(among)}")
+        raise ValueError(f"there is no split {split!r} in {where}: choose from {', '.join(among)}")
 
 
 def portion(classes: int, counts: dict[Split, int], split: Split, *, seed: int) -> np.ndarray:
@@ -55,7 +66,7 @@ def split_folders(folder: Path) -> dict[Split, Path]:
     """The folders of splits in `folder`: train, val (or validation, valid) and test, as far as they are there."""
     found: dict[Split, Path] = {}
     for split, names in FOLDERS.items():
-        there = [folder / name for name in names if (folder / name).is_dir()]
+        there = [folder / name for name in names if is_folder(folder / name)]
         if len(there) > 1:
             raise ValueError(f"both {there[0]} and {there[1]} are there: keep one folder for the {split} split")
         if there:
@@ -65,10 +76,10 @@ def split_folders(folder: Path) -> dict[Split, Path]:
 
 def files_of_split(folders: dict[Split, Path], split: Split) -> Files:
     """The files of one split's class folders. Raises ValueError where the split is missing or shares a class."""
-    check_split(split, tuple(folders))
+    check_split(split, tuple(folders), str(next(iter(folders.values())).parent))
     seen: dict[str, str] = {}
     for of, folder in folders.items():
-        for name in sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."):
+        for name in folders_in(folder):
             if name in seen:
                 raise ValueError(f"class {name} is in the {seen[name]} and in the {of} split: keep it in one")
             seen[name] = of
@@ -78,17 +89,17 @@ def files_of_split(folders: dict[Split, Path], split: Split) -> Files:
     return files
 
 
-def image_folder(path: Path, split: Split, *, size: int = 84, grey: bool = False, seed: int = 0) -> ImageClasses:
+@checked
+def image_folder(
+    path: str | Path, split: Split, *, size: Side = 84, grey: bool = False, seed: Whole = 0
+) -> ImageClasses:
     """One split of a folder of images: PATH/train/CLASS/IMAGE, PATH/val/… and PATH/test/…, or just PATH/CLASS/IMAGE.
 
     In the second form the classes are divided by `seed`, 64 to 16 to 20 in a hundred. Images are stretched to size ×
     size pixels, RGB unless `grey`. Raises ValueError for a missing folder or split, a class in two splits, a class
     folder without images and an image that cannot be read.
     """
-    check_split(split)
-    if not path.is_dir():
-        raise ValueError(f"there is no folder {path}: give one with a folder of images for each class")
-    path = path.resolve()
+    path = _existing(Path(path), "give one with a folder of images for each class")
     folders = split_folders(path)
     if folders:
         files, name = files_of_split(folders, split), f"{split}-"

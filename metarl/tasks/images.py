@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -13,59 +11,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from metarl.core import Distribution, Predictor, Tasks
+from metarl.devices import as_device
 from metarl.losses import Samples
+from metarl.ranges import Count, Range, Share, Whole, checked
+from metarl.tasks.image_classes import ImageClasses
 
-
-@dataclass(frozen=True)
-class ImageClasses:
-    """C classes of images, class after class in one tensor.
-
-    `images` is uint8 [M, channels, size, size], 0 to 255; `names` are the classes' [C], `counts` how many images each
-    has, int64 [C]; they sum to M.
-    """
-
-    images: Tensor
-    names: tuple[str, ...]
-    counts: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @cached_property
-    def starts(self) -> np.ndarray:
-        """The index of each class's first image, int64 [C]."""
-        return np.cumsum(self.counts) - self.counts
-
-    @cached_property
-    def families(self) -> list[np.ndarray]:
-        """The classes [m] of each family: those of an alphabet, alike turned and mirrored; all where there are none.
-
-        An alphabet is what stands before the slash in a name.
-        """
-        members: dict[tuple[str, str], list[int]] = {}
-        for i, name in enumerate(self.names):
-            alphabet, slash, character = name.partition("/")
-            members.setdefault((alphabet, character.partition(" ")[2]) if slash else ("", ""), []).append(i)
-        return [np.array(of_one) for of_one in members.values()]
-
-    def select(self, chosen: Iterable[int]) -> ImageClasses:
-        """Some of the classes, by index, in the order given."""
-        chosen = list(chosen)
-        rows = [np.arange(self.starts[c], self.starts[c] + self.counts[c]) for c in chosen]
-        images = self.images[torch.from_numpy(np.concatenate(rows))]
-        return ImageClasses(images, tuple(self.names[c] for c in chosen), self.counts[chosen])
-
-    def rotated(self) -> ImageClasses:
-        """Four times as many classes: each class, and it turned by 90, 180 and 270 degrees, as classes of their own."""
-        images = torch.cat([torch.rot90(self.images, turns, (2, 3)) for turns in range(4)])
-        names = tuple(f"{name} turned {90 * turns}" if turns else name for turns in range(4) for name in self.names)
-        return ImageClasses(images, names, np.tile(self.counts, 4))
-
-    def mirrored(self) -> ImageClasses:
-        """Twice as many classes: each class, and its images seen in a mirror as a class of their own."""
-        images = torch.cat([self.images, self.images.flip(3)])
-        names = (*self.names, *(f"{name} mirrored" for name in self.names))
-        return ImageClasses(images, names, np.tile(self.counts, 2))
+Warp = Annotated[float, Range(0, 0.3)]
+"""How far images are turned, scaled and sheared: more would turn them inside out."""
 
 
 class Picks(NamedTuple):
@@ -108,10 +60,9 @@ class ImageTasks(Tasks):
         """The share of the query's images that are classified rightly, [T], from logits [T, n, ways]."""
         x, y = self._query
         if self.transductive:
-            return (predict(x).argmax(-1) == y).float().mean(1)
+            return accuracy(predict(x), y)
         with_support = (torch.cat([self._support.x, x[:, i : i + 1]], 1) for i in range(x.shape[1]))
-        guesses = torch.stack([predict(images)[:, -1].argmax(-1) for images in with_support], 1)
-        return (guesses == y).float().mean(1)
+        return accuracy(torch.stack([predict(images)[:, -1] for images in with_support], 1), y)
 
 
 class Images(Distribution):
@@ -132,25 +83,20 @@ class Images(Distribution):
 
     metric = "accuracy"
 
+    @checked
     def __init__(
         self,
         classes: ImageClasses,
         *,
-        ways: int = 5,
-        shots: int = 1,
-        queries: int = 15,
-        shift: int = 0,
-        warp: float = 0.0,
-        alike: float = 0.0,
+        ways: Annotated[int, Range(2)] = 5,
+        shots: Count = 1,
+        queries: Count = 15,
+        shift: Whole = 0,
+        warp: Warp = 0.0,
+        alike: Share = 0.0,
         transductive: bool = True,
         device: torch.device | str = "cpu",
     ) -> None:
-        check_warp(warp)
-        if not 0 <= alike <= 1:
-            raise ValueError(f"alike is {alike}: give a share from 0 to 1")
-        for name, value, fewest in ("ways", ways, 2), ("shots", shots, 1), ("queries", queries, 1), ("shift", shift, 0):
-            if value < fewest:
-                raise ValueError(f"{name} is {value}: give {fewest} or more")
         if ways > len(classes):
             raise ValueError(f"{ways} ways, but there are only {len(classes)} classes: lower the ways")
         poorest = int(classes.counts.argmin())
@@ -159,7 +105,7 @@ class Images(Distribution):
                 f"class {classes.names[poorest]} has {classes.counts[poorest]} images, but {shots} shots and {queries} "
                 f"queries take {shots + queries}: lower one of them"
             )
-        self.classes, self.device, self.transductive = classes, torch.device(device), transductive
+        self.classes, self.device, self.transductive = classes, as_device(device), transductive
         self.ways, self.shots, self.queries, self.shift, self.warp = ways, shots, queries, shift, warp
         self.windows = windows(classes.images.to(self.device), shift)
         self.alike, families = alike, [f for f in classes.families if len(f) >= ways]
@@ -167,7 +113,11 @@ class Images(Distribution):
             raise ValueError(f"alike is {alike}, but no alphabet has {ways} classes: lower the ways")
         self.families, self.sizes = families, np.array([len(family) for family in families])
 
-    def sample(self, n: int, rng: np.random.Generator) -> ImageTasks:
+    def memory(self, n: int) -> int:
+        return n * self.ways * (self.shots + self.queries) * self.classes.bytes_of_one
+
+    @checked
+    def sample(self, n: Count, rng: np.random.Generator) -> ImageTasks:
         chosen = distinct(np.full(n, len(self.classes)), self.ways, rng)  # [T, ways]
         if self.alike:
             chosen = np.where(rng.random((n, 1)) < self.alike, self._of_one_family(n, rng), chosen)
@@ -192,11 +142,23 @@ class Images(Distribution):
         return picks._replace(warps=warps(self.warp, picks.places, rng))
 
 
+def accuracy(logits: Tensor, y: Tensor) -> Tensor:
+    """The share [T] of labels y [T, n] that the largest of the logits [T, n, ways] names."""
+    if logits.shape[:-1] != y.shape or logits.shape[-1] <= y.max():
+        raise ValueError(
+            f"the outputs have the shape {list(logits.shape)} for labels {list(y.shape)} up to {y.max()}: give the net "
+            f"an output for each class"
+        )
+    return (logits.argmax(-1) == y).float().mean(1)
+
+
 def distinct(below: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """`n` different integers from 0 to each `below` − 1, every ordered choice equally likely: [...] to [..., n].
 
     Floyd's algorithm (Bentley and Floyd 1987), then a shuffle: n draws, however many there are to choose from.
     """
+    if below.min(initial=n) < n:
+        raise ValueError(f"there are no {n} different integers below {below.min()}")
     found = np.empty((*below.shape, n), np.int64)
     for i in range(n):
         last = below - n + i
@@ -212,16 +174,12 @@ def windows(images: Tensor, shift: int) -> Tensor:
     A view [M, channels, 2·shift + 1, 2·shift + 1, size, size] of the images with a border of `shift` pixels.
     """
     size = images.shape[-1]
+    if shift >= size:
+        raise ValueError(f"shift is {shift}, but the images have {size} pixels a side: give {size - 1} at most")
     if shift:
         bordered = torch.arange(-shift, size + shift, device=images.device).clamp(0, size - 1)
         images = images[:, :, bordered][..., bordered]
     return images.unfold(2, size, 1).unfold(3, size, 1)
-
-
-def check_warp(warp: float) -> None:
-    """Raise ValueError for a `warp` that would turn images inside out."""
-    if not 0 <= warp <= 0.3:
-        raise ValueError(f"warp is {warp}: give a number from 0 to 0.3")
 
 
 def warps(warp: float, places: Tensor, rng: np.random.Generator) -> Tensor | None:

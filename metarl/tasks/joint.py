@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from metarl.core import Distribution, Predictor, Tasks
+from metarl.devices import as_device
 from metarl.losses import Samples
-from metarl.tasks.images import ImageClasses, Picks, check_warp, gathered, warps, windows
+from metarl.ranges import Count, Range, Whole, checked
+from metarl.tasks.image_classes import ImageClasses
+from metarl.tasks.images import Picks, Warp, accuracy, gathered, warps, windows
 
 
 class JointTasks(Tasks):
@@ -25,7 +30,7 @@ class JointTasks(Tasks):
 
     def score(self, predict: Predictor) -> Tensor:
         """The share of the images that are classified rightly, [T]."""
-        return (predict(self._batch.x).argmax(-1) == self._batch.y).float().mean(1)
+        return accuracy(predict(self._batch.x), self._batch.y)
 
 
 class Joint(Distribution):
@@ -36,23 +41,25 @@ class Joint(Distribution):
 
     metric = "accuracy"
 
+    @checked
     def __init__(
         self,
         classes: ImageClasses,
         *,
-        images: int = 75,
-        shift: int = 0,
-        warp: float = 0.0,
+        images: Annotated[int, Range(2)] = 75,  # of a batch that is normalised by itself
+        shift: Whole = 0,
+        warp: Warp = 0.0,
         device: torch.device | str = "cpu",
     ) -> None:
-        check_warp(warp)
-        if images < 2:
-            raise ValueError(f"images is {images}: a batch that is normalised by itself takes 2 or more")
-        self.classes, self.images, self.device = classes, images, torch.device(device)
+        self.classes, self.images, self.device = classes, images, as_device(device)
         self.shift, self.warp = shift, warp
         self.windows = windows(classes.images.to(self.device), shift)
 
-    def sample(self, n: int, rng: np.random.Generator) -> JointTasks:
+    def memory(self, n: int) -> int:
+        return n * self.images * self.classes.bytes_of_one
+
+    @checked
+    def sample(self, n: Count, rng: np.random.Generator) -> JointTasks:
         places = rng.integers(self.classes.counts.sum(), size=(n, self.images))
         labels = np.searchsorted(self.classes.starts, places, side="right") - 1
         rows, columns = rng.integers(2 * self.shift + 1, size=(2, n, self.images))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
+import os
+from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 import torch
 
+from metarl.files import read_text, regular
+from metarl.ranges import checked
 from metarl.tasks.cache import cached, fingerprint
-from metarl.tasks.decoding import Files, ImageFile, decode
-from metarl.tasks.folder import FOLDERS, Split, check_split, data_folder, files_of_split, split_folders
-from metarl.tasks.images import ImageClasses
+from metarl.tasks.decoding import Files, decode, image_file, is_folder
+from metarl.tasks.folder import FOLDERS, Split, data_folder, files_of_split, split_folders
+from metarl.tasks.image_classes import ImageClasses
 from metarl.tasks.pickles import read_arrays
 
 SIZE = 84
@@ -20,7 +24,8 @@ SHORT: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"
 NAMES = ("mini-imagenet", "miniimagenet", "mini_imagenet", "miniImagenet", "miniImageNet")
 
 
-def miniimagenet(data: Path | None, split: Split) -> ImageClasses:
+@checked
+def miniimagenet(data: str | Path | None, split: Split) -> ImageClasses:
     """One split of miniImageNet, [M, 3, 84, 84]: 64 classes to train, 16 to validate, 20 to test.
 
     ImageNet's licence forbids handing its images on, so they are not downloaded. They are looked for in `data` (see
@@ -33,14 +38,13 @@ def miniimagenet(data: Path | None, split: Split) -> ImageClasses:
 
     Raises ValueError for missing or damaged data, a class in two splits, and a split without its number of classes.
     """
-    check_split(split)
     root = data_folder(data)
     for folder in (root, *(root / name for name in NAMES)):
-        if any((folder / f"mini-imagenet-cache-{short}.pkl").is_file() for short in SHORT.values()):
-            classes = _from_pickle(_existing(folder / f"mini-imagenet-cache-{SHORT[split]}.pkl"))
-        elif any((folder / f"{short}.csv").is_file() for short in SHORT.values()):
+        if any(os.path.lexists(folder / f"mini-imagenet-cache-{short}.pkl") for short in SHORT.values()):
+            classes = from_pickle(_existing(folder / f"mini-imagenet-cache-{SHORT[split]}.pkl"))
+        elif any(os.path.lexists(folder / f"{short}.csv") for short in SHORT.values()):
             classes = _from_files(folder, split, _files_of_csv(folder, split))
-        elif folder.is_dir() and (folder != root or _holds_labels(folder)) and (folders := split_folders(folder)):
+        elif is_folder(folder) and (folder != root or _holds_labels(folder)) and (folders := split_folders(folder)):
             classes = _from_files(folder, split, files_of_split(folders, split))
         else:
             continue
@@ -63,9 +67,9 @@ def _holds_labels(folder: Path) -> bool:
 
 
 def _existing(path: Path) -> Path:
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise ValueError(f"{path} is missing: put it beside the other splits")
-    return path
+    return regular(path)
 
 
 def _from_files(folder: Path, split: Split, files: Files) -> ImageClasses:
@@ -81,27 +85,48 @@ def _files_of_csv(folder: Path, split: Split) -> Files:
         if of != split and shared:
             raise ValueError(f"class {min(shared)} is in {SHORT[of]}.csv and in {SHORT[split]}.csv in {folder}")
     found: Files = {}
+    seen: set[Path] = set()
     for name, label in sorted(labels[split], key=lambda row: row[::-1]):
         places = [folder / "images" / name, folder / "images" / label / name, folder / label / name]
-        path = next((place for place in places if place.is_file()), None)
+        path = next((place for place in places if os.path.lexists(place)), None)
         if path is None:
             raise ValueError(f"{SHORT[split]}.csv names {name}, which is not at {places[0]}, nor in a folder {label}")
-        found.setdefault(label, []).append(ImageFile(str(path), path.read_bytes))
+        if path in seen:
+            raise ValueError(f"{folder / SHORT[split]}.csv names {name} twice: keep one of the rows")
+        seen.add(path)
+        found.setdefault(label, []).append(image_file(path))
     return found
 
 
 def _rows(path: Path) -> list[tuple[str, str]]:
     """Filenames and labels."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    lines = read_text(path).removeprefix("\ufeff").splitlines()
     try:
-        return [(row["filename"], row["label"]) for row in rows]
-    except KeyError:
-        raise ValueError(f"{path} has no columns filename and label: get Ravi and Larochelle's split files") from None
+        reader = csv.DictReader(lines, strict=True)
+        rows, columns = list(reader), reader.fieldnames or ()
+    except csv.Error as error:
+        raise ValueError(f"cannot read {path} ({error}): get Ravi and Larochelle's split files") from None
+    if not {"filename", "label"} <= set(columns):
+        raise ValueError(f"{path} has no columns filename and label: get Ravi and Larochelle's split files")
+    if not rows:
+        raise ValueError(f"{path} names no images: get Ravi and Larochelle's split files")
+    found = [(row["filename"], row["label"]) for row in rows]
+    for number, row in enumerate(found, 2):
+        if not all(_stays_inside(part) for part in row):
+            raise ValueError(f"row {number} of {path} names no file and label: get Ravi and Larochelle's split files")
+    return found
 
 
-def _from_pickle(path: Path) -> ImageClasses:
-    """The classes of a pickled {"image_data": uint8 [M, 84, 84, 3], "class_dict": {label: indices}}."""
+def _stays_inside(name: str | None) -> bool:
+    """Whether `name` is of a file or folder below the one it is looked for in."""
+    return bool(name) and "\0" not in name and not PurePath(name).is_absolute() and ".." not in PurePath(name).parts
+
+
+def from_pickle(path: Path) -> ImageClasses:
+    """The classes of a pickled {"image_data": uint8 [M, 84, 84, 3], "class_dict": {label: indices}}.
+
+    Raises ValueError, naming the file, for all else.
+    """
     found = read_arrays(path)
     wrong = f"{path} is not a miniImageNet cache"
     if not isinstance(found, dict) or not {"image_data", "class_dict"} <= set(found):
@@ -109,12 +134,27 @@ def _from_pickle(path: Path) -> ImageClasses:
     images, classes = found["image_data"], found["class_dict"]
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (SIZE, SIZE, 3):
         raise ValueError(f"{wrong}: image_data is not uint8 [M, {SIZE}, {SIZE}, 3]")
-    try:
-        rows = {name: np.asarray(indices, np.int64).reshape(-1) for name, indices in sorted(classes.items())}
-        order = np.concatenate(list(rows.values()))
-    except (TypeError, ValueError, AttributeError):
-        raise ValueError(f"{wrong}: class_dict does not give indices for names") from None
-    if len(np.unique(order)) != len(order) or order.min(initial=0) < 0 or order.max(initial=0) >= len(images):
-        raise ValueError(f"{wrong}: class_dict gives an image twice, or one that is not there")
+    rows = [classes[name] for name in sorted(classes)] if isinstance(classes, dict) else []
+    counts = np.array(list(map(_length, rows)), np.int64)
+    beyond = f"{wrong}: class_dict gives an image twice, or one that is not there"
+    if counts.sum() > len(images):
+        raise ValueError(beyond)
+    if not rows or not counts.all() or not all(map(_are_indices, rows)):
+        raise ValueError(f"{wrong}: class_dict does not give indices for names")
+    order = np.concatenate(rows)
+    if len(np.unique(order)) < len(order) or order.min() < 0 or order.max() >= len(images):
+        raise ValueError(beyond)
     by_class = torch.from_numpy(np.ascontiguousarray(images[order].transpose(0, 3, 1, 2)))
-    return ImageClasses(by_class, tuple(rows), np.array([len(r) for r in rows.values()], np.int64))
+    return ImageClasses(by_class, tuple(sorted(classes)), counts)
+
+
+def _length(row: Any) -> int:
+    """How long a list or array of one dimension is; 0 for all else."""
+    return len(row) if isinstance(row, list) or (isinstance(row, np.ndarray) and row.ndim == 1) else 0
+
+
+def _are_indices(row: list[Any] | np.ndarray) -> bool:
+    """Whether these can be the places of images."""
+    if isinstance(row, np.ndarray):
+        return row.dtype.kind in "iu"
+    return all(isinstance(i, int | np.integer) and not isinstance(i, bool) and abs(i) < 1 << 62 for i in row)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 from zipfile import ZipFile
 
+from metarl.files import regular
+from metarl.ranges import Whole, checked
 from metarl.tasks.cache import cached, fingerprint
-from metarl.tasks.decoding import Files, decode, files_in_folders, files_in_zip
+from metarl.tasks.decoding import Files, Side, decode, files_in_folders, files_in_zip, is_folder
 from metarl.tasks.download import download as fetch
 from metarl.tasks.folder import Split, check_split, data_folder, portion
-from metarl.tasks.images import ImageClasses
+from metarl.tasks.image_classes import ImageClasses
 
 Protocol = Literal["maml", "reptile", "vinyals", "small"]
 
@@ -49,14 +52,15 @@ COUNTS: dict[str, dict[Split, int]] = {
 TURNED_IN_TRAINING_ONLY = ("reptile", "small")
 
 
+@checked
 def omniglot(
-    data: Path | None,
+    data: str | Path | None,
     split: Split,
     *,
     protocol: Protocol = "maml",
     rotations: bool = True,
-    size: int = 28,
-    seed: int = 0,
+    size: Side = 28,
+    seed: Whole = 0,
     download: bool = True,
 ) -> ImageClasses:
     """One split of Omniglot's characters, [M, 1, size, size] with ink 255 and paper 0.
@@ -75,9 +79,8 @@ def omniglot(
     alone for "reptile" and "small". Raises ValueError for a split that a protocol lacks and for data that are missing,
     damaged or incomplete; OSError where a download fails.
     """
-    if protocol not in get_args(Protocol):
-        raise ValueError(f"Omniglot has no protocol {protocol!r}: choose from {', '.join(get_args(Protocol))}")
-    check_split(split, tuple(ALPHABETS if protocol == "small" else COUNTS[protocol]))
+    there = tuple(ALPHABETS if protocol == "small" else COUNTS[protocol])
+    check_split(split, there, f"Omniglot's protocol {protocol}")
     classes = _characters(data_folder(data), SMALL if protocol == "small" else FULL, size=size, download=download)
     if protocol == "small":
         kept = [i for i, name in enumerate(classes.names) if name.split("/")[0] in ALPHABETS[split]]
@@ -116,8 +119,10 @@ def _place(data: Path, name: str, archive: Archive, *, download: bool) -> Path:
     """The zip `name`, or else its unpacked folder, or else a zip downloaded now."""
     around = [data, data / "omniglot", data / "omniglot" / "python", data / "omniglot-py"]
     for place in (*(folder / f"{name}.zip" for folder in around), *(folder / name for folder in around)):
-        if place.is_dir() or (place.suffix == ".zip" and place.is_file()):
+        if is_folder(place):
             return place
+        if place.suffix == ".zip" and os.path.lexists(place):
+            return regular(place)
     place = data / "omniglot" / f"{name}.zip"
     if not download:
         raise ValueError(
@@ -133,8 +138,11 @@ def _paths(found: Iterable[Files]) -> Iterable[Path]:
 
 
 def _check_md5(path: Path, md5: str) -> None:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "md5").hexdigest()
+    try:
+        with regular(path).open("rb") as file:
+            digest = hashlib.file_digest(file, "md5").hexdigest()
+    except OSError as error:
+        raise ValueError(f"cannot read {path} ({error.strerror}): see to its permissions, or get it again") from None
     if digest != md5:
         raise ValueError(f"{path} is damaged or another file (md5 {digest}, not {md5}): remove it and get it again")
 

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from metarl.core import Distribution, Predictor, Tasks
+from metarl.devices import as_device
 from metarl.losses import Samples
+from metarl.ranges import Count, checked
 
 
 class SinusoidTasks(Tasks):
@@ -31,6 +33,11 @@ class SinusoidTasks(Tasks):
         """Mean squared error [T] over the wave's test points; of the mean, where predictions are (mean, log-std)."""
         outputs = predict(self.test.x)
         mean = outputs[0] if isinstance(outputs, tuple) else outputs
+        if mean.shape != self.test.y.shape:
+            raise ValueError(
+                f"the outputs have the shape {list(mean.shape)} for targets {list(self.test.y.shape)}: "
+                f"give the net one output"
+            )
         return (mean - self.test.y).square().mean((1, 2))
 
 
@@ -42,15 +49,17 @@ class Sinusoid(Distribution):
 
     metric = "loss"
 
+    @checked
     def __init__(
-        self, *, shots: int = 10, queries: int = 10, tests: int = 100, device: torch.device | str = "cpu"
+        self, *, shots: Count = 10, queries: Count = 10, tests: Count = 100, device: torch.device | str = "cpu"
     ) -> None:
-        for name, value in (("shots", shots), ("queries", queries), ("tests", tests)):
-            if value < 1:
-                raise ValueError(f"{name} is {value}: a sinusoid task needs at least one point of each kind")
-        self.shots, self.queries, self.tests, self.device = shots, queries, tests, torch.device(device)
+        self.shots, self.queries, self.tests, self.device = shots, queries, tests, as_device(device)
 
-    def sample(self, n: int, rng: np.random.Generator) -> SinusoidTasks:
+    def memory(self, n: int) -> int:
+        return n * (self.shots + self.queries + self.tests) * 2 * 4  # x and y, float32
+
+    @checked
+    def sample(self, n: Count, rng: np.random.Generator) -> SinusoidTasks:
         amplitude = rng.uniform(0.1, 5.0, (n, 1, 1))
         phase = rng.uniform(0.0, math.pi, (n, 1, 1))
         x = rng.uniform(-5.0, 5.0, (n, self.shots + self.queries + self.tests, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
@@ -15,8 +16,13 @@ from metarl.tasks.images import ImageClasses
 
 def png(grey: int, *, size: int = 8) -> bytes:
     """An even grey square."""
+    return encoded(Image.new("L", (size, size), grey), "png")
+
+
+def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
+    """The content of an image file."""
     out = io.BytesIO()
-    Image.new("L", (size, size), grey).save(out, "PNG")
+    image.save(out, format, **options)
     return out.getvalue()
 
 

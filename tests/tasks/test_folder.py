@@ -86,7 +86,7 @@ def test_damaged_data_are_refused_in_one_line(split_folders: Path) -> None:
 def test_what_is_missing_is_named(split_folders: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no folder .*nowhere"):
         image_folder(tmp_path / "nowhere", "train")
-    with pytest.raises(ValueError, match="no split 'eval' here: choose from train, validation, test"):
+    with pytest.raises(ValueError, match="split is 'eval': give one of 'train', 'validation', 'test'"):
         image_folder(split_folders, "eval")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="size is 0"):
         image_folder(split_folders, "train", size=0)
@@ -96,7 +96,7 @@ def test_what_is_missing_is_named(split_folders: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"train-02 holds no images \(.*.png.*\): fill"):
         image_folder(split_folders, "train")
     (split_folders / "val").rename(tmp_path / "away")
-    with pytest.raises(ValueError, match="no split 'validation' here: choose from train, test"):
+    with pytest.raises(ValueError, match=r"no split 'validation' in .*: choose from train, test"):
         image_folder(split_folders, "validation")
 
 

@@ -183,7 +183,7 @@ def test_select_keeps_each_classes_images() -> None:
     ("settings", "message"),
     [
         ({"ways": 7}, "7 ways, but there are only 6 classes"),
-        ({"ways": 1}, "ways is 1: give 2"),
+        ({"ways": 1}, "ways is 1: give a whole number from 2 up"),
         ({"shots": 0}, "shots is 0"),
         ({"queries": 0}, "queries is 0"),
         ({"shift": -1}, "shift is -1"),
@@ -290,5 +290,5 @@ def test_alike_is_the_share_of_tasks_of_one_alphabet(alike: float) -> None:
 def test_alike_needs_alphabets_that_are_large_enough() -> None:
     with pytest.raises(ValueError, match=r"alike is 1\.0, but no alphabet has 7 classes"):
         Images(alphabets(), ways=7, queries=1, alike=1.0)
-    with pytest.raises(ValueError, match=r"alike is 1\.5: give a share from 0 to 1"):
+    with pytest.raises(ValueError, match=r"alike is 1\.5: give a finite number from 0 to 1"):
         Images(alphabets(), ways=2, queries=1, alike=1.5)

@@ -98,7 +98,7 @@ def test_a_missing_split_is_named(tmp_path: Path) -> None:
     (tmp_path / "mini-imagenet-cache-val.pkl").unlink()
     with pytest.raises(ValueError, match=r"mini-imagenet-cache-val.pkl is missing"):
         miniimagenet(tmp_path, "validation")
-    with pytest.raises(ValueError, match="no split 'val' here: choose from train, validation, test"):
+    with pytest.raises(ValueError, match="split is 'val': give one of 'train', 'validation', 'test'"):
         miniimagenet(tmp_path, "val")  # type: ignore[arg-type]
 
 

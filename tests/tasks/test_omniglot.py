@@ -166,11 +166,11 @@ def test_missing_data_are_downloaded_into_the_folder(
 
 
 def test_a_split_or_protocol_that_is_not_there_is_refused(data: Path) -> None:
-    with pytest.raises(ValueError, match="no split 'validation' here: choose from train, test"):
+    with pytest.raises(ValueError, match="no split 'validation' in Omniglot's protocol reptile: choose from train"):
         load(data, "validation", "reptile")
-    with pytest.raises(ValueError, match="no split 'val' here: choose from train, validation, test"):
+    with pytest.raises(ValueError, match="split is 'val': give one of 'train', 'validation', 'test'"):
         load(data, "val", "maml")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="no protocol 'lake': choose from maml, reptile, vinyals, small"):
+    with pytest.raises(ValueError, match="protocol is 'lake': give one of 'maml', 'reptile', 'vinyals', 'small'"):
         load(data, "train", "lake")  # type: ignore[arg-type]
 
 

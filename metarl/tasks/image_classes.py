@@ -1,0 +1,92 @@
+"""Classes of images that lie in one tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarl.ranges import Settings, Whole, checked, shown
+
+
+@dataclass(frozen=True)
+class ImageClasses(Settings):
+    """C classes of images, class after class in one tensor.
+
+    `images` is uint8 [M, channels, size, size], 0 to 255; `names` are the classes' [C], `counts` how many images each
+    has, int64 [C]; they sum to M.
+    """
+
+    images: Tensor
+    names: tuple[str, ...]
+    counts: np.ndarray
+
+    def check_together(self) -> None:
+        images, counts = self.images, self.counts
+        if images.dtype != torch.uint8:
+            raise ValueError(
+                f"images are {str(images.dtype).removeprefix('torch.')}: give uint8 from 0 to 255 (of floats from 0 to "
+                f"1: (255 * images).round().to(torch.uint8))"
+            )
+        if images.ndim != 4 or images.shape[2] != images.shape[3] or not images.numel():
+            raise ValueError(f"images have the shape {list(images.shape)}: give [M, channels, size, size], squares")
+        if counts.dtype != np.int64 or counts.shape != (len(self.names),):
+            raise ValueError(
+                f"counts are {counts.dtype} {list(counts.shape)}: give int64 [{len(self.names)}], one for each of names"
+            )
+        if counts.min(initial=1) < 1 or counts.sum() != len(images):
+            raise ValueError(
+                f"counts are {counts.min(initial=1)} or more and sum to {counts.sum()}: give 1 or more for each class, "
+                f"{len(images)} together, as many as there are images"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """The index of each class's first image, int64 [C]."""
+        return np.cumsum(self.counts) - self.counts
+
+    @property
+    def bytes_of_one(self) -> int:
+        """Bytes of an image in a batch: float32, and its label and place."""
+        return 4 * self.images[0].numel() + 16
+
+    @cached_property
+    def families(self) -> list[np.ndarray]:
+        """The classes [m] of each family: those of an alphabet, alike turned and mirrored; all where there are none.
+
+        An alphabet is what stands before the slash in a name.
+        """
+        members: dict[tuple[str, str], list[int]] = {}
+        for i, name in enumerate(self.names):
+            alphabet, slash, character = name.partition("/")
+            members.setdefault((alphabet, character.partition(" ")[2]) if slash else ("", ""), []).append(i)
+        return [np.array(of_one) for of_one in members.values()]
+
+    @checked
+    def select(self, chosen: Sequence[Whole]) -> ImageClasses:
+        """Some of the classes, by index, in the order given."""
+        chosen = list(chosen)
+        if not chosen or max(chosen) >= len(self):
+            raise ValueError(f"chosen is {shown(chosen)}: give one or more indices below {len(self)}")
+        rows = [np.arange(self.starts[c], self.starts[c] + self.counts[c]) for c in chosen]
+        images = self.images[torch.from_numpy(np.concatenate(rows))]
+        return ImageClasses(images, tuple(self.names[c] for c in chosen), self.counts[chosen])
+
+    def rotated(self) -> ImageClasses:
+        """Four times as many classes: each class, and it turned by 90, 180 and 270 degrees, as classes of their own."""
+        images = torch.cat([torch.rot90(self.images, turns, (2, 3)) for turns in range(4)])
+        names = tuple(f"{name} turned {90 * turns}" if turns else name for turns in range(4) for name in self.names)
+        return ImageClasses(images, names, np.tile(self.counts, 4))
+
+    def mirrored(self) -> ImageClasses:
+        """Twice as many classes: each class, and its images seen in a mirror as a class of their own."""
+        images = torch.cat([self.images, self.images.flip(3)])
+        names = (*self.names, *(f"{name} mirrored" for name in self.names))
+        return ImageClasses(images, names, np.tile(self.counts, 2))
