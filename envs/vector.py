@@ -12,15 +12,16 @@ from numpy.typing import ArrayLike
 
 from metarl.envs.single import check_open, check_render_mode, task_option, task_stream
 from metarl.envs.world import World, build
-from metarl.ranges import Count, Whole, check, checked, shown
+from metarl.ranges import Count, Whole, check, checked
 
 
 class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """num_envs sub-environments stepped natively together; equal to as many `TaskEnv` with the same seeds.
 
     Every sub-environment has its own generator and draws its own task, then its state, at every reset, also at
-    automatic ones, unless tasks are fixed: for good with `task` or `set_tasks`, for one episode with `reset(options={"task": …})`. A finished
-    sub-environment is reset by the next step (Gymnasium's default, NEXT_STEP), which ignores its action.
+    automatic ones, unless tasks are fixed: for good with `task` or `set_tasks`, for one episode with
+    `reset(options={"task": …})`. A finished sub-environment is reset by the next step (Gymnasium's default,
+    NEXT_STEP), which ignores its action.
     """
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012  (Gymnasium's declaration)

@@ -76,19 +76,22 @@ class World(ABC):
         Where a task is one number, [n] and a plain number are understood too. Raises ValueError for a wrong shape and
         for a value that is not finite or not in the task space.
         """
-        ids = self.indices(ids)
-        rows = self.tasks[ids]
+        rows = self.indices(ids)
+        self.tasks[rows] = self.as_tasks(tasks, len(rows))
+
+    def as_tasks(self, tasks: ArrayLike, n: int) -> np.ndarray:
+        """The tasks of n sub-environments as `set_tasks` understands them, a new array [n, task]."""
+        size = self.tasks.shape[1]
         values = numbers(f"{self.name}: tasks", tasks).astype(np.float64)
-        if rows.shape[1] == 1 and values.shape in ((), (len(rows),)):
+        if size == 1 and values.shape in ((), (n,)):
             values = values.reshape(-1, 1)
-        if values.shape not in (rows.shape, (1, rows.shape[1]), rows.shape[1:]):
-            wanted = f"{rows.shape}, or {rows.shape[1:]} for one for all"
-            raise ValueError(f"{self.name}: tasks have shape {np.shape(tasks)}; give {wanted}")
-        values = np.broadcast_to(values, rows.shape)
+        if values.shape not in ((n, size), (1, size), (size,)):
+            raise ValueError(f"{self.name}: tasks have shape {np.shape(tasks)}; give {(n, size)}, or {(size,)} for all")
+        values = np.broadcast_to(values, (n, size))
         wrong = np.flatnonzero(~(self.goals.allows(values) & np.isfinite(values).all(axis=1)))
         if len(wrong):
             raise ValueError(f"{self.name}: task {values[wrong[0]].tolist()} is not allowed; give {self.goals.allowed}")
-        self.tasks[ids] = values
+        return values.copy()
 
     @checked
     def reset(self, rng: np.random.Generator, ids: Any = None) -> None:
@@ -241,7 +244,7 @@ def check_world(world: Any) -> type["World"]:
         raise ValueError(f"world is {shown(world)}: give a subclass of metarl.envs.World")
     missing = [*sorted(world.__abstractmethods__), *(() if hasattr(world, "goals") else ("goals",))]
     if missing:
-        raise ValueError(f"{world.__name__} has no {', '.join(missing)}: give the class what metarl.envs.World asks for")
+        raise ValueError(f"{world.__name__} has no {', '.join(missing)}: see what metarl.envs.World asks for")
     return world
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from metarl.ranges import Positive, Share, checked
 
+
+@checked
 def discounted_sum(values: Tensor, factor: float) -> Tensor:
     """Σ_l factor^l·values[t + l] along axis 1: [T, H, N] to [T, H, N]."""
+    if values.ndim < 2:
+        raise ValueError(f"values have shape {tuple(values.shape)}: give [T, H, N]")
     out = values.clone()
     for t in range(values.shape[1] - 2, -1, -1):
         out[:, t] += factor * out[:, t + 1]
@@ -25,12 +30,14 @@ def features(observations: Tensor) -> Tensor:
     return torch.cat([clipped, clipped.square(), powers[:, None].expand(*observations.shape[:-1], 4)], -1)
 
 
-def linear_baseline(observations: Tensor, returns: Tensor, mask: Tensor, *, ridge: float = 1e-5) -> Tensor:
+@checked
+def linear_baseline(observations: Tensor, returns: Tensor, mask: Tensor, *, ridge: Positive = 1e-5) -> Tensor:
     """Values [T, H, N] of a linear regression fitted, in float64 and for each task alone, to its own `returns`.
 
     Task by task: in one batch the float64 features of ten ants (20 trajectories of 200 steps: 81 MB) leave the caches,
     and it takes 2.3 times as long, with the same bits.
     """
+    _fit(observations, returns, mask)
     values = torch.empty_like(returns)
     for seen, wanted, valid, out in zip(observations, returns, mask.bool(), values, strict=True):
         inputs = features(seen[None])[0]  # [H, N, F]
@@ -42,21 +49,25 @@ def linear_baseline(observations: Tensor, returns: Tensor, mask: Tensor, *, ridg
     return values
 
 
-def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, discount: float, gae_lambda: float) -> Tensor:
+@checked
+def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, discount: Share, gae_lambda: Share) -> Tensor:
     """Generalised advantages [T, H, N] (Schulman et al. 2016, eq. 16).
 
     Nothing is added at the horizon: episodes are H steps long by definition and the baseline knows the time, so the
     value after the last step is 0, as after a termination.
     """
+    _fit(rewards[..., None], values, mask)
     following = torch.zeros_like(values)
     following[:, :-1] = values[:, 1:] * mask[:, 1:]
     return discounted_sum((rewards + discount * following - values) * mask, discount * gae_lambda)
 
 
+@checked
 def advantages(
-    observations: Tensor, rewards: Tensor, mask: Tensor, *, discount: float = 0.99, gae_lambda: float = 1.0
+    observations: Tensor, rewards: Tensor, mask: Tensor, *, discount: Share = 0.99, gae_lambda: Share = 1.0
 ) -> Tensor:
     """Advantages [T, H, N] with zero mean and unit variance over each task's valid steps, as rllab "centres" them."""
+    _fit(observations, rewards, mask)
     returns = discounted_sum(rewards * mask, discount)
     values = linear_baseline(observations, returns, mask)
     raw = gae(rewards, values, mask, discount=discount, gae_lambda=gae_lambda)
@@ -64,3 +75,13 @@ def advantages(
     centred = (raw - (raw * mask).sum((1, 2), keepdim=True) / count) * mask
     spread = (centred.square().sum((1, 2), keepdim=True) / count).sqrt()
     return centred / (spread + 1e-8)
+
+
+def _fit(observations: Tensor, values: Tensor, mask: Tensor) -> None:
+    """Raise ValueError unless these are [T, H, N, obs], [T, H, N] and [T, H, N] of one size."""
+    shapes = [tuple(tensor.shape) for tensor in (observations, values, mask)]
+    if len(shapes[1]) != 3 or not shapes[0][:-1] == shapes[1] == shapes[2]:
+        found = ", ".join(map(str, shapes))
+        raise ValueError(
+            f"observations, values and mask have shapes {found}: give [T, H, N, obs], [T, H, N], [T, H, N]"
+        )

@@ -7,7 +7,7 @@ has little noise where a policy gradient after adaptation is mostly noise, as on
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from metarl.core import Distribution, Episodes, Predict, Predictor, Tasks
 from metarl.nets import GaussianPolicy
+from metarl.ranges import Count, checked, shown
 from metarl.rl.losses import Gaussian, Rollout, gaussian_kl
 from metarl.rl.rollout import WorldDistribution, WorldTasks
 
@@ -37,6 +38,7 @@ def imitation(predict: Predict, batch: Guidance) -> Tensor:
     return gaussian_kl(predict(batch.observations), (batch.mean, batch.log_std), batch)
 
 
+@checked
 def told(policy: GaussianPolicy) -> Expert:
     """`policy`, whose observations end with the task, as an expert."""
 
@@ -48,6 +50,16 @@ def told(policy: GaussianPolicy) -> Expert:
     return expert
 
 
+def _labels(found: Any, actions: Tensor) -> Gaussian:
+    """What an expert found, if it is a Gaussian over actions [T, H, N, act]."""
+    if not isinstance(found, tuple) or len(found) != 2 or not all(isinstance(part, Tensor) for part in found):
+        raise ValueError(f"the expert gives {shown(found)}: give means and log standard deviations, two tensors")
+    shapes, wanted = [tuple(part.shape) for part in found], [tuple(actions.shape), tuple(actions.shape[-1:])]
+    if shapes != wanted:
+        raise ValueError(f"the expert's tensors have shapes {shapes[0]} and {shapes[1]}: give {wanted[0]}, {wanted[1]}")
+    return found[0], found[1]
+
+
 class Guided(Distribution):
     """The tasks of `distribution`, whose query batches are an `expert`'s `Guidance`, not policy gradients.
 
@@ -57,11 +69,16 @@ class Guided(Distribution):
 
     metric = WorldDistribution.metric
 
+    @checked
     def __init__(self, distribution: WorldDistribution, expert: Expert) -> None:
         self.distribution, self.expert = distribution, expert
 
-    def sample(self, n: int, rng: np.random.Generator) -> GuidedTasks:
+    @checked
+    def sample(self, n: Count, rng: np.random.Generator) -> GuidedTasks:
         return GuidedTasks(self.distribution.sample(n, rng), self.expert)
+
+    def memory(self, n: int) -> int:
+        return self.distribution.memory(n)
 
     def progress(self, share: float) -> None:
         self.distribution.progress(share)
@@ -80,7 +97,7 @@ class GuidedTasks(Tasks):
         seen = self.tasks.trajectories(predict)
         goals = torch.as_tensor(self.tasks.goals, dtype=seen.observations.dtype, device=seen.observations.device)
         with torch.no_grad():
-            mean, log_std = self.expert(seen.observations, goals)
+            mean, log_std = _labels(self.expert(seen.observations, goals), seen.actions)
         return Guidance(seen.observations, mean, log_std.repeat(self.n, 1), seen.rewards, seen.mask)
 
     def score(self, predict: Predictor) -> Tensor:

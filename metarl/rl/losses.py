@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from metarl.core import Loss, Predict
+from metarl.ranges import Positive, checked
 
 Gaussian = tuple[Tensor, Tensor]  # mean [..., act], log_std broadcastable to it
 
@@ -56,10 +57,9 @@ def surrogate(predict: Predict, batch: Rollout) -> Tensor:
     return -masked_mean(ratio * batch.advantages, batch.mask)
 
 
-def clipped_surrogate(clip: float) -> Loss:
-    """PPO's clipped surrogate (Schulman et al. 2017, eq. 7), negated."""
-    if clip <= 0:
-        raise ValueError(f"clip is {clip}: ratios are kept within 1 ± clip, so it must be positive")
+@checked
+def clipped_surrogate(clip: Positive) -> Loss:
+    """PPO's clipped surrogate (Schulman et al. 2017, eq. 7), negated: ratios are kept within 1 ± clip."""
 
     def loss(predict: Predict, batch: Rollout) -> Tensor:
         ratio = torch.exp(log_prob(predict(batch.observations), batch.actions) - batch.log_probs)

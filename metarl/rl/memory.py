@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metarl.ranges import Count, Whole, checked
+
 BLOCKS = 8  # parts of a rollout that go to the device while the next is simulated
 
 
@@ -18,7 +20,8 @@ class Memory:
     def __init__(self) -> None:
         self._free: dict[tuple[tuple[int, ...], bool], list[np.ndarray]] = {}
 
-    def take(self, shape: tuple[int, ...], *, pinned: bool = False) -> np.ndarray:
+    @checked
+    def take(self, shape: tuple[Whole, ...], *, pinned: bool = False) -> np.ndarray:
         """A float32 array of any content; it is taken back when it and all tensors made from it have gone.
 
         Keep a tensor of it (`torch.from_numpy`), or the array itself: NumPy's own views of it do not hold it.
@@ -42,16 +45,17 @@ class Recorder:
     write, each its own tasks.
     """
 
+    @checked
     def __init__(
         self,
         memory: Memory,
-        tasks: int,
-        horizon: int,
-        envs: int,
+        tasks: Count,
+        horizon: Count,
+        envs: Count,
         *,
         device: torch.device,
         staged: bool,
-        writers: int = 1,
+        writers: Count = 1,
     ) -> None:
         self.memory, self.shape, self.device, self.staged = memory, (tasks, horizon, envs), device, staged
         self.block = -(-horizon // BLOCKS)

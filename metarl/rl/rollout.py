@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from threading import RLock
+from typing import Annotated, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from metarl.core import Distribution, Episodes, Predictor, Tasks
-from metarl.envs import World, make_world
-from metarl.envs.world import cores
+from metarl.devices import as_device
+from metarl.envs import World, world_class
+from metarl.envs.world import build, cores, numbers
+from metarl.ranges import Count, Positive, Range, Share, Whole, check, checked
 from metarl.rl.advantages import advantages
 from metarl.rl.loop import Loop, loops, run
 from metarl.rl.losses import Rollout
@@ -41,63 +48,70 @@ class WorldDistribution(Distribution):
     a direction more than it needs a true one, since the outer loop learns what to make of it.
     The environment receives `action_scale` times what the policy draws: 1 makes a policy std of 1 the whole action
     range, as in the MAML paper; 0.1 a tenth of it, as in ProMP and garage.
-    The simulator runs on CPU threads (`threads`, 0: all cores); batches lie on `device`.
+    The simulator runs on CPU threads (`threads`, 0: all cores); batches lie on `device`. One rollout runs at a time:
+    several Python threads may use a distribution, and so may processes that are forked from this one.
     """
 
     metric = "return"
 
+    @checked
     def __init__(
         self,
-        env: str | type[World],
+        env: str | Callable[..., World],
         *,
-        trajectories: int = 20,
-        horizon: int | None = None,
-        discount: float = 0.99,
-        gae_lambda: float = 1.0,
-        credit_from: tuple[float, float, float] | None = None,
-        inner_credit: tuple[float, float] | None = None,
-        action_scale: float = 1.0,
-        threads: int = 0,
+        trajectories: Count = 20,
+        horizon: Count | None = None,
+        discount: Share = 0.99,
+        gae_lambda: Share = 1.0,
+        credit_from: tuple[Share, Share, Annotated[float, Range(0, 1, above=True)]] | None = None,
+        inner_credit: tuple[Share, Share] | None = None,
+        action_scale: Positive = 1.0,
+        threads: Whole = 0,
         device: torch.device | str = "cpu",
     ) -> None:
-        if trajectories < 1:
-            raise ValueError(f"trajectories is {trajectories}: a task is met through at least one")
-        if horizon is not None and horizon < 1:
-            raise ValueError(f"horizon is {horizon}: an episode has at least one step")
-        final = (discount, gae_lambda)
-        given = {"discount, gae_lambda": final, "credit_from": credit_from, "inner_credit": inner_credit}
-        for name, credit in given.items():
-            if credit is not None and not all(0 <= value <= 1 for value in credit[:2]):
-                raise ValueError(f"{name} is {credit}: γ and λ lie between 0 and 1")
-        if credit_from is not None and not 0 < credit_from[2] <= 1:
-            raise ValueError(f"credit_from is {credit_from}: give γ, λ and a share of training, above 0 and up to 1")
-        self.env, self.trajectories, self.threads, self.device = env, trajectories, threads, torch.device(device)
+        self.env, self.trajectories, self.threads, self.device = env, trajectories, threads, as_device(device)
         self.discount, self.gae_lambda, self.action_scale = discount, gae_lambda, action_scale
-        self.credit_from, self.credit = credit_from, final  # the latter: γ and λ now
+        self.credit_from, self.credit = credit_from, (discount, gae_lambda)  # the latter: γ and λ now
         self.inner_credit = inner_credit
         self.template = self.world(1)
-        self.horizon = horizon or self.template.default_horizon
-        self._worlds: dict[tuple[int, int], list[World]] = {}
-        self.memory = Memory()
+        spaces = self.template.observation_space, self.template.action_space
+        if any(len(space.shape) != 1 for space in spaces):
+            shapes = " and ".join(str(space.shape) for space in spaces)
+            raise ValueError(f"{self.template.name}: observations and actions have shapes {shapes}: make them flat")
+        self.sizes = spaces[0].shape[0], spaces[1].shape[0]  # numbers in an observation, in an action
+        self.horizon = self.template.default_horizon if horizon is None else horizon
+        check(Count, self.horizon, f"default_horizon of {self.template.name}")
+        self._worlds: dict[tuple[int, int, int], list[World]] = {}
+        self.recordings = Memory()
 
-    def world(self, num_envs: int, threads: int | None = None) -> World:
+    @checked
+    def world(self, num_envs: Count, threads: Whole | None = None) -> World:
         """A new batch of `num_envs` sub-environments, on `threads` or the distribution's own number of threads."""
-        threads = self.threads if threads is None else threads
-        if isinstance(self.env, str):
-            return make_world(self.env, num_envs, threads=threads)
-        return self.env(num_envs, threads=threads)
+        kind = world_class(self.env) if isinstance(self.env, str) else self.env
+        return build(kind, num_envs, threads=self.threads if threads is None else threads)
 
     def worlds(self, tasks: int, *, parallel: bool) -> list[World]:
         """Batches for as many tasks, kept for the next rollout: one of all, or equal parts to be stepped at once."""
         threads = self.threads or cores()
         parts = loops(tasks, threads) if parallel and self.template.parallel else 1
-        if (tasks, parts) not in self._worlds:
+        key = (os.getpid(), tasks, parts)
+        if key not in self._worlds:
             size = tasks * self.trajectories // parts
             self._worlds = {}  # one set at a time: a simulator's memory grows with its size
-            self._worlds[tasks, parts] = [self.world(size, threads // parts) for _ in range(parts)]
-        return self._worlds[tasks, parts]
+            self._worlds[key] = [self.world(size, threads // parts) for _ in range(parts)]
+        return self._worlds[key]
 
-    def progress(self, share: float) -> None:
+    @property
+    def lock(self) -> RLock:
+        """The lock of whoever simulates: worlds are kept, and used again."""
+        return _locks.setdefault(self, RLock())
+
+    def memory(self, n: int) -> int:
+        """The bytes of what one rollout of `n` tasks records."""
+        return 4 * n * self.horizon * self.trajectories * (sum(self.sizes) + 3)
+
+    @checked
+    def progress(self, share: Share) -> None:
         if self.credit_from is not None:
             discount, gae_lambda, whole = self.credit_from
             way = min(1.0, share / whole)
@@ -106,12 +120,21 @@ class WorldDistribution(Distribution):
                 gae_lambda + way * (self.gae_lambda - gae_lambda),
             )
 
-    def sample(self, n: int, rng: np.random.Generator) -> WorldTasks:
+    @checked
+    def sample(self, n: Count, rng: np.random.Generator) -> WorldTasks:
         return self.tasks(self.template.sample_tasks(n, rng), rng)
 
-    def tasks(self, goals: np.ndarray, rng: np.random.Generator) -> WorldTasks:
+    @checked
+    def tasks(self, goals: ArrayLike, rng: np.random.Generator) -> WorldTasks:
         """The given tasks [T, task] as a meta-batch."""
-        return WorldTasks(self, np.asarray(goals, dtype=float), rng)
+        rows = np.atleast_1d(numbers(f"{self.template.name}: tasks", goals))
+        return WorldTasks(self, self.template.as_tasks(rows, len(rows)), rng)
+
+
+_locks: WeakKeyDictionary[WorldDistribution, RLock] = WeakKeyDictionary()  # beside what can then be copied
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_locks.clear)  # what holds one is not in the child
 
 
 class WorldTasks(Tasks):
@@ -146,22 +169,27 @@ class WorldTasks(Tasks):
 
     def trajectories(self, predict: Predictor) -> Trajectories:
         """One episode in every sub-environment, with the actions of each task's own policy."""
-        options, template = self.distribution, self.distribution.template
+        with self.distribution.lock:
+            return self._simulate(predict)
+
+    def _simulate(self, predict: Predictor) -> Trajectories:
+        options = self.distribution
         tasks, envs, horizon = self.n, options.trajectories, options.horizon
-        obs_size, act_size = template.observation_space.shape[0], template.action_space.shape[0]
+        obs_size, act_size = options.sizes
         worlds = options.worlds(tasks, parallel=predict.learner.in_numpy)
         record = Recorder(
-            options.memory, tasks, horizon, envs,
+            options.recordings, tasks, horizon, envs,
             device=options.device, staged=options.device.type != "cpu", writers=len(worlds),
         )  # fmt: skip
         fields = [record.field(obs_size), record.field(act_size), record.field(), record.field(), record.field()]
         noise = self.rng.standard_normal((horizon, tasks, envs, act_size), dtype=np.float32)
-        start = template.initial(tasks * envs, self.rng)
+        goals = np.repeat(self.goals, envs, axis=0)
+        start = options.template.initial(goals, self.rng)
         together, each = [], tasks // len(worlds)
         for part, world in enumerate(worlds):
-            rows = slice(part * each, (part + 1) * each)
-            world.set_tasks(np.repeat(self.goals[rows], envs, axis=0))
-            world.place(None, *(state[rows.start * envs : rows.stop * envs] for state in start))
+            rows, simulated = (slice(part * n, (part + 1) * n) for n in (each, each * envs))
+            world.set_tasks(goals[simulated])
+            world.place(None, *(state[simulated] for state in start))
             act = predict.arrays(rows if len(worlds) > 1 else None)
             of_part = [field[rows] for field in fields]
             together.append(

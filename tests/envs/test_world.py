@@ -154,7 +154,7 @@ def test_divergence_is_reported_and_stays_where_it_is(id: str, tmp_path, monkeyp
 
 
 def test_refuses_impossible_sizes() -> None:
-    with pytest.raises(ValueError, match="^num_envs is 0: give a whole number from 1 up$"):
+    with pytest.raises(ValueError, match=r"^num_envs is 0: give a whole number from 1 up$"):
         make_world("metarl/PointNav-v0", 0)
 
 

@@ -148,7 +148,7 @@ def test_actions_are_recorded_as_drawn_and_scaled_for_the_environment() -> None:
 
 def test_metrics_are_returns_after_each_step_and_the_steps_simulated() -> None:
     tasks = WorldDistribution(Walled, trajectories=4).tasks(GOALS, np.random.default_rng(0))
-    learner = pusher(steps=2, rate=0.0)
+    learner = pusher(steps=2, rate=1e-9)
     episodes = collect(learner, tasks)
     metrics = tasks.metrics(episodes)
     assert set(metrics) == {"return_0", "return_1", "return_2", "env_steps"}
@@ -243,19 +243,19 @@ def test_sampled_tasks_come_from_the_worlds_goals() -> None:
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match="trajectories is 0"):
-        WorldDistribution(Track, trajectories=0)
-    with pytest.raises(ValueError, match="horizon is 0"):
-        WorldDistribution(Track, horizon=0)
-    for share in (0.0, 1.5):
-        with pytest.raises(ValueError, match=r"credit_from is .*share of training"):
-            WorldDistribution(Track, credit_from=(0.9, 0.5, share))
-    cases: list[tuple[str, dict[str, Any]]] = [
-        ("discount, gae_lambda", {"discount": 1.1}),
-        ("discount, gae_lambda", {"gae_lambda": float("nan")}),
-        ("credit_from", {"credit_from": (0.9, 1.5, 0.5)}),
-        ("inner_credit", {"inner_credit": (-0.1, 0.5)}),
+    nan, inf = float("nan"), float("inf")
+    cases: list[tuple[str, list[Any]]] = [
+        ("trajectories", [0, -1, 2.5, nan, "4", True]),
+        ("horizon", [0, -1, 2.5]),
+        ("discount", [1.1, -0.1, nan, inf, None]),
+        ("gae_lambda", [1.1, nan]),
+        ("credit_from", [(0.9, 0.5, 0.0), (0.9, 0.5, 1.5), (0.9, 1.5, 0.5), (0.9, 0.5), (nan, 0.5, 0.5), 0.9]),
+        ("inner_credit", [(-0.1, 0.5), (0.5, nan), (0.5,)]),
+        ("action_scale", [0, -1.0, nan, inf]),
+        ("threads", [-1, 1.5]),
+        ("env", [3, None]),
     ]
-    for name, wrong in cases:
-        with pytest.raises(ValueError, match=rf"^{name} is \(.*between 0 and 1$"):
-            WorldDistribution(Track, **wrong)
+    for name, values in cases:
+        for value in values:
+            with pytest.raises(ValueError, match=rf"^{name} is .*: give [^\n]*$"):
+                WorldDistribution(**{"env": Track, name: value})
