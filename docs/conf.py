@@ -1,0 +1,41 @@
+"""Sphinx's settings: `make docs` builds the site into build/docs, with every warning an error."""
+
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "metarl"
+copyright = "the metarl authors"
+version = release = version_of("metarl")
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "plain_docstrings",
+    "scores",
+]
+exclude_patterns = ["_ext"]
+templates_path = ["_templates"]
+
+myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"  # the tests run the notebooks and every code block
+
+autosummary_generate = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # signatures stay readable; the ranges of arguments are in the text and in the errors
+autodoc_default_options = {"members": True, "show-inheritance": False}
+nitpick_ignore_regex = [(r"py:.*", r"(?!metarl\.).*")]  # names of other libraries: the site is built without a network
+
+html_theme = "furo"
+html_title = f"metarl {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {"navigation_with_keys": True}
+copybutton_prompt_text = "$ "
