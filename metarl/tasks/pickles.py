@@ -19,7 +19,7 @@ from metarl.files import regular
 from metarl.tasks.pickled_arrays import Array, Type, call, find, key
 
 LARGEST = 1 << 32  # bytes of a file
-MOST = 5_000_000  # opcodes: a cache of miniImageNet has some hundred thousand
+MOST = 2_000_000  # opcodes: a cache of miniImageNet has some hundred thousand
 CUT = "it is cut short, or damaged"
 
 
@@ -67,13 +67,16 @@ class _Machine:
     def run(self) -> Any:
         """The value that the pickle holds."""
         for _ in range(MOST):
-            opcode = self.take(1)
-            if opcode == pickle.STOP:
-                return self.stack.pop()
+            opcode = self.file.read(1)
+            self.left -= 1
             if opcode in VALUES:
                 self.stack.append(VALUES[opcode](self))
             elif opcode in ACTIONS:
                 ACTIONS[opcode](self)
+            elif opcode == pickle.STOP:
+                return self.stack.pop()
+            elif not opcode:
+                raise UnpicklingError(CUT)
             else:
                 raise UnpicklingError(f"its opcode {opcode!r} makes no array")
         raise UnpicklingError(f"it has more than {MOST} parts")

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pickle_fuzz import fuzz, hostile
+from python2_pickles import PYTHON_2
 
 from metarl.tasks.pickles import read_arrays
 
@@ -44,6 +46,57 @@ def test_arrays_of_every_protocol_and_spelling(tmp_path: Path, protocol: int, co
     assert (found["fortran"] == images.T).all()
     assert found["class_dict"]["a"] == [0, 2]
     assert found["class_dict"]["b"].tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("kind", ["?", "u1", "<i2", ">i4", "<u8", "<f2", ">f8"])
+def test_plain_numbers_keep_type_order_and_shape(tmp_path: Path, kind: str, protocol: int) -> None:
+    array = np.arange(24).reshape(2, 3, 4).astype(kind)
+    arrays = [array, array.T, array.transpose(1, 0, 2), array[:, ::2], array[:0], array[0, 0, 0].reshape(())]
+    scalars = [array[1, 2, 3], np.str_("n01"), np.bytes_(b"n01")]
+    found = read_arrays(saved(tmp_path, pickle.dumps([arrays, scalars], protocol)))
+    for expected, got in zip(arrays, found[0], strict=True):
+        assert got.dtype == expected.dtype
+        np.testing.assert_array_equal(got, expected, strict=True)
+        assert not got.flags.writeable or not got.size
+    assert found[1] == [scalars[0], "n01", "n01"]
+
+
+@pytest.mark.parametrize("content", PYTHON_2)
+def test_what_python_2_wrote(tmp_path: Path, content: bytes) -> None:
+    found = read_arrays(saved(tmp_path, content))
+    assert found["image_data"].tolist() == [[200, 7], [10, 39]]
+    assert found["image_data"].dtype == np.uint8
+    assert found["class_dict"]["n1"] == [0, 2, 3]
+    assert found["class_dict"]["n2"] is found["image_data"]
+
+
+def test_plain_values_of_every_protocol(tmp_path: Path) -> None:
+    value = {
+        "ints": [0, 255, 65535, -1, 2**31, -(2**31), 2**70, -(2**200)], "floats": (0.5, -1e300), "nothing": None,
+        "flags": (True, False), "texts": ["", "é\n\\ ", "x" * 300, "😀"], "bytes": [b"", b"\xff" * 300],
+        "nested": [[], (), {}, ((1, 2, 3, 4), [{"a": ()}])],
+    }  # fmt: skip
+    for protocol in range(6):
+        assert read_arrays(saved(tmp_path, pickle.dumps(value, protocol))) == value
+
+
+def test_hostile_pickles_neither_crash_nor_hang(tmp_path: Path) -> None:
+    count = int(os.environ.get("METARL_FUZZ", "300"))
+    found = fuzz(count, 0)
+    assert found.total() == count
+    assert 0 < found["read"] < found["refused"]
+
+
+def test_the_types_of_objects_are_refused_before_numpy_sees_them(tmp_path: Path) -> None:
+    messages = []
+    for content in hostile():
+        with pytest.raises(ValueError, match=r"cannot read .*x.pkl \(.+\): get the file again") as error:
+            read_arrays(saved(tmp_path, content))
+        messages.append(str(error.value))
+    assert "calls what is no function" in messages[0]  # numpy.ndarray
+    assert all("numbers of the type 'O8', which are not plain" in message for message in messages[1:3])
+    assert all(len(message) < 300 for message in messages)
 
 
 def respelt(content: bytes, core: bytes) -> bytes:
