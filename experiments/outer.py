@@ -96,7 +96,7 @@ class LaplaceConfig(DescentConfig):
     """of its log-determinant"""
 
     def objective(self, loss: Loss) -> Objective:
-        return laplace(loss, softmax_roots, weight=self.weight)
+        return laplace(super().objective(loss), softmax_roots, weight=self.weight)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metarl.normalisation import BatchNorm
+from metarl.ranges import Count, checked
 
 
 class Conv4(nn.Module):
@@ -27,13 +28,14 @@ class Conv4(nn.Module):
     Raises ValueError for images of another size, and for a size too small to pool.
     """
 
+    @checked
     def __init__(
         self,
-        channels: int,
-        outputs: int | None,
+        channels: Count,
+        outputs: Count | None,
         *,
-        size: int = 28,
-        filters: int = 64,
+        size: Count = 28,
+        filters: Count = 64,
         pool: bool = False,
     ) -> None:
         super().__init__()
@@ -70,17 +72,23 @@ class Maps(nn.Module):
     `side` is 4 for images of 28 and, pooled, 10 for 84: what a learned comparison of positions takes.
     """
 
-    def __init__(self, channels: int, *, size: int = 28, filters: int = 64, pool: bool = False) -> None:
+    @checked
+    def __init__(self, channels: Count, *, size: Count = 28, filters: Count = 64, pool: bool = False) -> None:
         super().__init__()
         sizes = [size]
         for _ in range(3):
             sizes.append(sizes[-1] // 2 if pool else (sizes[-1] + 1) // 2)
-        self.filters, self.side, self.last_norms = filters, sizes[-1], ("blocks.3.norm",)
+        if not sizes[-1]:
+            raise ValueError(f"images of size {size} vanish in three poolings: give 8 or more, or pool=False")
+        self.shape, self.filters, self.side = (channels, size, size), filters, sizes[-1]
+        self.last_norms = ("blocks.3.norm",)
         self.blocks = nn.Sequential(
             *(Block(filters if i else channels, filters, pool=pool and i < 3, halve=i < 3) for i in range(4))
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1:] != self.shape:
+            raise ValueError(f"the net takes images {self.shape} and got {tuple(x.shape[1:])}: build it for this size")
         return self.blocks(x)
 
 
@@ -90,7 +98,8 @@ class Block(nn.Module):
     With `halve=False` neither: the size stays.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, pool: bool, halve: bool = True) -> None:
+    @checked
+    def __init__(self, inputs: Count, outputs: Count, *, pool: bool, halve: bool = True) -> None:
         super().__init__()
         self.pool = pool
         stride = 2 if halve and not pool else 1

@@ -15,15 +15,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
+from itertools import chain
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
-from metarl.parts import Tree, joined, over_parts, split
+from metarl.adaptable import check_layers
+from metarl.parts import fitting, joined, lock, over_parts, split
+from metarl.ranges import Count, NonNegative, Whole, checked
+from metarl.sums import check_weights, one_number, weighted
+from metarl.trees import Tree, check_batch, count
 
 Predict = Callable[[Any], Tree]
 Loss = Callable[[Predict, Any], Tensor]  # (predict, batch) to a scalar; it predicts on batch[0]
@@ -39,19 +44,24 @@ class Episodes(NamedTuple):
 Objective = Callable[[Sequence[Predict], Episodes], Tensor]
 
 
+@checked
 def final(loss: Loss) -> Objective:
     """The query loss after the last inner step: MAML's objective (Finn et al. 2017, eq. 1)."""
     return lambda predicts, episode: loss(predicts[-1], episode.query)
 
 
-def every(loss: Loss, weights: Sequence[float]) -> Objective:
-    """Σ_k weights[k]·(query loss after inner step k + 1): MAML++'s multi-step loss (Antoniou et al. 2019, eq. 4)."""
+@checked
+def every(loss: Loss, weights: Sequence[NonNegative]) -> Objective:
+    """Σ_k weights[k]·(query loss after inner step k + 1): MAML++'s multi-step loss (Antoniou et al. 2019, eq. 4).
+
+    Raises ValueError for weights that are all 0 and, when it is called, for another number of them than of steps.
+    """
+    check_weights(weights)
 
     def objective(predicts: Sequence[Predict], episode: Episodes) -> Tensor:
         if len(weights) != len(predicts) - 1:
             raise ValueError(f"every has {len(weights)} weights for {len(predicts) - 1} inner steps: give one for each")
-        terms = [weight * loss(predict, episode.query) for weight, predict in zip(weights, predicts[1:], strict=True)]
-        return torch.stack(terms).sum()
+        return weighted([loss(predict, episode.query) for predict in predicts[1:]], weights, "the loss")
 
     return objective
 
@@ -73,28 +83,37 @@ class Predictor:
     @cached_property
     def states(self) -> Tree:
         """The adapted states, stacked: every leaf is [T, …]."""
-        with torch.no_grad():
+        with lock(self.learner), torch.no_grad():
             return self._make_states()
 
+    @property
+    def asked(self) -> bool:
+        """Whether anything was predicted: what tasks then show may follow from it, and be infinite as it is."""
+        return "states" in self.__dict__
+
     def __call__(self, x: Tree) -> Tree:
-        return vmap(self.learner.predict, chunk_size=self.chunk)(self.states, x)
+        count((x, self.states), "inputs and states")
+        with lock(self.learner), fitting(self.learner, x):
+            return vmap(self.learner.predict, chunk_size=self.chunk)(self.states, x)
 
     def arrays(self, tasks: slice | None = None) -> Callable[[np.ndarray], Tree]:
         """The same function from a float32 NumPy array [T, N, x] to NumPy arrays, of all tasks or of these.
 
-        It is what a simulator calls; from several threads at once only where the learner is `in_numpy`.
+        It is what a simulator calls. Several threads compute at once where the learner is `in_numpy`.
         """
         states = self.states if tasks is None else tree_map(lambda leaf: leaf[tasks], self.states)
-        return self.learner.arrays(states)
+        with lock(self.learner):
+            return self.learner.arrays(states)
 
     def after(self, batch: Tree, k: int) -> Predictor:
         """The predictor after inner step `k` on a support batch [T, …]."""
 
         def part(learner: Learner, part: tuple[Tree, Tree]) -> Tree:
-            return vmap(partial(learner.step, k=k), randomness="different")(*part)
+            batch, states = part
+            return vmap(partial(learner.step, k=k), randomness="different")(states, batch)
 
         def make_states() -> Tree:
-            parts = [part for part, _ in split((self.states, batch), self.chunk)]
+            parts = [part for part, _ in split((batch, self.states), self.chunk)]
             return joined(over_parts(part, self.learner, parts))
 
         return Predictor(self.learner, make_states, chunk=self.chunk)
@@ -131,15 +150,27 @@ class Distribution(ABC):
     def sample(self, n: int, rng: np.random.Generator) -> Tasks:
         """Draw `n` tasks; every random number they will use comes from `rng`."""
 
+    def memory(self, n: int) -> int:
+        """The bytes that a meta-batch of `n` tasks needs at least; 0 where it is not known."""
+        return 0
+
     def progress(self, share: float) -> None:  # noqa: B027  (most do not change)
         """Told before every training iteration what share of them, 0 … 1, is done; for what changes on the way."""
 
 
 class Learner(nn.Module, ABC):
-    """The inner loop. Its Parameters are the meta-parameters; a state is one task's tree of tensors, never mutated."""
+    """The inner loop. Its Parameters are the meta-parameters; a state is one task's tree of tensors, never mutated.
+
+    Raises ValueError when it is given a net with a layer that cannot be adapted (`metarl.adaptable`).
+    """
 
     steps: int  # inner steps in training
     gradient_steps: ClassVar[bool] = True  # False: one step reads the whole support, and more are not of interest
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, nn.Module):
+            check_layers(value)
+        super().__setattr__(name, value)
 
     @abstractmethod
     def init(self) -> Tree:
@@ -160,7 +191,8 @@ class Learner(nn.Module, ABC):
             states.append(self.step(states[-1], batch, k))
         return states
 
-    def forward(self, episodes: Episodes, objective: Callable[..., Tree], *, chunk: int | None = None) -> Tree:
+    @checked
+    def forward(self, episodes: Episodes, objective: Callable[..., Tree], *, chunk: Count | None = None) -> Tree:
         """Replay the adaptation of every task and apply `objective` to its predictors: a tree of [T, …].
 
         `chunk` bounds how many tasks are computed at a time; the parts are spread over torch's threads.
@@ -187,23 +219,26 @@ class Learner(nn.Module, ABC):
 
     def arrays(self, states: Tree) -> Callable[[np.ndarray], Tree]:
         """`predict` for T stacked states, as a function of NumPy arrays [T, N, x]; override where NumPy is faster."""
-        device = next(self.parameters()).device
+        held = chain(self.parameters(), tree_leaves(states))
+        device = next((tensor.device for tensor in held), torch.device("cpu"))
 
         def predict(x: np.ndarray) -> Tree:
-            with torch.no_grad():
-                outputs = vmap(self.predict)(states, torch.from_numpy(x).to(device))
+            inputs = torch.from_numpy(x).to(device)
+            with lock(self), fitting(self, inputs), torch.no_grad():
+                outputs = vmap(self.predict)(states, inputs)
             return tree_map(lambda t: t.cpu().numpy(), outputs)
 
         return predict
 
 
+@checked
 def adapt(
-    learner: Learner, tasks: Tasks, *, steps: int, chunk: int | None = None
+    learner: Learner, tasks: Tasks, *, steps: Whole, chunk: Count | None = None
 ) -> Iterator[tuple[Predictor, Tree | None]]:
     """Adapt to every task for `steps` inner steps, without a gradient graph.
 
     Yields the predictor after k steps with the support batch of step k, for k = 0 … steps − 1; then the last
-    predictor with None.
+    predictor with None. Raises ValueError for a batch of another number of tasks, or of numbers that are not finite.
     """
     predict = Predictor(
         learner, lambda: tree_map(lambda p: p.detach().expand(tasks.n, *p.shape), learner.init()), chunk=chunk
@@ -211,20 +246,26 @@ def adapt(
     for k in range(steps):
         with torch.no_grad():
             batch = tasks.support(predict, k)
+        check_batch(batch, f"the support of inner step {k}", tasks=tasks.n, finite=not predict.asked)
         yield predict, batch
         predict = predict.after(batch, k)
     yield predict, None
 
 
-def collect(learner: Learner, tasks: Tasks, *, query: bool = True, chunk: int | None = None) -> Episodes:
+@checked
+def collect(learner: Learner, tasks: Tasks, *, query: bool = True, chunk: Count | None = None) -> Episodes:
     """Run the learner's inner loop on `tasks` for real and record what it saw."""
     *steps, (last, _) = adapt(learner, tasks, steps=learner.steps, chunk=chunk)
     with torch.no_grad():
-        return Episodes(tuple(batch for _, batch in steps), tasks.query(last) if query else ())
+        episodes = Episodes(tuple(batch for _, batch in steps), tasks.query(last) if query else ())
+    if query:
+        check_batch(episodes.query, "the query", tasks=tasks.n, finite=not last.asked)
+    return episodes
 
 
+@checked
 def meta_gradient(
-    learner: Learner, episodes: Episodes, objective: Objective, *, chunk: int | None = None
+    learner: Learner, episodes: Episodes, objective: Objective, *, chunk: Count | None = None
 ) -> tuple[float, list[Tensor]]:
     """The mean of `objective` over the tasks, and its gradient by each of the learner's parameters.
 
@@ -234,19 +275,25 @@ def meta_gradient(
     return loss, gradients
 
 
+@checked
 def meta_gradient_and_outputs(
     learner: Learner,
     episodes: Episodes,
     objective: Callable[[Sequence[Predict], Episodes], tuple[Tensor, Tree]],
     *,
-    chunk: int | None = None,
+    chunk: Count | None = None,
 ) -> tuple[float, list[Tensor], Tree]:
     """`meta_gradient` for an objective that returns (loss, outputs); also returns the outputs, leaves [T, …]."""
-    parameters = list(learner.parameters())
+    with lock(learner):
+        parameters = list(learner.parameters())
+
+    def scalar(*arguments: Any) -> tuple[Tensor, Tree]:
+        loss, outputs = objective(*arguments)
+        return one_number(loss, "the objective"), outputs
 
     def part(learner: Learner, part_and_share: tuple[Episodes, float]) -> tuple[float, Sequence[Tensor | None], Tree]:
         part, share = part_and_share
-        losses, outputs = learner.together(part, objective)
+        losses, outputs = learner.together(part, scalar)
         loss = share * losses.mean()
         found = torch.autograd.grad(loss, parameters, allow_unused=True)
         return loss.item(), found, tree_map(torch.detach, outputs)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from metarl.convnets import head
 from metarl.normalisation import BatchNorm
+from metarl.ranges import Count, checked
 
 
 class Dense(nn.Module):
@@ -19,10 +20,13 @@ class Dense(nn.Module):
     features [n, `features`] of the last hidden layer. Normalisation, biases and initial weights are as in Conv4.
     """
 
+    @checked
     def __init__(
-        self, channels: int, outputs: int | None, *, size: int = 28, hidden: Sequence[int] = (256, 128, 64, 64)
+        self, channels: Count, outputs: Count | None, *, size: Count = 28, hidden: Sequence[Count] = (256, 128, 64, 64)
     ) -> None:
         super().__init__()
+        if not len(hidden):
+            raise ValueError("hidden is empty: give the net one hidden layer or more")
         self.shape, self.features = (channels, size, size), hidden[-1]
         layers = [nn.Linear(a, b, bias=False) for a, b in pairwise((channels * size * size, *hidden))]
         for layer in layers:

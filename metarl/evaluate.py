@@ -6,31 +6,39 @@ from collections.abc import Collection
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from metarl.core import Distribution, Learner, adapt
+from metarl.parts import fitting
+from metarl.ranges import Count, Whole, checked, shown
+from metarl.sampling import sampled
 
 
+@checked
 def evaluate(
     learner: Learner,
     distribution: Distribution,
     *,
-    steps: int,
-    tasks: int,
+    steps: Whole,
+    tasks: Count,
     rng: np.random.Generator,
     at: Collection[int] | None = None,
-    chunk: int | None = None,
+    chunk: Count | None = None,
 ) -> np.ndarray:
     """Scores [steps + 1, tasks] in the distribution's `metric`, each step's from fresh data of the same tasks.
 
     With `at`, only the scores after these numbers of steps, [len(at), tasks], rising: scoring costs as much as a step.
+    Raises ValueError for more tasks than the machine's memory can hold.
     """
-    for name, value, least in (("steps", steps, 0), ("tasks", tasks, 1)):
-        if value < least:
-            raise ValueError(f"{name} is {value}: evaluation needs at least {least}")
-    if at is not None and not (at and set(at) <= set(range(steps + 1))):
+    if at is not None and not (len(at) and all(k in range(steps + 1) for k in at)):
         raise ValueError(f"at is {at}: give numbers of steps from 0 to {steps}")
-    batch = distribution.sample(tasks, rng)
+    batch = sampled(distribution, tasks, rng)
+    scores = []
     with torch.no_grad():
-        adapted = enumerate(adapt(learner, batch, steps=steps, chunk=chunk))
-        scores = [batch.score(predict) for k, (predict, _) in adapted if at is None or k in at]
+        for k, (predict, _) in enumerate(adapt(learner, batch, steps=steps, chunk=chunk)):
+            if at is None or k in at:
+                with fitting(learner, ()):
+                    scores.append(batch.score(predict))
+                if not isinstance(scores[-1], Tensor) or scores[-1].shape != (tasks,):
+                    raise ValueError(f"score returned {shown(scores[-1])}: return a tensor [{tasks}], one of each task")
     return torch.stack(scores).cpu().double().numpy()

@@ -19,14 +19,32 @@ class Samples(NamedTuple):
 
 def mse(predict: Predict, batch: Samples) -> Tensor:
     """Mean squared error."""
-    return functional.mse_loss(predict(batch.x), batch.y)
+    outputs = predict(batch.x)
+    check_shapes(outputs, batch.y)
+    return functional.mse_loss(outputs, batch.y)
 
 
 def cross_entropy(predict: Predict, batch: Samples) -> Tensor:
     """Mean cross-entropy, in nats, of logits [n, classes] against integer classes y [n]."""
-    return functional.cross_entropy(predict(batch.x), batch.y)
+    logits, y = predict(batch.x), batch.y
+    if logits.shape[:-1] != y.shape or y.is_floating_point() or not y.numel():
+        raise ValueError(
+            f"y {list(y.shape)} is of {str(y.dtype).removeprefix('torch.')} and the logits are {list(logits.shape)}: "
+            "give the number of a class, as int64, for every row of logits, one at least"
+        )
+    return functional.cross_entropy(logits, y)
 
 
 def squared_change(new: Tensor, old: Tensor, batch: Samples) -> Tensor:
     """½·mean (new − old)²: the KL divergence between Gaussians of unit variance around two sets of predictions."""
+    check_shapes(new, old)
     return 0.5 * (new - old).square().mean()
+
+
+def check_shapes(outputs: Tensor, targets: Tensor) -> None:
+    """Raise ValueError for targets of another shape than the outputs', which torch would stretch, or of none."""
+    if outputs.shape != targets.shape or not targets.numel():
+        raise ValueError(
+            f"outputs {list(outputs.shape)} are compared with targets {list(targets.shape)}: give both the same shape, "
+            "of one number at least"
+        )

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metarl.ranges import Count, Positive, checked
+
 
 class Tanh(torch.autograd.Function):
     """tanh; on the CPU by NumPy's vector instructions, which are several times as fast as torch's."""
@@ -62,19 +64,30 @@ def linear(columns: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class MLP(nn.Module):
-    """A multi-layer perceptron, [..., inputs] to [..., outputs]; `activation` is "relu" or "tanh"."""
+    """A multi-layer perceptron, [..., inputs] to [..., outputs]; `activation` is "relu" or "tanh".
 
+    Raises ValueError for inputs of another size.
+    """
+
+    @checked
     def __init__(
-        self, inputs: int, outputs: int, *, hidden: Sequence[int] = (40, 40), activation: str = "relu"
+        self, inputs: Count, outputs: Count, *, hidden: Sequence[Count] = (40, 40), activation: str = "relu"
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(f"unknown activation {activation!r}: choose one of {', '.join(ACTIVATIONS)}")
-        self.activation = activation
+        self.activation, self.inputs = activation, inputs
         sizes = [inputs, *hidden, outputs]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
+    @property
+    def head(self) -> nn.Module:
+        """The last layer."""
+        return self.layers[-1]
+
     def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1:] != (self.inputs,):
+            raise ValueError(f"the net takes [..., {self.inputs}] and got {list(x.shape)}: build it for this size")
         act = ACTIVATIONS[self.activation][0]
         *hidden, last = cast("list[nn.Linear]", list(self.layers))
         columns = x.reshape(-1, x.shape[-1]).mT
@@ -89,24 +102,29 @@ class GaussianPolicy(nn.Module):
     Glorot-uniform weights and zero biases as in rllab, which the MAML paper used. The log-std is a parameter like the
     others, adapted with them, and is clamped to [log min_std, log max_std]. Observations may be normalised by constants
     (`normalise`), which no loop changes.
+
+    Raises ValueError where init_std is not between min_std and max_std.
     """
 
     shift: Tensor
     scale: Tensor
     limit: Tensor
 
+    @checked
     def __init__(
         self,
-        observations: int,
-        actions: int,
+        observations: Count,
+        actions: Count,
         *,
-        hidden: Sequence[int] = (100, 100),
+        hidden: Sequence[Count] = (100, 100),
         activation: str = "relu",
-        init_std: float = 1.0,
-        min_std: float = 1e-6,
-        max_std: float = 10.0,
+        init_std: Positive = 1.0,
+        min_std: Positive = 1e-6,
+        max_std: Positive = 10.0,
     ) -> None:
         super().__init__()
+        if not min_std <= init_std <= max_std:
+            raise ValueError(f"init_std is {init_std}: give one from min_std, {min_std}, to max_std, {max_std}")
         self.mean = MLP(observations, actions, hidden=hidden, activation=activation)
         for name, parameter in self.mean.named_parameters():
             if name.endswith("weight"):
@@ -119,15 +137,27 @@ class GaussianPolicy(nn.Module):
         self.register_buffer("scale", torch.ones(observations))
         self.register_buffer("limit", torch.tensor(math.inf))
 
+    @property
+    def head(self) -> nn.Module:
+        """The last layer of the means: the log-std is not among it."""
+        return self.mean.head
+
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         inputs = ((observations - self.shift) * self.scale).clamp(-self.limit, self.limit)
         return self.mean(inputs), self.log_std.clamp(*self.bounds)
 
+    @checked
     def normalise(self, observations: Tensor) -> None:
         """Shift and scale inputs from now on so that `observations` [n, obs] would have mean 0 and deviation 1.
 
         What hardly varies in them is divided by `LEAST` in place of its deviation. Inputs are cut at ±`LIMIT`.
+        Raises ValueError for fewer than two, and for what is not finite.
         """
+        if observations.shape[1:] != self.shift.shape or len(observations) < 2 or not observations.isfinite().all():
+            raise ValueError(
+                f"observations have the shape {list(observations.shape)}: give two or more of {len(self.shift)} finite "
+                "numbers each"
+            )
         self.shift.copy_(observations.mean(0))
         self.scale.copy_(1 / observations.std(0).clamp(min=LEAST))
         self.limit.fill_(LIMIT)

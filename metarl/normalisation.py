@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from metarl.ranges import Count, Positive, checked
+
 
 class BatchNorm(nn.Module):
     """y = γ·(x − mean)/√(variance + ε) + β for each of `features` channels (Ioffe and Szegedy 2015): [n, features, …].
@@ -13,7 +15,8 @@ class BatchNorm(nn.Module):
     second derivative under vmap, without a word.
     """
 
-    def __init__(self, features: int, *, eps: float = 1e-5) -> None:
+    @checked
+    def __init__(self, features: Count, *, eps: Positive = 1e-5) -> None:
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(features))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from metarl.ranges import Count, checked
+
 
 class LSTMCell(nn.Module):
     """h, c from x and the last h, c (Hochreiter and Schmidhuber 1997, with forget gates).
@@ -13,7 +15,8 @@ class LSTMCell(nn.Module):
     The gates lie in the order i, f, g, o of `torch.nn.LSTMCell`, with one bias, 0 at the start.
     """
 
-    def __init__(self, inputs: int, hidden: int) -> None:
+    @checked
+    def __init__(self, inputs: Count, hidden: Count) -> None:
         super().__init__()
         self.size = hidden
         self.inputs, self.hidden = nn.Linear(inputs, 4 * hidden), nn.Linear(hidden, 4 * hidden, bias=False)

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from metarl.convnets import head
 from metarl.normalisation import BatchNorm
+from metarl.ranges import Count, checked
 
 
 class ResNet12(nn.Module):
@@ -21,10 +22,13 @@ class ResNet12(nn.Module):
     is given, in training and in test, as Conv4's does.
     """
 
+    @checked
     def __init__(
-        self, channels: int, outputs: int | None = None, *, filters: Sequence[int] = (64, 160, 320, 640)
+        self, channels: Count, outputs: Count | None = None, *, filters: Sequence[Count] = (64, 160, 320, 640)
     ) -> None:
         super().__init__()
+        if not len(filters):
+            raise ValueError("filters is empty: give the net one residual block or more")
         self.channels, self.features = channels, filters[-1]
         self.blocks = nn.Sequential(*(Residual(a, b) for a, b in pairwise((channels, *filters))))
         last = f"blocks.{len(filters) - 1}"
@@ -32,7 +36,7 @@ class ResNet12(nn.Module):
         self.head = head(self.features, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[1] != self.channels or min(x.shape[2:]) < 16:
+        if x.dim() != 4 or x.shape[1] != self.channels or min(x.shape[2:]) < 16:
             raise ValueError(
                 f"the net takes images ({self.channels}, 16 or more, 16 or more) and got {tuple(x.shape[1:])}: "
                 "build it for their channels, and enlarge what is smaller"

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metarl.ranges import Count, checked
+
 Statistic = Callable[[np.ndarray], np.ndarray]  # of scores [..., seeds, tasks], to [...]
 BLOCK = 4_000_000  # resampled scores held at a time
 
@@ -22,12 +24,15 @@ class Estimate(NamedTuple):
 
 def mean_ci95(values: np.ndarray) -> tuple[float, float]:
     """The mean of `values` [n] and the half-width of its 95 % interval, 1.96·sd/√n (0 for a single value)."""
+    if np.ndim(values) != 1 or not np.size(values):
+        raise ValueError(f"values have shape {np.shape(values)}: give [n], one at least")
     n = len(values)
     return float(np.mean(values)), 1.96 * float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else 0.0
 
 
 def mean(scores: np.ndarray) -> np.ndarray:
     """The mean over seeds and tasks of `scores` [..., seeds, tasks]; returns [...]."""
+    _check_scores(scores)
     return scores.mean(axis=(-2, -1))
 
 
@@ -36,14 +41,16 @@ def interquartile_mean(scores: np.ndarray) -> np.ndarray:
 
     Of n scores the ⌊n/4⌋ lowest and the ⌊n/4⌋ highest are left out (Agarwal et al. 2021, section 4.3).
     """
+    _check_scores(scores)
     pooled = scores.reshape(*scores.shape[:-2], -1)
     n = pooled.shape[-1]
     cut = n // 4
     return np.partition(pooled, (cut, n - cut - 1), axis=-1)[..., cut : n - cut].mean(axis=-1)
 
 
+@checked
 def estimate(
-    scores: np.ndarray, statistic: Statistic, *, rng: np.random.Generator, resamples: int = 2000
+    scores: np.ndarray, statistic: Statistic, *, rng: np.random.Generator, resamples: Count = 2000
 ) -> Estimate:
     """`statistic` of `scores` [seeds, tasks] with its stratified bootstrap interval (Agarwal et al. 2021, section 4.1).
 
@@ -62,8 +69,6 @@ def estimate(
     """
     if scores.ndim != 2 or scores.size == 0:
         raise ValueError(f"scores have shape {scores.shape}: give [seeds, tasks], one of each at least")
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}: give a positive number")
     if not np.isfinite(scores).all():
         return Estimate(math.nan, math.nan, math.nan)
     block = max(1, BLOCK // scores.size)
@@ -71,6 +76,12 @@ def estimate(
     values = np.concatenate([statistic(_resample(scores, size, rng)) for size in sizes])
     low, high = np.percentile(values, (2.5, 97.5))
     return Estimate(float(statistic(scores)), float(low), float(high))
+
+
+def _check_scores(scores: np.ndarray) -> None:
+    """Raise ValueError unless `scores` are [..., seeds, tasks], one of each at least."""
+    if np.ndim(scores) < 2 or not np.size(scores):
+        raise ValueError(f"scores have shape {np.shape(scores)}: give [..., seeds, tasks], one of each at least")
 
 
 def _resample(scores: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -12,6 +12,8 @@ import torch
 
 from metarl.algorithms.base import Algorithm
 from metarl.core import Distribution, Learner, collect
+from metarl.ranges import Count, Whole, checked
+from metarl.sampling import sampled
 
 
 class Stream(IntEnum):
@@ -23,48 +25,43 @@ class Stream(IntEnum):
     TEST = 3
 
 
-def generator(stream: Stream, seed: int, iteration: int = 0) -> np.random.Generator:
+@checked
+def generator(stream: Stream, seed: Whole, iteration: Whole = 0) -> np.random.Generator:
     """The random numbers of one iteration. Nothing else needs saving for a resumed run to equal one never stopped."""
-    if seed < 0:
-        raise ValueError(f"seed is {seed}: give 0 or a positive number")
     return np.random.default_rng((stream, seed, iteration))
 
 
 def seed_torch(rng: np.random.Generator) -> None:
-    """Seed torch's own generators (weight initialisation, dropout) from `rng`."""
+    """Seed torch's own generators (weight initialisation) from `rng`."""
     torch.manual_seed(int(rng.integers(2**63)))
 
 
+@checked
 def train(
     algorithm: Algorithm,
     distribution: Distribution,
     *,
-    iterations: int,
-    meta_batch: int,
-    seed: int = 0,
-    start: int = 0,
+    iterations: Count,
+    meta_batch: Count,
+    seed: Whole = 0,
+    start: Whole = 0,
 ) -> Iterator[dict[str, float]]:
     """Yield the metrics of iterations `start` … `iterations` − 1, each after its update.
 
     `meta_batch` tasks are sampled an iteration. Metrics are the tasks' own (returns), the algorithm's, and the seconds
-    spent sampling and updating.
+    spent sampling and updating. Raises ValueError for more tasks than the machine's memory can hold.
     """
-    for name, value in (("iterations", iterations), ("meta_batch", meta_batch)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}: training needs at least 1")
-    if start < 0:
-        raise ValueError(f"start is {start}: iterations are counted from 0")
     for iteration in range(start, iterations):
         rng = generator(Stream.TRAIN, seed, iteration)
         seed_torch(rng)
         begin = time.perf_counter()
         distribution.progress(iteration / iterations)
-        tasks = distribution.sample(meta_batch, rng)
+        tasks = sampled(distribution, meta_batch, rng)
         episodes = collect(algorithm.learner, tasks, query=algorithm.uses_query, chunk=algorithm.chunk)
         metrics = tasks.metrics(episodes)
-        sampled = time.perf_counter()
+        collected = time.perf_counter()
         metrics.update(algorithm.update(episodes))
-        metrics.update(seconds_sampling=sampled - begin, seconds_update=time.perf_counter() - sampled)
+        metrics.update(seconds_sampling=collected - begin, seconds_update=time.perf_counter() - collected)
         del tasks, episodes  # so that the next iteration can use their memory
         yield metrics
 
@@ -72,8 +69,9 @@ def train(
 class MetaTraining:
     """An outer loop and the tasks that it trains on, as a run folder keeps and continues it (`metarl.run`)."""
 
+    @checked
     def __init__(
-        self, algorithm: Algorithm, distribution: Distribution, *, iterations: int, meta_batch: int, seed: int = 0
+        self, algorithm: Algorithm, distribution: Distribution, *, iterations: Count, meta_batch: Count, seed: Whole = 0
     ) -> None:
         self.learner: Learner = algorithm.learner
         self.algorithm, self.distribution = algorithm, distribution

@@ -7,16 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metarl.algorithms.base import Algorithm
+from metarl.algorithms.base import Algorithm, exclusive
 from metarl.core import Episodes, Loss, Objective, meta_gradient
 from metarl.learners.gradient import GradientLearner
+from metarl.ranges import Count, NonNegative, Positive, Whole, checked
 
 
 class AlphaLearner(GradientLearner):
     """MAML's learner, its step size α a parameter, one for all parameters and steps, that starts at `rate`."""
 
+    @checked
     def __init__(
-        self, net: nn.Module, loss: Loss, *, steps: int = 1, rate: float = 0.1, first_order: bool = False
+        self, net: nn.Module, loss: Loss, *, steps: Whole = 1, rate: Positive = 0.1, first_order: bool = False
     ) -> None:
         super().__init__(net, loss, steps=steps, rate=rate, first_order=first_order)
         self.alpha = nn.Parameter(torch.tensor(float(rate)))
@@ -37,20 +39,23 @@ class AlphaMAML(Algorithm):
 
     learner: AlphaLearner
 
+    @checked
     def __init__(
         self,
         learner: AlphaLearner,
         objective: Objective,
         *,
-        rate: float,
-        inner_hyper: float,
-        outer_hyper: float,
-        chunk: int | None = None,
+        rate: Positive,
+        inner_hyper: NonNegative,
+        outer_hyper: NonNegative,
+        chunk: Count | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
+        self._moved()
         self.objective, self.rate, self.inner_hyper, self.outer_hyper = objective, rate, inner_hyper, outer_hyper
         self.before: Tensor | None = None  # ∇L of the update before, flat
 
+    @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:
         loss, gradients = meta_gradient(self.learner, episodes, self.objective, chunk=self.chunk)
         norm = self._assign_gradient(gradients)
@@ -72,4 +77,5 @@ class AlphaMAML(Algorithm):
         return {"rate": self.rate, "before": self.before}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._check_state(state)
         self.rate, self.before = state["rate"], state["before"]

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
+from torch.utils._pytree import tree_leaves
 
+from metarl.adaptable import HEAD, check_names
 from metarl.core import Episodes, Learner, Tree
+from metarl.parts import lock
+from metarl.ranges import Count, check, checked
+
+Divergence = Callable[[Tree, Tree, Any], Tensor]
+"""(new, old, batch) to how far a task's new outputs are from its old ones: 0, flat and curved where they are equal."""
+
+Update = TypeVar("Update", bound=Callable[..., dict[str, float]])
 
 
-class Divergence(Protocol):
-    """How far one task's new outputs are from its old ones on a batch: 0 and flat where they are equal."""
+def exclusive(update: Update) -> Update:
+    """Decorate an outer loop's `update`: it checks the episodes, and other threads that use the learner wait."""
 
-    def __call__(self, new: Tree, old: Tree, batch: Any) -> Tensor: ...
+    @wraps(update)
+    def whole(self: Algorithm, episodes: Episodes) -> dict[str, float]:
+        check(Episodes, episodes, "episodes")
+        if self.uses_query and not tree_leaves(episodes.query):
+            name = type(self).__name__
+            raise ValueError(f"{name} judges by the query, and the episodes have none: collect with query=True")
+        with lock(self.learner):
+            return update(self, episodes)
+
+    return whole  # type: ignore[return-value]
 
 
 class Algorithm(ABC):
@@ -24,10 +43,9 @@ class Algorithm(ABC):
 
     uses_query = True
 
-    def __init__(self, learner: Learner, *, chunk: int | None = None) -> None:
+    @checked
+    def __init__(self, learner: Learner, *, chunk: Count | None = None) -> None:
         """`chunk` is the number of tasks differentiated at a time: less memory, the same result."""
-        if chunk is not None and chunk < 1:
-            raise ValueError(f"chunk is {chunk}: give a positive number of tasks, or None for all at once")
         self.learner, self.chunk = learner, chunk
 
     @abstractmethod
@@ -41,12 +59,36 @@ class Algorithm(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027  (most remember nothing)
         """Restore `state_dict`."""
 
-    def _moved(self, fixed: str) -> list[Parameter]:
-        """The learner's parameters but those whose name starts with `fixed`. Raises ValueError where none does."""
-        moved = [p for name, p in self.learner.named_parameters() if not fixed or not name.startswith(fixed)]
-        if fixed and len(moved) == len(list(self.learner.parameters())):
-            known = ", ".join(name for name, _ in self.learner.named_parameters())
-            raise ValueError(f"fixed is {fixed!r}, but no parameter's name starts so: the learner has {known}")
+    def _check_state(self, state: Mapping[str, Any]) -> None:
+        """Raise ValueError for a state that another outer loop remembers."""
+        own = self.state_dict()
+        if not isinstance(state, Mapping) or state.keys() != own.keys():
+            found = ", ".join(map(str, state)) if isinstance(state, Mapping) else f"a {type(state).__name__}"
+            raise ValueError(
+                f"the state ({found or 'empty'}) is not of {type(self).__name__}, which remembers {', '.join(own)}"
+            )
+
+    def _moved(self, fixed: str = "") -> list[Parameter]:
+        """The learner's parameters but those that `fixed` names. Raises ValueError where it names none, or all.
+
+        Of what is fixed, a head that the inner loop adapts begins at 0 from now on. The outer loop cannot learn it, and
+        the random layer that it was made with would be noise to every task, for ever; from 0 the first inner step makes
+        it the same function of every task's own features (the zeroing trick of Kao et al. 2022).
+        """
+        stay = set(check_names(self.learner, fixed, "fixed")) if fixed else set()
+        moved = [parameter for name, parameter in self.learner.named_parameters() if name not in stay]
+        if not moved:
+            raise ValueError(f"{type(self.learner).__name__} has no parameter to learn: evaluate it as it is")
+        if not all(parameter.requires_grad for parameter in self.learner.parameters()):
+            raise ValueError("a parameter of the learner does not require gradients: say by `fixed` what is to stay")
+        adapted = {id(leaf) for leaf in tree_leaves(self.learner.init())}
+        heads = [getattr(module, HEAD, None) for module in self.learner.modules()]
+        ends = {id(p) for head in heads if isinstance(head, nn.Module) for p in head.parameters()}
+        with torch.no_grad():
+            for name in stay:
+                parameter = self.learner.get_parameter(name)
+                if id(parameter) in adapted & ends:
+                    parameter.zero_()
         return moved
 
     def _assign_gradient(self, gradients: Iterable[Tensor]) -> float:

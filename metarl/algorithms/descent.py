@@ -9,8 +9,9 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from metarl.algorithms.base import Algorithm
+from metarl.algorithms.base import Algorithm, exclusive
 from metarl.core import Episodes, Learner, Objective, meta_gradient
+from metarl.ranges import Count, check, checked
 
 
 class Descent(Algorithm):
@@ -18,12 +19,14 @@ class Descent(Algorithm):
 
     `optimizer` makes a torch optimiser from parameters: `lambda p: torch.optim.Adam(p, lr=1e-3)`. `scheduler`, if any,
     makes a torch learning-rate scheduler from the optimiser; it steps once an update. Parameters whose name starts with
-    `fixed` stay as they are: a last layer that starts at 0, say, of a classifier whose labels are drawn anew for each
-    task, and whose meta-gradient is but noise (the zeroing trick of Kao et al. 2022).
+    `fixed` are not learned: "net.head", say, the last layer of a classifier whose labels are drawn anew for each task,
+    and whose meta-gradient is but noise (the zeroing trick of Kao et al. 2022). A fixed head that the inner loop adapts
+    is set to 0 when this is made, whatever it was before; other fixed parameters stay as they are.
 
     Raises ValueError when `fixed` matches no parameter.
     """
 
+    @checked
     def __init__(
         self,
         learner: Learner,
@@ -32,12 +35,15 @@ class Descent(Algorithm):
         optimizer: Callable[[Iterable[Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         fixed: str = "",
-        chunk: int | None = None,
+        chunk: Count | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
         self.objective, self.optimizer = objective, optimizer(self._moved(fixed))
+        check(Optimizer, self.optimizer, "what optimizer returns")
         self.scheduler = scheduler(self.optimizer) if scheduler else None
+        check(LRScheduler | None, self.scheduler, "what scheduler returns")
 
+    @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:
         loss, gradients = meta_gradient(self.learner, episodes, self.objective, chunk=self.chunk)
         norm = self._assign_gradient(gradients)
@@ -51,6 +57,7 @@ class Descent(Algorithm):
         return {"optimizer": self.optimizer.state_dict(), "scheduler": scheduler}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._check_state(state)
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler:
             self.scheduler.load_state_dict(state["scheduler"])

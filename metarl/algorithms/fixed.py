@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metarl.algorithms.base import Algorithm
+from metarl.algorithms.base import Algorithm, exclusive
 from metarl.core import Episodes
 
 
@@ -11,5 +11,6 @@ class Fixed(Algorithm):
 
     uses_query = False
 
+    @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:
         return {}

@@ -9,8 +9,10 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from metarl.algorithms.base import exclusive
 from metarl.algorithms.descent import Descent
 from metarl.core import Episodes, Learner, Loss, every, final
+from metarl.ranges import Count, Whole, check, checked
 
 
 class MultiStep(Descent):
@@ -20,20 +22,21 @@ class MultiStep(Descent):
     rises so that their sum stays 1; from then on the query loss after the last step is all that is computed.
     """
 
+    @checked
     def __init__(
         self,
         learner: Learner,
         loss: Loss,
         *,
-        annealing: int,
+        annealing: Count,
         optimizer: Callable[[Iterable[Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         fixed: str = "",
-        chunk: int | None = None,
+        chunk: Count | None = None,
     ) -> None:
         super().__init__(learner, final(loss), optimizer=optimizer, scheduler=scheduler, fixed=fixed, chunk=chunk)
-        if annealing < 1:
-            raise ValueError(f"annealing is {annealing}: the weights change over at least one update")
+        if learner.steps < 1:
+            raise ValueError("the learner takes no inner step, and the loss after each is what counts: give some steps")
         self.loss, self.annealing, self.count = loss, annealing, 0
 
     def weights(self) -> list[float]:
@@ -42,6 +45,7 @@ class MultiStep(Descent):
         early = max(1 - self.count / self.annealing, 0.0) / steps
         return [early] * (steps - 1) + [1 - (steps - 1) * early]
 
+    @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:
         annealed = self.count >= self.annealing
         self.objective = final(self.loss) if annealed else every(self.loss, self.weights())
@@ -54,4 +58,5 @@ class MultiStep(Descent):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
+        check(Whole, state["count"], "count")
         self.count = state["count"]

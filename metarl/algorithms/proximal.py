@@ -10,9 +10,11 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from metarl.algorithms.base import Divergence
+from metarl.algorithms.base import Divergence, exclusive
 from metarl.algorithms.descent import Descent
 from metarl.core import Episodes, Learner, Objective, Predict, Tree, meta_gradient, meta_gradient_and_outputs
+from metarl.ranges import Count, NonNegative, checked
+from metarl.sums import weighted
 
 
 class Proximal(Descent):
@@ -22,6 +24,7 @@ class Proximal(Descent):
     that collected the support batches, as in the paper; any other objective and divergence of outputs serves as well.
     """
 
+    @checked
     def __init__(
         self,
         learner: Learner,
@@ -30,18 +33,17 @@ class Proximal(Descent):
         *,
         optimizer: Callable[[Iterable[Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
-        epochs: int = 5,
-        penalty: float = 5e-4,
+        epochs: Count = 5,
+        penalty: NonNegative = 5e-4,
         fixed: str = "",
-        chunk: int | None = None,
+        chunk: Count | None = None,
     ) -> None:
         super().__init__(learner, objective, optimizer=optimizer, scheduler=scheduler, fixed=fixed, chunk=chunk)
-        if epochs < 1:
-            raise ValueError(f"epochs is {epochs}: an update takes at least one")
         if learner.steps < 1:
             raise ValueError("the learner takes no inner step, and the divergence is on support batches: give some")
         self.divergence, self.epochs, self.penalty = divergence, epochs, penalty
 
+    @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:
         # the first epoch has no penalty: where nothing has changed yet, a divergence and its gradient are zero
         loss, gradients, old = meta_gradient_and_outputs(self.learner, episodes, self._first, chunk=self.chunk)
@@ -80,4 +82,5 @@ class Proximal(Descent):
     def _change(self, predicts: Sequence[Predict], support: tuple[Tree, ...], old: list[Tree]) -> Tensor:
         """Σ_k divergence of the predictions before inner step k from the recorded ones, on the support of step k."""
         triples = zip(predicts, support, old, strict=False)
-        return torch.stack([self.divergence(predict(batch[0]), said, batch) for predict, batch, said in triples]).sum()
+        terms = [self.divergence(predict(batch[0]), said, batch) for predict, batch, said in triples]
+        return weighted(terms, (1.0,) * len(terms), "the divergence")

@@ -3,45 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metarl.algorithms.base import Algorithm
+from metarl.algorithms.base import Algorithm, exclusive
 from metarl.core import Episodes, Learner, Tree
 from metarl.parts import over_parts, split
+from metarl.ranges import Count, Range, Share, Whole, check, checked
 
 
 class Reptile(Algorithm):
     """θ ← θ + ε·mean_T(θ'_T − θ), with ε falling linearly from `rate` to `rate_end` over `iterations` (algorithm 2).
 
     Buffers in the learner's initial state (the moments of `metarl.learners.adam`) are set to their mean over the tasks
-    after the last step. Parameters whose name starts with `fixed` stay as they are, as in `Descent`: a last layer at 0,
-    say, which the mean over tasks would fill with noise. The query is not used. With policy gradients give the learner
-    2 or more inner steps, each on fresh trajectories: with one step this is joint training on all tasks.
+    after the last step. Parameters whose name starts with `fixed` are not learned, and a head among them begins at 0,
+    as in `Descent`: the mean over tasks would fill it with noise. The query is not used. With policy gradients give the
+    learner 2 or more inner steps, each on fresh trajectories: with one step this is joint training on all tasks.
     """
 
     uses_query = False
 
+    @checked
     def __init__(
         self,
         learner: Learner,
         *,
-        rate: float = 1.0,
-        rate_end: float = 0.0,
-        iterations: int = 1000,
+        rate: Annotated[float, Range(0, 1, above=True)] = 1.0,
+        rate_end: Share = 0.0,
+        iterations: Count = 1000,
         fixed: str = "",
-        chunk: int | None = None,
+        chunk: Count | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
-        if iterations < 1:
-            raise ValueError(f"iterations is {iterations}: the outer step size falls over at least one")
+        if rate_end > rate:
+            raise ValueError(f"rate is {rate} and rate_end {rate_end}: the outer step size falls, give rate_end ≤ rate")
+        if learner.steps < 1 or not any(leaf.requires_grad for leaf in tree_leaves(learner.init())):
+            raise ValueError(
+                f"Reptile moves parameters towards their adapted values, and {type(learner).__name__} with "
+                f"{learner.steps} inner steps adapts none: give it steps, or take another outer loop"
+            )
         self.moved = self._moved(fixed)
         self.rate, self.rate_end, self.iterations, self.count = rate, rate_end, iterations, 0
 
+    @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:
         passed = min(self.count / self.iterations, 1.0)
         rate = self.rate + (self.rate_end - self.rate) * passed
@@ -81,4 +89,6 @@ class Reptile(Algorithm):
         return {"count": self.count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._check_state(state)
+        check(Whole, state["count"], "count")
         self.count = state["count"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -12,9 +14,14 @@ from torch.nn import Parameter
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from metarl.algorithms.base import Algorithm, Divergence, require_finite
+from metarl.algorithms.base import Algorithm, Divergence, exclusive, require_finite
 from metarl.core import Episodes, Learner, Loss, Predict, Tree, meta_gradient_and_outputs, recalling
 from metarl.parts import over_parts, split
+from metarl.ranges import Count, NonNegative, Positive, Range, checked
+from metarl.sums import check_weights, weighted
+
+log = logging.getLogger(__name__)
+PATIENCE = 5  # line searches in a row that may find nothing before a warning
 
 
 class TrustRegion(Algorithm):
@@ -22,7 +29,9 @@ class TrustRegion(Algorithm):
 
     The natural-gradient direction comes from `cg_steps` of conjugate gradient on (Hessian of the divergence +
     `damping`); then a line search shrinks the step by `backtrack`, at most `backtracks` times, until the loss falls
-    and the divergence bound holds on all the data. A search that finds nothing leaves the learner as it was.
+    and the divergence bound holds on all the data. A search that finds nothing leaves the learner as it was; after
+    `PATIENCE` of them in a row a warning names remedies. A divergence without curvature, such as one that is linear in
+    the outputs, bounds nothing: it raises FloatingPointError.
 
     For policies `divergence` is the KL from the adapted policies that collected the query; for regression
     `squared_change`. Both are a loss on outputs, so the Hessian at the current parameters is JᵀHJ (J: outputs by
@@ -41,34 +50,36 @@ class TrustRegion(Algorithm):
     supports are all the same few shots, and `metarl.core.every` is what is wanted.) Without, only the last step does.
     """
 
+    @checked
     def __init__(
         self,
         learner: Learner,
         loss: Loss,
         divergence: Divergence,
         *,
-        max_kl: float = 0.01,
-        cg_steps: int = 10,
-        damping: float = 1e-5,
-        backtrack: float = 0.8,
-        backtracks: int = 15,
-        curvature_every: tuple[int, int] = (1, 1),
+        max_kl: Positive = 0.01,
+        cg_steps: Count = 10,
+        damping: NonNegative = 1e-5,
+        backtrack: Annotated[float, Range(0, 1, above=True, below=True)] = 0.8,
+        backtracks: Count = 15,
+        curvature_every: tuple[Count, Count] = (1, 1),
         recompute: bool = False,
-        step_weights: Sequence[float] = (),
-        chunk: int | None = None,
+        step_weights: Sequence[NonNegative] = (),
+        chunk: Count | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
-        if max_kl <= 0:
-            raise ValueError(f"max_kl is {max_kl}: a trust region has a positive radius")
-        if len(curvature_every) != 2 or min(curvature_every) < 1:
-            raise ValueError(f"curvature_every is {curvature_every}: give two numbers of 1 (all samples) or more")
-        if step_weights and len(step_weights) != learner.steps:
-            raise ValueError(f"step_weights has {len(step_weights)} entries for {learner.steps} inner steps")
+        self._moved()
+        if len(step_weights):
+            check_weights(step_weights)
+            if len(step_weights) != learner.steps:
+                raise ValueError(f"step_weights has {len(step_weights)} entries for {learner.steps} inner steps")
+        self.failures = 0  # line searches in a row that found no step
         self.step_weights = tuple(step_weights) or (1.0,)
         self.loss, self.divergence, self.max_kl = loss, divergence, max_kl
         self.cg_steps, self.damping, self.backtrack, self.backtracks = cg_steps, damping, backtrack, backtracks
         self.curvature_every, self.recompute = curvature_every, recompute
 
+    @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:
         parameters = list(self.learner.parameters())
         start = parameters_to_vector(parameters).detach().clone()
@@ -76,26 +87,48 @@ class TrustRegion(Algorithm):
         judged = episodes._replace(query=(episodes.query, old))
         gradient = torch.cat([g.flatten() for g in gradients])
         require_finite("the meta-gradient", float(gradient.norm()))
+        metrics = {"loss": before, "gradient_norm": float(gradient.norm()), "kl": 0.0, "improvement": 0.0}
+        if not gradient @ gradient:
+            return {**metrics, "step_size": 0.0}
 
         undamped = self.hessian_product(self.thinned(episodes))
+        along: list[float] = []  # vᵀHv for the vectors v that were asked for
 
         def product(vector: Tensor) -> Tensor:
-            return undamped(vector) + self.damping * vector
+            curved = undamped(vector)
+            along.append(float(vector @ curved))
+            return curved + self.damping * vector
 
         direction, residual = conjugate_gradient(product, -gradient, steps=self.cg_steps)
+        self._require_curvature(along[0])  # along the gradient
         curvature = float(direction @ (-gradient - residual))  # directionᵀ·(H + damping)·direction
-        metrics = {"loss": before, "gradient_norm": float(gradient.norm()), "kl": 0.0, "improvement": 0.0}
-        if not (curvature > 0 and math.isfinite(curvature)):  # a zero gradient, or a degenerate curvature
-            return {**metrics, "step_size": 0.0}
+        self._require_curvature(curvature)
         step = direction * math.sqrt(2 * self.max_kl / curvature)
         for exponent in range(self.backtracks):
             scale = self.backtrack**exponent
             vector_to_parameters(start + scale * step, parameters)
             after, kl = self.evaluate(judged)
             if after < before and kl <= self.max_kl:
+                self.failures = 0
                 return {**metrics, "kl": kl, "improvement": before - after, "step_size": scale}
         vector_to_parameters(start, parameters)
+        self.failures += 1
+        if self.failures == PATIENCE:
+            log.warning(
+                "the last %d line searches of the trust region found no step, and nothing was learned in them: try a "
+                "smaller max_kl, more backtracks, more tasks, or a larger damping", PATIENCE,
+            )  # fmt: skip
         return {**metrics, "step_size": 0.0}
+
+    def _require_curvature(self, value: float) -> None:
+        """Raise FloatingPointError unless the divergence grows in the direction that it was asked for."""
+        if not (value > 0 and math.isfinite(value)):
+            name = getattr(self.divergence, "__name__", type(self.divergence).__name__)
+            raise FloatingPointError(
+                f"the divergence {name} has the curvature {value:.3g} where the loss has a gradient, so it bounds no "
+                "step: it must grow with the square of a small change of the outputs, as a KL divergence does, and not "
+                "be linear in them, as of log-probabilities in place of logits"
+            )
 
     def thinned(self, episodes: Episodes) -> Episodes:
         """The samples that `curvature_every` leaves."""
@@ -124,7 +157,7 @@ class TrustRegion(Algorithm):
         outputs, batches = self._outputs(predicts, episode), self._judges(episode)
         triples = zip(predicts[-len(batches) :], batches, outputs, strict=True)
         terms = [self.loss(recalling(predict, batch[0], said), batch) for predict, batch, said in triples]
-        return self._weighted(terms), outputs
+        return weighted(terms, self.step_weights, "the loss"), outputs
 
     def _outputs(self, predicts: Sequence[Predict], episode: Episodes) -> list[Tree]:
         """What the adapted learners that count say of the batches they are judged on."""
@@ -134,14 +167,11 @@ class TrustRegion(Algorithm):
     def _change(self, new: list[Tree], old: list[Tree], episode: Episodes) -> Tensor:
         """The divergence of two lists of outputs."""
         triples = zip(new, old, self._judges(episode), strict=True)
-        return self._weighted([self.divergence(n, o, batch) for n, o, batch in triples])
+        return weighted([self.divergence(n, o, batch) for n, o, batch in triples], self.step_weights, "the divergence")
 
     def _judges(self, episode: Episodes) -> list[Tree]:
         """The batches that adapted learners are judged on, one for each weight."""
         return [*episode.support, episode.query][-len(self.step_weights) :]
-
-    def _weighted(self, terms: list[Tensor]) -> Tensor:
-        return torch.stack([weight * term for weight, term in zip(self.step_weights, terms, strict=True)]).sum()
 
     def hessian_product(self, episodes: Episodes) -> Callable[[Tensor], Tensor]:
         """The Hessian of the mean divergence at the current parameters, as a function of a flat vector, undamped."""
@@ -217,13 +247,13 @@ def conjugate_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Solve product(x) = target, both flat, from x = 0: x and the residual, target − product(x).
 
-    Stops early at a squared residual below `tolerance`.
+    Stops early at a squared residual below `tolerance`; of a target that is shorter still it takes one step.
     """
     x = torch.zeros_like(target)
     residual, direction = target.clone(), target.clone()
     squared = residual @ residual
-    for _ in range(steps):
-        if squared < tolerance:
+    for step in range(steps):
+        if not squared or (step and squared < tolerance):
             break
         curved = product(direction)
         length = squared / (direction @ curved)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from metarl.core import Loss
 from metarl.learners.update_rule import Adapted, Parameters, UpdateRule, flatten, unflatten
+from metarl.ranges import Positive, Range, Whole, checked
 
 
 class Moments(NamedTuple):
@@ -33,19 +34,18 @@ class Adam(UpdateRule):
     squares: Tensor
     share: Tensor
 
+    @checked
     def __init__(
         self,
         net: nn.Module,
         loss: Loss,
         *,
-        steps: int = 5,
-        rate: float = 1e-3,
-        decay: float = 0.999,
-        epsilon: float = 1e-8,
+        steps: Whole = 5,
+        rate: Positive = 1e-3,
+        decay: Annotated[float, Range(0, 1, below=True)] = 0.999,
+        epsilon: Positive = 1e-8,
     ) -> None:
         super().__init__(net, loss, steps=steps)
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay is {decay}: give 0 or more, and less than 1")
         self.rate, self.decay, self.epsilon = rate, decay, epsilon
         start = torch.zeros_like(flatten(dict(net.named_parameters())).detach())
         self.register_buffer("squares", start)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from metarl.learners.heads import with_ones
 from metarl.learners.metric import Embedded
-from metarl.learners.support import SupportLearner, squared_distances
+from metarl.learners.support import SupportLearner, Ways, squared_distances
+from metarl.ranges import Count, Whole, checked
 
 
 class NearestNeighbour(SupportLearner):
@@ -18,7 +19,8 @@ class NearestNeighbour(SupportLearner):
     There is nothing to train: evaluate it. An `encoder` compares that net's features instead of pixels.
     """
 
-    def __init__(self, encoder: nn.Module | None = None, *, ways: int) -> None:
+    @checked
+    def __init__(self, encoder: nn.Module | None = None, *, ways: Ways) -> None:
         super().__init__(encoder or nn.Flatten(), ways=ways)
 
     def read(self, features: Tensor, labels: Tensor) -> Embedded:
@@ -41,12 +43,11 @@ class FineTune(SupportLearner):
 
     steps = 0
 
+    @checked
     def __init__(
-        self, encoder: nn.Module, *, ways: int, features: int, classes: int, iterations: int = 100
+        self, encoder: nn.Module, *, ways: Ways, features: Count, classes: Ways, iterations: Whole = 100
     ) -> None:
         super().__init__(encoder, ways=ways)
-        if iterations < 0:
-            raise ValueError(f"iterations is {iterations}: give 0 or more")
         self.pretrained, self.iterations = nn.Linear(features, classes), iterations
 
     def read(self, features: Tensor, labels: Tensor) -> tuple[Tensor]:

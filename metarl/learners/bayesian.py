@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from metarl.core import Learner, Predict
-from metarl.losses import Samples
+from metarl.losses import Samples, check_shapes
+from metarl.ranges import Count, Positive, checked
 
 
 class Posterior(NamedTuple):
@@ -33,10 +34,9 @@ class ALPaCA(Learner):
     steps = 1
     gradient_steps = False
 
-    def __init__(self, encoder: nn.Module, *, features: int, outputs: int = 1, noise: float = 0.02) -> None:
+    @checked
+    def __init__(self, encoder: nn.Module, *, features: Count, outputs: Count = 1, noise: Positive = 0.02) -> None:
         super().__init__()
-        if noise <= 0:
-            raise ValueError(f"noise is {noise}: give the positive variance of the targets' noise")
         self.encoder, self.noise = encoder, noise
         self.mean = nn.Parameter(torch.zeros(features, outputs))
         self.root = nn.Parameter(torch.eye(features))
@@ -61,4 +61,5 @@ class ALPaCA(Learner):
 def gaussian_nll(predict: Predict, batch: Samples) -> Tensor:
     """Mean negative log-likelihood, in nats a number, of targets under predictions (mean, log-std)."""
     mean, log_std = predict(batch.x)
+    check_shapes(mean, batch.y)
     return (0.5 * ((batch.y - mean) * (-log_std).exp()).square() + log_std).mean() + 0.5 * math.log(2 * math.pi)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from metarl.core import Learner
-from metarl.learners.support import SupportLearner, class_means
+from metarl.learners.support import SupportLearner, Ways, class_means
 from metarl.losses import Samples
 from metarl.nets import MLP
+from metarl.ranges import Count, Range, checked
 
 
 class Context(NamedTuple):
@@ -34,10 +35,16 @@ class CNP(Learner):
     steps = 1
     gradient_steps = False
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, *, features: int, least_std: float = 0.1) -> None:
+    @checked
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        *,
+        features: Count,
+        least_std: Annotated[float, Range(0, 1, above=True, below=True)] = 0.1,
+    ) -> None:
         super().__init__()
-        if not 0 < least_std < 1:
-            raise ValueError(f"least_std is {least_std}: give a number between 0 and 1")
         self.encoder, self.decoder, self.features, self.least_std = encoder, decoder, features, least_std
 
     def init(self) -> Context:
@@ -61,7 +68,10 @@ class CNPClassifier(SupportLearner):
     support's own encoder.
     """
 
-    def __init__(self, encoder: nn.Module, *, ways: int, features: int, hidden: Sequence[int] = (128, 128)) -> None:
+    @checked
+    def __init__(
+        self, encoder: nn.Module, *, ways: Ways, features: Count, hidden: Sequence[Count] = (128, 128)
+    ) -> None:
         super().__init__(encoder, ways=ways)
         self.decoder = MLP((ways + 1) * features, ways, hidden=hidden)
 

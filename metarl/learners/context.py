@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad
 
+from metarl.adaptable import check_second_derivatives
 from metarl.convnets import Conv4
 from metarl.core import Learner, Loss, Tree
+from metarl.ranges import Count, Positive, Whole, checked
 
 
 class CAVIA(Learner):
@@ -19,18 +21,14 @@ class CAVIA(Learner):
     `net` takes (x, φ): inputs of one task and a vector of `context` numbers, the state. `Concatenated` and `FiLM` make
     such nets. The outer loop goes through the steps, to second order. The paper has 1 step and 5 numbers on sinusoids,
     2 and 100 on miniImageNet, all with the `rate` α = 1.
-
-    Raises ValueError for an empty context or a negative number of steps.
     """
 
     start: Tensor
 
-    def __init__(self, net: nn.Module, loss: Loss, *, context: int, steps: int = 1, rate: float = 1.0) -> None:
+    @checked
+    def __init__(self, net: nn.Module, loss: Loss, *, context: Count, steps: Whole = 1, rate: Positive = 1.0) -> None:
         super().__init__()
-        if context < 1:
-            raise ValueError(f"context is {context}: give the context at least one number")
-        if steps < 0:
-            raise ValueError(f"steps is {steps}: a learner takes 0 or more inner steps")
+        check_second_derivatives(net)
         self.net, self.loss, self.steps, self.rate = net, loss, steps, rate
         self.register_buffer("start", torch.zeros(context), persistent=False)
 
@@ -47,6 +45,7 @@ class CAVIA(Learner):
 class Concatenated(nn.Module):
     """`net` of inputs [..., d] with the context behind them, [..., d + context]."""
 
+    @checked
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
@@ -64,9 +63,10 @@ class FiLM(nn.Module):
     Raises ValueError for a block that the net has not.
     """
 
-    def __init__(self, net: Conv4, *, context: int, block: int = 2) -> None:
+    @checked
+    def __init__(self, net: Conv4, *, context: Count, block: Whole = 2) -> None:
         super().__init__()
-        if not 0 <= block < len(net.blocks):
+        if block >= len(net.blocks):
             raise ValueError(f"block is {block}: the net has blocks 0 to {len(net.blocks) - 1}")
         self.net, self.norm = net, f"blocks.{block}.norm"
         filters = len(net.get_parameter(f"{self.norm}.weight"))

@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
+from metarl.adaptable import check_names
 from metarl.core import Episodes, Learner, Loss, Predict, Tree, recalling
+from metarl.ranges import Positive, Whole, checked
+from metarl.sums import one_number
 
 
 class GradientLearner(Learner):
@@ -23,30 +26,27 @@ class GradientLearner(Learner):
 
     - `first_order=True`: the inner gradient is taken as a constant (FOMAML, section 5.2).
     - `learn_rate=True`: every parameter has its own learned α (Meta-SGD, Li et al. 2017, eq. 2), starting at `rate`.
-    - `fast="prefix"`: only parameters whose name starts so are adapted (ANIL, Raghu et al. 2020: the last layer).
+    - `fast="head"`: only the net's last layer is adapted (ANIL, Raghu et al. 2020), or, by the start of their names,
+      any other parameters: "mean" for a policy without its log-std, say.
 
-    Raises ValueError when `fast` matches no parameter, or for a negative number of steps.
+    Raises ValueError when `fast` matches no parameter.
     """
 
+    @checked
     def __init__(
         self,
         net: nn.Module,
         loss: Loss,
         *,
-        steps: int = 1,
-        rate: float | Sequence[float] = 0.1,
+        steps: Whole = 1,
+        rate: Positive | Sequence[Positive] = 0.1,
         first_order: bool = False,
         learn_rate: bool = False,
         fast: str = "",
     ) -> None:
         super().__init__()
-        if steps < 0:
-            raise ValueError(f"steps is {steps}: a learner takes 0 or more inner steps")
         self.net, self.loss, self.steps, self.first_order = net, loss, steps, first_order
-        self.names = [name for name, _ in net.named_parameters() if name.startswith(fast)]
-        if not self.names:
-            known = ", ".join(name for name, _ in net.named_parameters())
-            raise ValueError(f"no parameter's name starts with {fast!r}: the net has {known}")
+        self.names = check_names(net, fast, "fast")
         self.rates = tuple(float(r) for r in np.atleast_1d(np.asarray(rate, dtype=float)))
         if not self.rates:
             raise ValueError("rate is an empty sequence: give one step size, or one for each inner step")
@@ -114,7 +114,8 @@ class GradientLearner(Learner):
     def _loss_and_said(self, state: dict[str, Tensor], batch: Any) -> tuple[Tensor, Tree]:
         """The inner loss of one task, and what it heard."""
         said = self.predict(state, batch[0])
-        return self.loss(recalling(partial(self.predict, state), batch[0], said), batch), said
+        loss = self.loss(recalling(partial(self.predict, state), batch[0], said), batch)
+        return one_number(loss, "the inner loss"), said
 
     def predict(self, state: dict[str, Tensor], x: Tree) -> Tree:
         return functional_call(self.net, state, (x,))

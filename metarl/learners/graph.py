@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from metarl.learners.metric import Embedded
-from metarl.learners.support import SupportLearner
+from metarl.learners.support import SupportLearner, Ways
+from metarl.ranges import Count, Range, Whole, checked
 
 
 class GNN(SupportLearner):
@@ -19,7 +21,16 @@ class GNN(SupportLearner):
     `layers` graph convolutions of `hidden`/2 channels each add to the nodes' features; one more gives the logits.
     """
 
-    def __init__(self, encoder: nn.Module, *, ways: int, features: int, hidden: int = 96, layers: int = 2) -> None:
+    @checked
+    def __init__(
+        self,
+        encoder: nn.Module,
+        *,
+        ways: Ways,
+        features: Count,
+        hidden: Annotated[int, Range(2)] = 96,
+        layers: Whole = 2,
+    ) -> None:
         super().__init__(encoder, ways=ways)
         width = features + ways
         self.edges, self.convolutions = nn.ModuleList(), nn.ModuleList()

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metarl.learners.support import SupportLearner
+from metarl.learners.support import SupportLearner, Ways
+from metarl.ranges import Count, Positive, checked
 
 
 class R2D2(SupportLearner):
@@ -19,10 +20,10 @@ class R2D2(SupportLearner):
     additive β is left out: added to all logits, it changes no probability.
     """
 
-    def __init__(self, encoder: nn.Module, *, ways: int, penalty: float = 1.0, scale: float = 10.0) -> None:
+    @checked
+    def __init__(self, encoder: nn.Module, *, ways: Ways, penalty: Positive = 1.0, scale: Positive = 10.0) -> None:
         super().__init__(encoder, ways=ways)
-        self.log_penalty = log_parameter("penalty", penalty)
-        self.log_scale = log_parameter("scale", scale)
+        self.log_penalty, self.log_scale = log_parameter(penalty), log_parameter(scale)
 
     def read(self, features: Tensor, labels: Tensor) -> tuple[Tensor]:
         x = with_ones(features)
@@ -40,11 +41,10 @@ class LRD2(SupportLearner):
     n × n form (Bertinetto et al. 2019, section 3.3). λ is learned as a logarithm, from `penalty`.
     """
 
-    def __init__(self, encoder: nn.Module, *, ways: int, penalty: float = 1.0, iterations: int = 5) -> None:
+    @checked
+    def __init__(self, encoder: nn.Module, *, ways: Ways, penalty: Positive = 1.0, iterations: Count = 5) -> None:
         super().__init__(encoder, ways=ways)
-        if iterations < 1:
-            raise ValueError(f"iterations is {iterations}: Newton's method takes at least one")
-        self.log_penalty, self.iterations = log_parameter("penalty", penalty), iterations
+        self.log_penalty, self.iterations = log_parameter(penalty), iterations
 
     def read(self, features: Tensor, labels: Tensor) -> tuple[Tensor]:
         x = with_ones(features)
@@ -65,10 +65,8 @@ class LRD2(SupportLearner):
         return with_ones(features) @ state[0]
 
 
-def log_parameter(name: str, value: float) -> nn.Parameter:
+def log_parameter(value: float) -> nn.Parameter:
     """log `value` as a Parameter."""
-    if value <= 0:
-        raise ValueError(f"{name} is {value}: give a positive number")
     return nn.Parameter(torch.tensor(math.log(value)))
 
 

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.func import grad, vjp
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
+from metarl.adaptable import check_second_derivatives
 from metarl.core import Learner, Loss, Tree
 from metarl.learners.gradient import GradientLearner
+from metarl.ranges import Count, Positive, Whole, checked
 
 
 class IMAML(GradientLearner):
@@ -29,26 +31,22 @@ class IMAML(GradientLearner):
     Unlike MAML's, the inner steps are not differentiated, and nothing keeps the curvature low enough for them. Where
     the descent diverges, let it be `cautious`: no step is then longer than what minimises the objective along it by
     its second derivative (Cauchy's step, for one Hessian product more), and `rate` is but the limit.
-
-    Raises ValueError for λ ≤ 0 and for no steps of conjugate gradients.
     """
 
+    @checked
     def __init__(
         self,
         net: nn.Module,
         loss: Loss,
         *,
-        steps: int = 16,
-        rate: float | Sequence[float] = 0.1,
-        strength: float = 2.0,
-        cg_steps: int = 5,
+        steps: Whole = 16,
+        rate: Positive | Sequence[Positive] = 0.1,
+        strength: Positive = 2.0,
+        cg_steps: Count = 5,
         cautious: bool = False,
     ) -> None:
         super().__init__(net, loss, steps=steps, rate=rate)
-        if strength <= 0:
-            raise ValueError(f"strength is {strength}: the pull towards θ is positive")
-        if cg_steps < 1:
-            raise ValueError(f"cg_steps is {cg_steps}: conjugate gradients take at least one step")
+        check_second_derivatives(net)
         self.strength, self.cg_steps, self.cautious = strength, cg_steps, cautious
 
     def step(self, state: dict[str, Tensor], batch: Any, k: int) -> dict[str, Tensor]:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from metarl.core import Episodes, Loss, Objective, Predict
+from metarl.core import Episodes, Objective, Predict
 from metarl.learners.heads import identity, with_ones
+from metarl.ranges import Count, NonNegative, Positive, checked
 
 Roots = Callable[[Tensor], Tensor]
 
@@ -24,7 +25,8 @@ class Inside(NamedTuple):
 class Headed(nn.Module):
     """A linear head on an encoder: x [n, …] to outputs [n, outputs], and `Inside(x)` to (outputs, features [n, d])."""
 
-    def __init__(self, encoder: nn.Module, *, features: int, outputs: int) -> None:
+    @checked
+    def __init__(self, encoder: nn.Module, *, features: Count, outputs: Count) -> None:
         super().__init__()
         self.encoder, self.head = encoder, nn.Linear(features, outputs)
 
@@ -34,10 +36,14 @@ class Headed(nn.Module):
         return (outputs, features) if isinstance(x, Inside) else outputs
 
 
-def laplace(loss: Loss, roots: Roots, *, weight: float = 1e-6, precision: float = 1.0) -> Objective:
-    """Query loss + `weight`·log det(H/τ), H the curvature of the adapted head on the support (Grant et al. 2018).
+@checked
+def laplace(
+    objective: Objective, roots: Roots, *, weight: NonNegative = 1e-6, precision: Positive = 1.0
+) -> Objective:
+    """`objective` + `weight`·log det(H/τ), H the curvature of the adapted head on the support (Grant et al. 2018).
 
-    For a `GradientLearner` of a `Headed` net. −log p(support | θ) is about −log p(support | φ) − log p(φ | θ) +
+    The objective is `final(loss)` in the paper, or `every(loss, weights)`. For a `GradientLearner` of a `Headed` net
+    with one or more inner steps. −log p(support | θ) is about −log p(support | φ) − log p(φ | θ) +
     ½ log det(H/τ) around the adapted φ (section 3.3, Laplace's method), with H = Σ ∇²(−log p) + τ: the sum over the
     support, and the prior's `precision` τ. Like the paper's algorithm this adds a multiple of the last term to MAML's
     loss, and leaves the prior's own to the inner loop's few steps.
@@ -46,15 +52,15 @@ def laplace(loss: Loss, roots: Roots, *, weight: float = 1e-6, precision: float 
     matrix are one. With `fast="head"` in the learner that is all that is adapted. The paper takes a Kronecker-factored
     estimate for all layers. `roots` belongs to the likelihood: `softmax_roots`, or `gaussian_roots(noise)`.
     """
-    if precision <= 0:
-        raise ValueError(f"precision is {precision}: give the positive precision of the prior")
 
-    def objective(predicts: Sequence[Predict], episode: Episodes) -> Tensor:
+    def with_volume(predicts: Sequence[Predict], episode: Episodes) -> Tensor:
+        if not episode.support:
+            raise ValueError("laplace judges the head by the support it was adapted to: give the learner inner steps")
         outputs, features = predicts[-1](Inside(episode.support[-1].x))
         volume = log_determinant(features, roots(outputs), precision=precision)
-        return loss(predicts[-1], episode.query) + weight * volume
+        return objective(predicts, episode) + weight * volume
 
-    return objective
+    return with_volume
 
 
 def log_determinant(features: Tensor, roots: Tensor, *, precision: float) -> Tensor:
@@ -74,8 +80,7 @@ def softmax_roots(outputs: Tensor) -> Tensor:
     return torch.diag_embed(root) - p[:, :, None] * root[:, None]
 
 
-def gaussian_roots(noise: float) -> Roots:
+@checked
+def gaussian_roots(noise: Positive) -> Roots:
     """As `softmax_roots`, for Gaussian targets of variance `noise` around the outputs: 1/√noise."""
-    if noise <= 0:
-        raise ValueError(f"noise is {noise}: give the positive variance of the targets' noise")
     return lambda outputs: torch.diag_embed(torch.full_like(outputs, 1 / math.sqrt(noise)))

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from metarl.core import Loss
 from metarl.learners.update_rule import Adapted, Parameters, UpdateRule, flatten, signals, unflatten
+from metarl.ranges import Count, Positive, Whole, checked
 from metarl.recurrent import LSTMCell
 
 Hidden = tuple[tuple[Tensor, Tensor], ...]  # (h, c) of each layer, [coordinates, hidden] each
@@ -23,20 +24,19 @@ class LearnedOptimizer(UpdateRule):
     the gradients are of. Memory follows `steps`: the paper unrolls 20 at a time of 100.
     """
 
+    @checked
     def __init__(
         self,
         net: nn.Module,
         loss: Loss,
         *,
-        steps: int = 20,
-        hidden: int = 20,
-        layers: int = 2,
-        scale: float = 0.1,
+        steps: Whole = 20,
+        hidden: Count = 20,
+        layers: Count = 2,
+        scale: Positive = 0.1,
         fast: str = "",
     ) -> None:
         super().__init__(net, loss, steps=steps, fast=fast)
-        if layers < 1:
-            raise ValueError(f"layers is {layers}: the optimiser has one or more")
         self.layers = nn.ModuleList(LSTMCell(hidden if i else 2, hidden) for i in range(layers))
         self.head, self.scale = nn.Linear(hidden, 1), scale
 

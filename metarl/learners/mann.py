@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metarl.learners.support import SupportLearner
+from metarl.learners.support import SupportLearner, Ways
+from metarl.ranges import Count, Positive, Range, checked
 from metarl.recurrent import LSTMCell
 
 
@@ -40,18 +41,19 @@ class MANN(SupportLearner):
     rows, cosines of −1 … 1 then read every row nearly alike.
     """
 
+    @checked
     def __init__(
         self,
         encoder: nn.Module,
         *,
-        ways: int,
-        features: int,
-        controller: int = 200,
-        slots: int = 128,
-        width: int = 40,
-        heads: int = 4,
-        decay: float = 0.95,
-        strength: float = 10.0,
+        ways: Ways,
+        features: Count,
+        controller: Count = 200,
+        slots: Count = 128,
+        width: Count = 40,
+        heads: Count = 4,
+        decay: Annotated[float, Range(0, 1, below=True)] = 0.95,
+        strength: Positive = 10.0,
     ) -> None:
         super().__init__(encoder, ways=ways)
         if slots < heads:
@@ -59,7 +61,7 @@ class MANN(SupportLearner):
         self.slots, self.width, self.heads, self.decay = slots, width, heads, decay
         self.controller = LSTMCell(features + ways + heads * width, controller)
         self.keys, self.gates = nn.Linear(controller, heads * width), nn.Linear(controller, heads)
-        self.strengths = nn.Parameter(torch.full((heads, 1), strength))
+        self.strengths = nn.Parameter(torch.full((heads, 1), float(strength)))
         self.head = nn.Linear(controller + heads * width, ways)
 
     def read(self, features: Tensor, labels: Tensor) -> Memory:

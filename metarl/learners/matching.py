@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metarl.learners.metric import Embedded
-from metarl.learners.support import SupportLearner
+from metarl.learners.support import SupportLearner, Ways
+from metarl.ranges import Count, checked
 from metarl.recurrent import LSTMCell
 
 
@@ -18,7 +19,8 @@ class MatchingNet(SupportLearner):
     the support.
     """
 
-    def __init__(self, encoder: nn.Module, *, ways: int, full_context: FullContext | None = None) -> None:
+    @checked
+    def __init__(self, encoder: nn.Module, *, ways: Ways, full_context: FullContext | None = None) -> None:
         super().__init__(encoder, ways=ways)
         self.full_context = full_context
 
@@ -39,10 +41,9 @@ class FullContext(nn.Module):
     support `reads` times: h_k = LSTM(f'(x), [h_{k−1}, r_{k−1}]) + f'(x), with r_k = softmax(h_k·g) g and h_0 = 0.
     """
 
-    def __init__(self, features: int, *, reads: int = 5) -> None:
+    @checked
+    def __init__(self, features: Count, *, reads: Count = 5) -> None:
         super().__init__()
-        if reads < 1:
-            raise ValueError(f"reads is {reads}: a query reads the support at least once")
         self.reads = reads
         self.forwards, self.backwards = LSTMCell(features, features), LSTMCell(features, features)
         self.attending = LSTMCell(2 * features, features)

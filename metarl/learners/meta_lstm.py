@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from metarl.core import Loss
 from metarl.learners.update_rule import Adapted, Parameters, UpdateRule, flatten, signals, unflatten
+from metarl.ranges import Count, Range, Whole, checked
 from metarl.recurrent import LSTMCell
 
 
@@ -33,12 +34,18 @@ class MetaLSTM(UpdateRule):
     shot and 5 for five, trains on the last step's loss with Adam 1e-3, and clips meta-gradients at 0.25.
     """
 
+    @checked
     def __init__(
-        self, net: nn.Module, loss: Loss, *, steps: int = 5, hidden: int = 20, rate: float = 0.01, fast: str = ""
+        self,
+        net: nn.Module,
+        loss: Loss,
+        *,
+        steps: Whole = 5,
+        hidden: Count = 20,
+        rate: Annotated[float, Range(0, 1, above=True, below=True)] = 0.01,
+        fast: str = "",
     ) -> None:
         super().__init__(net, loss, steps=steps, fast=fast)
-        if not 0 < rate < 1:
-            raise ValueError(f"rate is {rate}: the input gate lies between 0 and 1")
         self.first = LSTMCell(4, hidden)
         self.keep, self.rate = nn.Linear(hidden + 2, 1), nn.Linear(hidden + 2, 1)
         for gate, bias in ((self.keep, 5.0), (self.rate, math.log(rate / (1 - rate)))):

@@ -10,8 +10,9 @@ from torch.func import grad, vmap
 from torch.nn import functional
 
 from metarl.learners.heads import with_ones
-from metarl.learners.support import SupportLearner
+from metarl.learners.support import SupportLearner, Ways
 from metarl.learners.update_rule import signals
+from metarl.ranges import Count, checked
 from metarl.recurrent import LSTMCell
 
 
@@ -38,7 +39,10 @@ class MetaNet(SupportLearner):
     Derivatives pass through the gradients.
     """
 
-    def __init__(self, encoder: nn.Module, *, ways: int, features: int, hidden: int = 64, rule: int = 20) -> None:
+    @checked
+    def __init__(
+        self, encoder: nn.Module, *, ways: Ways, features: Count, hidden: Count = 64, rule: Count = 20
+    ) -> None:
         super().__init__(encoder, ways=ways)
         shapes = (hidden, features + 1), (ways, hidden + 1)  # the last column is the bias
         self.embedding, self.base = (

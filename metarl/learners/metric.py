@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from metarl.convnets import Block
 from metarl.core import Predict
-from metarl.learners.support import SupportLearner, class_means, one_hot_labels, squared_distances
+from metarl.learners.support import SupportLearner, Ways, class_means, one_hot, squared_distances
 from metarl.losses import Samples
+from metarl.ranges import Count, checked
 
 
 class ProtoNet(SupportLearner):
@@ -39,7 +40,8 @@ class SiameseNet(SupportLearner):
     weights w of the `features` distances start equal and negative, so that near means same.
     """
 
-    def __init__(self, encoder: nn.Module, *, ways: int, features: int) -> None:
+    @checked
+    def __init__(self, encoder: nn.Module, *, ways: Ways, features: Count) -> None:
         super().__init__(encoder, ways=ways)
         self.same = nn.Linear(features, 1)
         nn.init.constant_(self.same.weight, -1 / math.sqrt(features))
@@ -58,7 +60,7 @@ def verification(predict: Predict, batch: Samples) -> Tensor:
     With one shot these are all pairs of a query and a support image (Koch et al. 2015, section 3.2): train so.
     """
     logits = predict(batch.x)
-    same = one_hot_labels(batch, logits)
+    same = one_hot(batch.y, like=logits)
     losses = functional.binary_cross_entropy_with_logits(logits, same, reduction="none")
     return ((same * losses).sum() / same.sum() + ((1 - same) * losses).sum() / (1 - same).sum()) / 2
 
@@ -71,7 +73,8 @@ class RelationNet(SupportLearner):
     `relation_mse`.
     """
 
-    def __init__(self, encoder: nn.Module, relation: nn.Module, *, ways: int) -> None:
+    @checked
+    def __init__(self, encoder: nn.Module, relation: nn.Module, *, ways: Ways) -> None:
         super().__init__(encoder, ways=ways)
         self.relation = relation
 
@@ -89,7 +92,8 @@ class Comparison(nn.Module):
     section 3.4): joined feature maps [pairs, 2·channels, size, size] to [pairs, 1]. Normalises over the pairs given.
     """
 
-    def __init__(self, channels: int, size: int, *, hidden: int = 8) -> None:
+    @checked
+    def __init__(self, channels: Count, size: Count, *, hidden: Count = 8) -> None:
         super().__init__()
         if size < 4:
             raise ValueError(f"feature maps of size {size} vanish in two poolings: give 4 or more")
@@ -103,4 +107,4 @@ class Comparison(nn.Module):
 def relation_mse(predict: Predict, batch: Samples) -> Tensor:
     """Mean (σ(logit) − 1(same class))² over all pairs of a query and a class (Sung et al. 2018, eq. 2)."""
     logits = predict(batch.x)
-    return functional.mse_loss(logits.sigmoid(), one_hot_labels(batch, logits))
+    return functional.mse_loss(logits.sigmoid(), one_hot(batch.y, like=logits))

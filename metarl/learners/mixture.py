@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from metarl.learners.support import SupportLearner, class_means, squared_distances
+from metarl.learners.support import SupportLearner, Ways, class_means, squared_distances
+from metarl.ranges import Positive, checked
 
 LEAST = 1e-3  # points that a cluster must hold, in sum of their shares
 
@@ -34,11 +35,11 @@ class IMP(SupportLearner):
     There is a slot for every cluster that could be, so nothing is cut off and all tasks have one shape.
     """
 
-    def __init__(self, encoder: nn.Module, *, ways: int, variance: float = 5.0, concentration: float = 0.1) -> None:
+    @checked
+    def __init__(
+        self, encoder: nn.Module, *, ways: Ways, variance: Positive = 5.0, concentration: Positive = 0.1
+    ) -> None:
         super().__init__(encoder, ways=ways)
-        for name, value in (("variance", variance), ("concentration", concentration)):
-            if value <= 0:
-                raise ValueError(f"{name} is {value}: give a positive number")
         self.log_variance = nn.Parameter(torch.tensor(math.log(variance)))
         self.concentration = concentration
 

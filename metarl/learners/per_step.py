@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from metarl.core import Loss
 from metarl.learners.gradient import GradientLearner
 from metarl.normalisation import BatchNorm
+from metarl.ranges import Count, Positive, checked
 
 NORMS = (BatchNorm, nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
@@ -21,16 +22,13 @@ class MAMLPlusPlus(GradientLearner):
     the batch it is given at every step and keeps no running ones, so none are kept per step (the paper's BNRS, which
     its published code computes but does not use). The paper's loss, annealed over the steps, is
     `metarl.algorithms.multi_step`.
-
-    Raises ValueError for fewer than 1 step.
     """
 
+    @checked
     def __init__(
-        self, net: nn.Module, loss: Loss, *, steps: int = 5, rate: float = 0.1, norm_per_step: bool = True
+        self, net: nn.Module, loss: Loss, *, steps: Count = 5, rate: Positive = 0.1, norm_per_step: bool = True
     ) -> None:
         super().__init__(net, loss, steps=steps, rate=rate)
-        if steps < 1:
-            raise ValueError(f"steps is {steps}: step sizes are learned for 1 or more inner steps")
         norms = [path for path, module in net.named_modules() if norm_per_step and isinstance(module, NORMS)]
         fixed = {name: p for name, p in net.named_parameters() if _layer(name) in norms}
         self.names = [name for name in self.names if name not in fixed]

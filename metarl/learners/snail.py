@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metarl.learners.support import SupportLearner
+from metarl.learners.support import SupportLearner, Ways
+from metarl.ranges import Count, checked
 
 
 class Dense(nn.Module):
@@ -72,19 +73,20 @@ class SNAIL(SupportLearner):
     own; the support's part, which cannot see what follows, is computed once.
     """
 
+    @checked
     def __init__(
         self,
         encoder: nn.Module,
         *,
-        ways: int,
-        features: int,
-        shots: int,
-        filters: int = 128,
-        attention: Sequence[tuple[int, int]] = ((64, 32), (256, 128), (512, 256)),
+        ways: Ways,
+        features: Count,
+        shots: Count,
+        filters: Count = 128,
+        attention: Sequence[tuple[Count, Count]] = ((64, 32), (256, 128), (512, 256)),
     ) -> None:
         super().__init__(encoder, ways=ways)
-        if shots < 1:
-            raise ValueError(f"shots is {shots}: a support has at least one image of each class")
+        if not len(attention):
+            raise ValueError("attention is empty: give the sizes (keys, values) of one attention or more")
         width, layers = features + ways, nn.ModuleList()
         for i, (keys, values) in enumerate(attention):
             for power in range(math.ceil(math.log2(ways * shots + 1)) if i else 0):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Annotated, Any
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from metarl.core import Learner
 from metarl.losses import Samples
+from metarl.ranges import Range, checked
+
+Ways = Annotated[int, Range(2)]
+"""How many classes there are to tell apart."""
 
 
 class SupportLearner(Learner):
@@ -21,17 +25,14 @@ class SupportLearner(Learner):
 
     To add a method, say what `read` makes of the support and how `logits` compares a query with it. `ways` may be
     changed after training wherever no parameter depends on it.
-
-    Raises ValueError for fewer than 2 ways.
     """
 
     steps = 1
     gradient_steps = False
 
-    def __init__(self, encoder: nn.Module, *, ways: int) -> None:
+    @checked
+    def __init__(self, encoder: nn.Module, *, ways: Ways) -> None:
         super().__init__()
-        if ways < 2:
-            raise ValueError(f"ways is {ways}: give 2 or more classes to tell apart")
         self.encoder, self.ways = encoder, ways
 
     @abstractmethod
@@ -47,7 +48,7 @@ class SupportLearner(Learner):
 
     def step(self, state: tuple[Any, ...], batch: Samples, k: int) -> tuple[Any, ...]:
         features = self.encoder(batch.x)
-        return self.read(features, functional.one_hot(batch.y, self.ways).to(features.dtype))
+        return self.read(features, one_hot(batch.y, like=features.new_empty(len(features), self.ways)))
 
     def predict(self, state: tuple[Any, ...], x: Tensor) -> Tensor:
         return self.logits(state, self.encoder(x)) if state else x.new_zeros(len(x), self.ways)
@@ -63,6 +64,9 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     return a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T
 
 
-def one_hot_labels(batch: Samples, like: Tensor) -> Tensor:
-    """The labels [n] of a batch, one-hot in the shape and type of its logits [n, ways]."""
-    return functional.one_hot(batch.y, like.shape[-1]).to(like.dtype)
+def one_hot(labels: Tensor, *, like: Tensor) -> Tensor:
+    """Labels [n], one-hot in the shape and type of logits [n, ways].
+
+    torch's own `one_hot` makes, under vmap, a row of zeros of a label that is out of range, without a word.
+    """
+    return torch.zeros_like(like).scatter(1, labels[:, None], 1.0)

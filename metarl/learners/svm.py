@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from metarl.learners.heads import log_parameter
-from metarl.learners.support import SupportLearner
+from metarl.learners.support import SupportLearner, Ways
+from metarl.ranges import Count, Positive, checked
 
 TOLERANCE = 1e-8  # p·λ of every variable at the solution: its share of the duality gap, in units of C
 
@@ -21,13 +22,12 @@ class MetaOptNet(SupportLearner):
     ill-conditioned in float32.
     """
 
+    @checked
     def __init__(
-        self, encoder: nn.Module, *, ways: int, cost: float = 0.1, scale: float = 1.0, iterations: int = 15
+        self, encoder: nn.Module, *, ways: Ways, cost: Positive = 0.1, scale: Positive = 1.0, iterations: Count = 15
     ) -> None:
         super().__init__(encoder, ways=ways)
-        if cost <= 0 or iterations < 1:
-            raise ValueError(f"cost is {cost} and iterations {iterations}: both must be positive")
-        self.log_scale, self.cost, self.iterations = log_parameter("scale", scale), cost, iterations
+        self.log_scale, self.cost, self.iterations = log_parameter(scale), cost, iterations
 
     def read(self, features: Tensor, labels: Tensor) -> tuple[Tensor]:
         products = self.cost * (features @ features.T).double()

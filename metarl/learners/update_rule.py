@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 from torch.utils._pytree import tree_map
 
+from metarl.adaptable import check_names
 from metarl.core import Learner, Loss, Tree
+from metarl.ranges import Whole, checked
 
 Parameters = dict[str, Tensor]
 P = 7.0  # gradients below e^−P are told by their value, the others by their logarithm
@@ -28,21 +30,19 @@ class Adapted(NamedTuple):
 class UpdateRule(Learner):
     """A net whose parameters take `steps` steps by `update`; all of them are meta-parameters at their start.
 
-    With `fast`, only parameters whose name starts so take steps: a rule that remembers much of each is costly.
+    With `fast`, only parameters whose name starts so take steps ("head": the last layer): a rule that remembers much of
+    each is costly.
     Gradients and losses of the support are constants to the outer loop: no derivative passes through them, nor do
     second derivatives arise. What passes are the parameters that a step starts from, and the rule itself.
 
-    Raises ValueError for a negative number of steps, and when `fast` matches no parameter.
+    Raises ValueError when `fast` matches no parameter.
     """
 
-    def __init__(self, net: nn.Module, loss: Loss, *, steps: int, fast: str = "") -> None:
+    @checked
+    def __init__(self, net: nn.Module, loss: Loss, *, steps: Whole, fast: str = "") -> None:
         super().__init__()
-        if steps < 0:
-            raise ValueError(f"steps is {steps}: a learner takes 0 or more inner steps")
         self.net, self.loss, self.steps = net, loss, steps
-        self.names = [name for name, _ in net.named_parameters() if name.startswith(fast)]
-        if not self.names:
-            raise ValueError(f"no parameter's name starts with {fast!r}")
+        self.names = check_names(net, fast, "fast")
 
     @abstractmethod
     def memory(self) -> Tree:

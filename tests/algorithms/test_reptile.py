@@ -51,12 +51,12 @@ def test_what_is_fixed_stays_though_tasks_adapt_it() -> None:
     free, fixed = regressor(steps=2, rate=0.2), regressor(steps=2, rate=0.2)
     start = {name: value.detach().clone() for name, value in free.named_parameters()}
     Reptile(free).update(episodes)
-    Reptile(fixed, fixed="net.layers.1").update(episodes)
+    Reptile(fixed, fixed="net.layers.0").update(episodes)
     for name, value in fixed.named_parameters():
-        held = name.startswith("net.layers.1.")
+        held = name.startswith("net.layers.0.")
         assert torch.equal(value, start[name] if held else free.get_parameter(name))
         assert not torch.equal(free.get_parameter(name), start[name])
-    with pytest.raises(ValueError, match="fixed is 'head', but no parameter's name starts so: the learner has net"):
+    with pytest.raises(ValueError, match="fixed is 'head', but no parameter's name starts so: GradientLearner has net"):
         Reptile(free, fixed="head")
 
 

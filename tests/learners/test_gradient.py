@@ -153,7 +153,7 @@ def test_a_sequence_of_rates_holds_its_last_for_further_steps() -> None:
 
 
 def test_anil_adapts_the_head_alone_and_meta_sgd_starts_at_its_rate() -> None:
-    learner = regressor(fast="layers.1", learn_rate=True, rate=0.25)
+    learner = regressor(fast="head", learn_rate=True, rate=0.25)
     assert list(learner.init()) == ["layers.1.weight", "layers.1.bias"]
     assert learner.learned is not None
     assert {name: value.unique().tolist() for name, value in learner.learned.items()} == {
@@ -162,8 +162,8 @@ def test_anil_adapts_the_head_alone_and_meta_sgd_starts_at_its_rate() -> None:
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"'head'.*layers.0.weight"):
-        GradientLearner(MLP(1, 1), mse, fast="head")
+    with pytest.raises(ValueError, match=r"fast is 'haed', but no parameter's name starts so: MLP has layers.0.weight"):
+        GradientLearner(MLP(1, 1), mse, fast="haed")
     with pytest.raises(ValueError, match="steps is -1"):
         GradientLearner(MLP(1, 1), mse, steps=-1)
     with pytest.raises(ValueError, match=r"learn_rate.*a number, not a sequence"):

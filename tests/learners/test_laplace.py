@@ -63,7 +63,7 @@ def test_the_objective_has_the_exact_hessian_of_the_head() -> None:
         float(learner(episodes, objective)[0].detach())
         for episodes, objective in (
             (cloud_episodes(), final(cross_entropy)),
-            (cloud_episodes(), laplace(cross_entropy, softmax_roots, weight=0.25, precision=precision)),
+            (cloud_episodes(), laplace(final(cross_entropy), softmax_roots, weight=0.25, precision=precision)),
         )
     )
     assert whole - plain == pytest.approx(0.25 * float(truth.detach()), rel=1e-10)
@@ -72,7 +72,7 @@ def test_the_objective_has_the_exact_hessian_of_the_head() -> None:
 
 def test_meta_gradient_is_that_of_finite_differences_in_any_chunk() -> None:
     learner, episodes = classifier().double(), cloud_episodes()
-    objective = laplace(cross_entropy, softmax_roots, weight=0.1)
+    objective = laplace(final(cross_entropy), softmax_roots, weight=0.1)
     value, gradients = meta_gradient(learner, episodes, objective)
     gradient, parameters = flat(gradients), list(learner.parameters())
     direction = [torch.randn_like(p) for p in parameters]
@@ -108,7 +108,7 @@ def test_clouds() -> None:
         return float(evaluate(learner, Clouds(), steps=3, tasks=100, rng=np.random.default_rng(1))[-1].mean())
 
     before = accuracy()
-    objective = laplace(cross_entropy, softmax_roots, weight=1e-3)
+    objective = laplace(final(cross_entropy), softmax_roots, weight=1e-3)
     algorithm = Descent(learner, objective, optimizer=lambda p: torch.optim.Adam(p, lr=0.01))
     for _ in train(algorithm, Clouds(), iterations=120, meta_batch=16):
         pass
@@ -118,6 +118,6 @@ def test_clouds() -> None:
 
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="precision is 0"):
-        laplace(cross_entropy, softmax_roots, precision=0)
+        laplace(final(cross_entropy), softmax_roots, precision=0)
     with pytest.raises(ValueError, match="noise is 0"):
         gaussian_roots(0)
