@@ -1,7 +1,8 @@
 """Loops that act and simulate at once: what one loop records, errors, and how many there are."""
 
-import _thread
 import logging
+import os
+import signal
 import threading
 import time
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from toys import Track, pusher, track_learner
 
 from metarl.core import Predictor, adapt
+from metarl.envs.world import Step
 from metarl.learners.gradient import GradientLearner
 from metarl.rl.loop import loops
 from metarl.rl.losses import surrogate
@@ -54,6 +56,47 @@ def test_an_error_in_one_loop_stops_the_others_and_is_raised_when_all_have_ended
     time.sleep(0.05)
     np.testing.assert_array_equal(rest, [world.observe() for world in worlds])
     assert tasks.trajectories(good).mask.all()
+
+
+class Held(Parallel):
+    """Stays in its third step until it is let go, and counts its steps."""
+
+    edge = breaks_at = float("inf")
+    inside, let_go = threading.Semaphore(0), threading.Event()
+    taken = 0
+
+    def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
+        self.taken += 1
+        if self.taken == 3 and not self.let_go.is_set():
+            self.inside.release()
+            assert self.let_go.wait(20)
+        return super().advance(actions, alive)
+
+
+def test_no_loop_goes_on_after_ctrl_c_however_often_it_is_pressed() -> None:
+    def press() -> None:
+        for _ in range(3):  # once all loops are in their third step
+            Held.inside.acquire(timeout=20)
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+        Held.let_go.set()
+
+    tasks = WorldDistribution(Held, trajectories=4, threads=3).tasks([-1.0, 1.0, 0.5], np.random.default_rng(1))
+    predict, _ = next(adapt(pusher(), tasks, steps=0))
+    presses = threading.Thread(target=press)
+    presses.start()
+    with pytest.raises(KeyboardInterrupt):
+        tasks.trajectories(predict)
+    worlds = tasks.distribution.worlds(3, parallel=True)
+    assert [world.taken for world in worlds] == [3, 3, 3]  # type: ignore[attr-defined]
+    time.sleep(0.05)
+    assert [world.taken for world in worlds] == [3, 3, 3]  # type: ignore[attr-defined]
+    presses.join()
+    again = WorldDistribution(Held, trajectories=4, threads=1).tasks([-1.0, 1.0, 0.5], np.random.default_rng(2))
+    tasks.rng = np.random.default_rng(2)
+    for one, other in zip(tasks.trajectories(predict), again.trajectories(predict), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_policies_that_are_not_numpy_act_in_one_loop() -> None:

@@ -1,5 +1,7 @@
 """Adapted policies: Stable-Baselines3's predict, for one observation or many, deterministic or not."""
 
+import warnings
+
 import gymnasium
 import numpy as np
 import pytest
@@ -78,6 +80,21 @@ def test_adapt_policy_is_the_inner_loop_on_one_task() -> None:
         np.testing.assert_array_equal(found, expected)
     before, _ = adapt_policy(learner, distribution, [1.0], steps=0).predict(x, deterministic=True)
     assert np.abs(before - expected).max() > 1e-3
+
+
+def test_a_policy_in_torch_warns_of_nothing() -> None:
+    class Plain(torch.nn.Linear):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return super().forward(x), torch.zeros(1)
+
+    learner = GradientLearner(Plain(1, 1), surrogate)
+    goal = np.array([1.0])
+    goal.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        policy = adapt_policy(learner, WorldDistribution(Track, trajectories=4), goal)
+        action, _ = policy.predict(np.broadcast_to(np.float32(0.5), (3, 1)), deterministic=True)
+    assert action.shape == (3, 1)
 
 
 def test_stable_baselines3_evaluates_it() -> None:
