@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 import pooch
@@ -11,16 +13,22 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from metarl.files import NOFOLLOW, regular
+from metarl.ranges import checked
+
 CHUNK = 1 << 16  # bytes read at a time
 PATIENCE = 30  # seconds without an answer
 
 
+@checked
 def download(url: str, path: Path, *, md5: str) -> None:
     """Download `url` to `path`, which appears only when whole and right. Does nothing where it is there already.
 
     Raises OSError, with the remedy, where the network or the folder fails or the checksum is not `md5`. After a broken
-    connection `path`.part stays, and the next call goes on from there.
+    connection `path`.part stays, and the next call goes on from there. Raises ValueError for what is there but no file.
     """
+    if os.path.lexists(path):
+        regular(path)
     part = path.with_name(f"{path.name}.part")
 
     def fetch(url: str, draft: str, _: object) -> None:
@@ -42,7 +50,7 @@ def download(url: str, path: Path, *, md5: str) -> None:
 
 def _fetch(url: str, part: Path) -> None:
     """Complete the file `part`, from its end on if the server can."""
-    have = part.stat().st_size if part.exists() else 0
+    have = part.lstat().st_size if os.path.lexists(part) else 0
     headers = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"} if have else {"Accept-Encoding": "identity"}
     with requests.get(url, headers=headers, stream=True, timeout=PATIENCE) as answer:
         if answer.status_code == requests.codes.requested_range_not_satisfiable:
@@ -55,13 +63,25 @@ def _fetch(url: str, part: Path) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
         with (
             Progress(*columns, console=console, disable=not console.is_terminal) as bar,
-            part.open("ab" if resumed else "wb") as file,
+            open(part, "ab" if resumed else "wb", opener=_plain) as file,
         ):
             task = bar.add_task(f"downloading {url.rsplit('/', 1)[-1]}", total=have + int(length) if length else None)
             bar.update(task, completed=have)
             for chunk in answer.iter_content(CHUNK):
                 file.write(chunk)
                 bar.advance(task, len(chunk))
+
+
+def _plain(path: str, flags: int) -> int:
+    """Open a file of this one name, which the folder's maker has not made a link or a pipe."""
+    handle = os.open(path, (flags & ~os.O_TRUNC) | NOFOLLOW | getattr(os, "O_NONBLOCK", 0), 0o666)
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(handle)
+        raise OSError(errno.EINVAL, f"{path} is not a file of its own: remove it")
+    if flags & os.O_TRUNC:
+        os.ftruncate(handle, 0)
+    return handle
 
 
 def _reason(error: requests.RequestException) -> str:

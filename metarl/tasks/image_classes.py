@@ -18,7 +18,7 @@ class ImageClasses(Settings):
     """C classes of images, class after class in one tensor.
 
     `images` is uint8 [M, channels, size, size], 0 to 255; `names` are the classes' [C], `counts` how many images each
-    has, int64 [C]; they sum to M.
+    has, int64 [C]; they sum to M. Raises ValueError where they are anything else.
     """
 
     images: Tensor
@@ -38,6 +38,9 @@ class ImageClasses(Settings):
             raise ValueError(
                 f"counts are {counts.dtype} {list(counts.shape)}: give int64 [{len(self.names)}], one for each of names"
             )
+        if len(set(self.names)) < len(self.names):
+            twice = next(name for i, name in enumerate(self.names) if name in self.names[:i])
+            raise ValueError(f"names has {twice!r} twice: give each class a name of its own, and each once")
         if counts.min(initial=1) < 1 or counts.sum() != len(images):
             raise ValueError(
                 f"counts are {counts.min(initial=1)} or more and sum to {counts.sum()}: give 1 or more for each class, "

@@ -16,6 +16,7 @@ from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
 from metarl.files import regular
+from metarl.ranges import checked
 from metarl.tasks.pickled_arrays import Array, Type, call, find, key
 
 LARGEST = 1 << 32  # bytes of a file
@@ -23,6 +24,7 @@ MOST = 2_000_000  # opcodes: a cache of miniImageNet has some hundred thousand
 CUT = "it is cut short, or damaged"
 
 
+@checked
 def read_arrays(path: Path) -> Any:
     """What the pickle at `path` holds, made of NumPy arrays, numbers, texts, bytes, lists, tuples and dicts.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pictures import numbered, png, write
@@ -127,3 +129,55 @@ def test_fingerprint_sees_names_sizes_and_times(tmp_path: Path) -> None:
     a.write_bytes(png(1) + b"more")
     os.utime(a, ns=(1, 1))
     assert len({first, older, fingerprint([a])}) == 3
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "dangling", "names", "floats", "counts"])
+def test_what_is_no_cache_is_made_again(data: Path, kind: str) -> None:
+    build = Builder()
+    cached(data, "x", "a", build)
+    path, mine = file_in(data), data / "mine"
+    mine.write_bytes(b"precious")
+    path.unlink()
+    metadata = {"format": cache.FORMAT, "source": "a", "names": '["c0", "c1"]', "checksum": "1"}
+    tensors = {"images": numbered([3, 2]).images, "counts": torch.tensor([3, 2])}
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind in ("link", "dangling"):
+        path.symlink_to(mine if kind == "link" else "gone")
+    else:
+        changes = {"floats": {"images": tensors["images"].float()}, "counts": {"counts": torch.tensor([3, 3])}}
+        names = {"names": "[" * 100_000} if kind == "names" else {}
+        cache.save_file(tensors | changes.get(kind, {}), path, metadata | names)
+    with warnings.catch_warnings(action="ignore"):
+        assert_same(cached(data, "x", "a", build))
+    assert_same(cached(data, "x", "a", build))
+    assert build.calls == 2
+    assert path.is_file()
+    assert not path.is_symlink()
+    assert mine.read_bytes() == b"precious"
+
+
+def test_a_folder_in_its_place_or_a_linked_cache_folder_is_left(data: Path, own_cache: Path, tmp_path: Path) -> None:
+    (data / ".metarl-cache" / "x.safetensors").mkdir(parents=True)
+    with pytest.warns(UserWarning, match="x.safetensors is damaged"):
+        assert_same(cached(data, "x", "a", Builder()))
+    other, elsewhere = tmp_path / "other", tmp_path / "elsewhere"
+    other.mkdir()
+    elsewhere.mkdir()
+    (other / ".metarl-cache").symlink_to(elsewhere)
+    cached(other, "x", "a", Builder())
+    assert [*elsewhere.iterdir()] == []
+    assert len([path for path in own_cache.rglob("*") if path.is_file()]) == 2
+
+
+def test_a_file_size_limit_is_a_warning_and_leaves_no_draft(data: Path, own_cache: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    images = ImageClasses(torch.zeros(200, 1, 28, 28, dtype=torch.uint8), ("a",), np.array([200]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.warns(UserWarning, match="not kept, the next start will decode again: cannot write") as warned:
+            assert cached(data, "x", "a", lambda: images) is images
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(warned[0].message)
+    assert [path for path in (*data.rglob("*"), *own_cache.rglob("*")) if path.is_file()] == []

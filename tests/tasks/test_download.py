@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -124,3 +125,28 @@ def test_refusals_name_the_reason_and_the_remedy(server: Server, tmp_path: Path)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match=r"cannot write .*file/data.zip \(.*\): give another folder by --data"):
         download(server.url, tmp_path / "file" / "data.zip", md5=MD5)
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hard link", "pipe", "folder"])
+def test_a_foreign_part_is_not_written_through(server: Server, tmp_path: Path, kind: str) -> None:
+    mine, part = tmp_path / "mine", tmp_path / "data.zip.part"
+    mine.write_bytes(b"precious")
+    make = {
+        "symlink": lambda: part.symlink_to(mine), "hard link": lambda: part.hardlink_to(mine),
+        "pipe": lambda: os.mkfifo(part), "folder": part.mkdir,
+    }  # fmt: skip
+    make[kind]()
+    for server.ranges in (True, False):
+        with pytest.raises(OSError, match=r"cannot write .*data.zip \(.+\): give another folder by --data") as error:
+            download(server.url, tmp_path / "data.zip", md5=MD5)
+        assert "\n" not in str(error.value)
+    assert mine.read_bytes() == b"precious"
+
+
+def test_what_is_no_file_is_named(server: Server, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.zip")
+    (tmp_path / "link.zip").symlink_to("gone")
+    for name, message in (("pipe", "is a pipe, not a file"), ("link", "is a link to nothing")):
+        with pytest.raises(ValueError, match=message):
+            download(server.url, tmp_path / f"{name}.zip", md5=MD5)
+    assert server.asked == []

@@ -100,6 +100,15 @@ def test_what_is_missing_is_named(split_folders: Path, tmp_path: Path) -> None:
         image_folder(split_folders, "validation")
 
 
+def test_what_a_run_will_need_is_found_when_distributions_are_made(split_folders: Path) -> None:
+    train = Images(image_folder(split_folders, "train", size=6), ways=4, shots=1, queries=2)
+    assert train.sample(1, np.random.default_rng(0)).n == 1
+    with pytest.raises(ValueError, match="4 ways, but there are only 2 classes: lower the ways"):
+        Images(image_folder(split_folders, "validation", size=6), ways=4, shots=1, queries=2)
+    with pytest.raises(ValueError, match="class test-00 has 3 images, but 2 shots and 2 queries take 4"):
+        Images(image_folder(split_folders, "test", size=6), ways=3, shots=2, queries=2)
+
+
 def test_a_class_in_two_splits_is_refused(split_folders: Path) -> None:
     class_folders(split_folders / "test", 1, 2, prefix="train-")
     with pytest.raises(ValueError, match="class train-00 is in the train and in the test split"):

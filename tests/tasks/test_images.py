@@ -292,3 +292,19 @@ def test_alike_needs_alphabets_that_are_large_enough() -> None:
         Images(alphabets(), ways=7, queries=1, alike=1.0)
     with pytest.raises(ValueError, match=r"alike is 1\.5: give a finite number from 0 to 1"):
         Images(alphabets(), ways=2, queries=1, alike=1.5)
+
+
+def test_memory_is_that_of_the_batches() -> None:
+    tasks = Images(numbered([30] * 6, channels=3, size=8), ways=4, shots=2, queries=3)
+    sampled = tasks.sample(5, np.random.default_rng(0))
+    of_batches = sum(leaf.nbytes for batch in (sampled.support(NOTHING, 0), sampled.query(NOTHING)) for leaf in batch)
+    assert of_batches <= tasks.memory(5) < 1.2 * of_batches
+
+
+def test_floats_in_0_to_1_are_refused_with_what_converts_them() -> None:
+    floats = torch.linspace(0, 1, 256).view(16, 1, 4, 4)
+    with pytest.raises(ValueError, match=r"images are float32: give uint8 .*\(255 \* images\).round\(\)"):
+        ImageClasses(floats, ("a", "b"), np.array([8, 8]))
+    classes = ImageClasses((255 * floats).round().to(torch.uint8), ("a", "b"), np.array([8, 8]))
+    batch = Images(classes, ways=2, queries=7).sample(1, np.random.default_rng(0)).query(NOTHING)
+    assert batch.x.max() > 0.9

@@ -38,6 +38,12 @@ def test_score_is_the_share_that_is_right() -> None:
     torch.testing.assert_close(tasks.score(always_b), (y == 1).float().mean(1))
 
 
+def test_memory_is_that_of_the_batches() -> None:
+    joint = Joint(classes(), images=50)
+    x, y = joint.sample(4, np.random.default_rng(0)).query(None)
+    assert x.nbytes + y.nbytes <= joint.memory(4) < 1.2 * (x.nbytes + y.nbytes)
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="images is 1"):
         Joint(classes(), images=1)

@@ -68,6 +68,15 @@ def test_split_files_and_images(tmp_path: Path, where: str) -> None:
     check(tmp_path)
 
 
+def test_split_files_with_a_byte_order_mark_quotes_and_windows_ends(tmp_path: Path) -> None:
+    write_csvs(tmp_path, "images")
+    for short in SHORT.values():
+        file = tmp_path / f"{short}.csv"
+        rows = [",".join(f'"{part}"' for part in line.split(",")) for line in file.read_text().splitlines()]
+        file.write_bytes("\r\n".join(["\ufefffilename,label", *rows[1:]]).encode())
+    check(tmp_path)
+
+
 def test_class_folders(tmp_path: Path) -> None:
     for split, n in COUNTS.items():
         for c in range(n):

@@ -69,6 +69,13 @@ def test_draws_follow_the_generator() -> None:
     assert not torch.equal(first.y, other.y)
 
 
+def test_memory_is_that_of_the_points() -> None:
+    tasks = Sinusoid(shots=5, queries=7, tests=9)
+    sampled = tasks.sample(4, np.random.default_rng(0))
+    batches = (sampled.support(None, 0), sampled.query(None), sampled.test)  # type: ignore[arg-type]
+    assert tasks.memory(4) == sum(leaf.nbytes for batch in batches for leaf in batch)
+
+
 @pytest.mark.parametrize("name", ["shots", "queries", "tests"])
 def test_counts_below_one_are_refused(name: str) -> None:
     few: dict[str, Any] = {name: 0}
