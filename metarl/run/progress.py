@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from metarl.files import append_text, read_text, write_text
+from metarl.files import append_text, read_text, regular, write_text
 
 
 class ProgressFile:
@@ -64,9 +64,11 @@ def lost(path: Path, text: str) -> str | None:
     if not path.exists():
         return "it is gone"
     try:
-        have = path.read_bytes().decode(errors="replace")
+        have = regular(path).read_bytes().decode(errors="replace")
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
+    except ValueError as error:
+        return str(error).partition(":")[0]
     if have.startswith(text):
         return None
     rows, wanted = set(have.splitlines()[1:]), text.splitlines()[1:]
