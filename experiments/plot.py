@@ -79,7 +79,8 @@ def read_run(path: Path) -> Run:
     evaluation = read_evaluation(path) if (path / "evaluation.json").exists() else None
     if evaluation is not None and evaluation.metric != metric:
         raise ValueError(
-            f"{evaluation.source} scores {evaluation.metric}, {progress} {metric}: put the run's own evaluation there"
+            f"{evaluation.source} scores {evaluation.metric} and {progress} {metric}: write it anew by "
+            f"`metarl evaluate {path} --json {evaluation.source}`"
         )
     name = path.resolve().name
     return Run(name, preset, metric, iterations, env_steps, scores, evaluation)

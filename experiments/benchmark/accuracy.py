@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,7 +94,8 @@ class Accuracy(Settings):
         learning, test = config.distribution(cpu), config.distribution(cpu, split="test")
         start = runner.new_learner(config, learning, cpu)
         if warm_start.wanted(config):
-            warm_start.warm_start(config, start, device=cpu)
+            with TemporaryDirectory() as folder:
+                warm_start.warm_start(config, start, Path(folder) / "run", device=cpu, go_on="")
         report = Scores(f"{method}: {self.iterations} iterations of {config.meta_batch} tasks, seed {self.seed}")
 
         learner = deepcopy(start)

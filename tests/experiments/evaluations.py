@@ -33,6 +33,10 @@ def evaluation(method: str = "maml", training_seed: int = 0, **changes: Any) -> 
     return stored
 
 
+CONFIG = json.dumps({"run": "0", "preset": "some-preset", "settings": {}, "versions": {}})
+"""A config.json that is enough for pictures."""
+
+
 def write(folder: Path, *stored: dict[str, Any]) -> list[Path]:
     """The files of `stored`, 0.json, 1.json, …"""
     files = [folder / f"{i}.json" for i in range(len(stored))]

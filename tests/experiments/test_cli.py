@@ -188,7 +188,7 @@ def test_a_run_older_than_a_setting_stays_as_it_was() -> None:
 def test_settings_without_a_part() -> None:
     stored = json.loads(json.dumps(asdict(PRESETS["sinusoid-maml"])))
     del stored["learner"]
-    with pytest.raises(ValueError, match=r"^settings: .*'learner'.* or edited$"):
+    with pytest.raises(ValueError, match=r"^settings lacks 'learner': .* or edited$"):
         restore(PRESETS["sinusoid-maml"], stored)
 
 

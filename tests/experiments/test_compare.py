@@ -14,7 +14,8 @@ from metarl.statistics import estimate, interquartile_mean, mean
 
 def shorter(stored: dict[str, Any]) -> dict[str, Any]:
     """The same evaluation with 0 gradient steps."""
-    return stored | {name: stored[name][:1] for name in ("steps", "scores", "random_scores")}
+    by_step = ("steps", "scores", "random_scores", "mean", "ci95", "random_mean", "random_ci95")
+    return stored | {name: stored[name][:1] for name in by_step}
 
 
 def test_seeds_of_a_preset_are_pooled(tmp_path: Path) -> None:
@@ -138,7 +139,7 @@ def test_an_evaluation_of_an_earlier_version(tmp_path: Path, key: str) -> None:
     del stored[key]
     (file,) = write(tmp_path, stored)
     text = message([file])
-    assert f"{file} has no {key}" in text
+    assert f"{file} is damaged (it has no {key})" in text
     assert f"evaluate anew by `metarl evaluate RUN --json {file}`" in text
 
 

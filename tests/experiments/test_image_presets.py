@@ -20,12 +20,14 @@ def test_each_split_serves_its_purpose_and_the_task_is_learned(asked: list[tuple
     sizes = "--iterations 12 --log-every 6 --checkpoint-every 6 --meta-batch 4 --task.filters 8 --task.queries 5"
     sizes += " --task.pretraining 3"
     main(["train", "omniglot-small-5way-1shot-maml", "--data", "here", *sizes.split(), "--out", str(run)])
-    assert {split for _, split, _ in asked} == {"train", "validation"}  # the latter for the scores in the log
-    assert set(asked[0]) == {Path("here"), "train", "small"}
+    assert {split for _, split, _ in asked} == {"train", "validation", "test"}  # all must be there before training
+    assert set(asked[0]) == {Path("here").absolute(), "train", "small"}
     assert read_run(run).metric == "accuracy"
     asked.clear()
-    main(["evaluate", str(run), "--checkpoint", "best", "--tasks", "20", "--json", str(file)])
+    moved = str(tmp_path / "moved")  # the images, after training
+    main(["evaluate", str(run), "--checkpoint", "best", "--tasks", "20", "--json", str(file), "--data", moved])
     assert {split for _, split, _ in asked} == {"validation", "test"}
+    assert {data for data, _, _ in asked} == {Path(moved)}
     result = json.loads(file.read_text())
     assert result["metric"] == "accuracy"
     scores = np.array(result["scores"])

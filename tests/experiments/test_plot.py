@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from evaluations import CONFIG
+from evaluations import evaluation as stored_evaluation
 from matplotlib.colors import to_rgba
 from matplotlib.image import imread
 
@@ -23,12 +25,14 @@ LOSSES = {"env_steps": [0, 0], "loss": [1e-9, 1e-9], "loss_0": [3.0, 2.0], "loss
 def fake(path: Path, columns: dict[str, list[float]], evaluation: dict[str, Any] | None = None) -> Path:
     """A run folder with these columns in its progress.csv."""
     path.mkdir(parents=True)
-    (path / "config.json").write_text('{"preset": "some-preset", "settings": {}}')
+    (path / "config.json").write_text(CONFIG)
     rows = zip(*columns.values(), strict=True)
     lines = [f"iteration,{','.join(columns)}", *(f"{i},{','.join(map(str, row))}" for i, row in enumerate(rows, 1))]
     (path / "progress.csv").write_text("\n".join(lines) + "\n")
     if evaluation is not None:
-        (path / "evaluation.json").write_text(json.dumps(evaluation))
+        scores = {name: [[0.0] * 40] * 3 for name in ("scores", "random_scores")}
+        whole = stored_evaluation() | {"goals": None} | scores | evaluation
+        (path / "evaluation.json").write_text(json.dumps(whole))
     return path
 
 

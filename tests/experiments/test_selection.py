@@ -11,7 +11,7 @@ import torch
 from metarl.experiments import runner
 from metarl.experiments.cli import main
 from metarl.experiments.evaluation import evaluate_run
-from metarl.experiments.selection import candidates, load_checkpoint, validate
+from metarl.experiments.selection import load_checkpoint, validate
 from metarl.rl.rollout import WorldDistribution
 
 CPU = torch.device("cpu")
@@ -32,13 +32,13 @@ def test_the_best_checkpoint_is_the_one_that_scores_best(run: Path, monkeypatch:
     scores = validate(folder, config, distribution, learner)
     assert sorted(scores) == [1, 2, 3, 4]
     assert len(set(scores.values())) == 4
-    assert load_checkpoint(folder, config, learner, "best", device=CPU) == max(scores, key=lambda k: scores[k])
+    assert load_checkpoint(folder, config, learner, "best", device=CPU).iteration == max(scores, key=lambda k: scores[k])
     monkeypatch.setattr(WorldDistribution, "metric", "loss")
-    assert load_checkpoint(folder, config, learner, "best", device=CPU) == min(scores, key=lambda k: scores[k])
-    assert load_checkpoint(folder, config, learner, "last", device=CPU) == 4
-    assert load_checkpoint(folder, config, learner, "2", device=CPU) == 2
+    assert load_checkpoint(folder, config, learner, "best", device=CPU).iteration == min(scores, key=lambda k: scores[k])
+    assert load_checkpoint(folder, config, learner, "last", device=CPU).iteration == 4
+    assert load_checkpoint(folder, config, learner, "2", device=CPU).iteration == 2
     weights = learner.state_dict()["net.log_std"].clone()
-    assert load_checkpoint(folder, config, learner, "3", device=CPU) == 3
+    assert load_checkpoint(folder, config, learner, "3", device=CPU).iteration == 3
     assert not torch.equal(weights, learner.state_dict()["net.log_std"])
 
 
@@ -50,7 +50,7 @@ def test_scores_are_kept(run: Path) -> None:
     assert (stored["tasks"], stored["steps"]) == (4, 3)
     assert {int(k): v for k, v in stored["scores"].items()} == first
     file.write_text(json.dumps({**stored, "scores": {**first, 2: 1000.0}}))
-    assert load_checkpoint(folder, config, learner, "best", device=CPU) == 2  # read, not scored again
+    assert load_checkpoint(folder, config, learner, "best", device=CPU).iteration == 2  # read, not scored again
     other = validate(folder, replace(config, validation_tasks=3), distribution, learner)  # scored again
     assert 1000.0 not in other.values()
     assert json.loads(file.read_text())["tasks"] == 3
@@ -59,15 +59,6 @@ def test_scores_are_kept(run: Path) -> None:
         validate(folder, config, distribution, learner)
     file.unlink()
     assert validate(folder, config, distribution, learner) == first
-
-
-def test_candidates_are_few_evenly_spaced_and_have_the_last_one() -> None:
-    assert candidates([], 3) == []
-    assert candidates([10, 20, 30], 3) == [10, 20, 30]
-    assert candidates([10, 20, 30, 40], 3) == [20, 40]
-    assert candidates([10, 20, 30, 40, 50], 3) == [10, 30, 50]
-    many = candidates(list(range(10, 751, 10)))
-    assert (len(many), many[-1], set(np.diff(many))) == (6, 750, {130})
 
 
 def test_unknown_checkpoints(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
