@@ -29,6 +29,7 @@ nb_execution_mode = "off"  # the tests run the notebooks and every code block
 
 autosummary_generate = True
 autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False
 autodoc_typehints = "none"  # signatures stay readable; the ranges of arguments are in the text and in the errors
 autodoc_default_options = {"members": True, "show-inheritance": False}
 nitpick_ignore_regex = [(r"py:.*", r"(?!metarl\.).*")]  # names of other libraries: the site is built without a network

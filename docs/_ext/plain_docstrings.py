@@ -18,6 +18,8 @@ def plain(line: str) -> str:
 
 def convert(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Rewrite a docstring in place; a list that follows a line of text gets the blank line it needs."""
+    if not str(getattr(obj, "__module__", None) or "metarl").startswith("metarl"):
+        del lines[1:]  # of another library, in a markup of its own
     converted: list[str] = []
     for line in lines:
         item = line.lstrip().startswith("- ")

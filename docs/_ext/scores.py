@@ -1,8 +1,8 @@
 """The directive `scores`: a chart of a method's measured scores among the others of the same published comparison.
 
 Its arguments are a folder of experiments/results, whose table.json `metarl reproduce` wrote, and a method. With
-gradient steps it draws the score after each; without, the score of every method. The SVG lies in the page, and takes its
-colours from the theme.
+gradient steps it draws the score after each; without, the score of every method. The SVG lies in the page, and takes
+its colours from the theme.
 """
 
 from __future__ import annotations
