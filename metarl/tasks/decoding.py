@@ -141,7 +141,7 @@ def decode(files: Mapping[str, Sequence[ImageFile]], *, size: Side, mode: Litera
     console = Console(stderr=True)
     with ThreadPoolExecutor() as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # LARGEST is smaller
-        _check_sum(flat, pool.map(_pixels, flat))
+        _check_sum(flat)
         try:
             images = np.empty((len(flat), channels, size, size), np.uint8)
         except MemoryError:
@@ -176,10 +176,10 @@ def _check_size(image: Image.Image) -> None:
         raise ValueError(f"it has {image.width} × {image.height} pixels, and {LARGEST} are the most")
 
 
-def _check_sum(files: Sequence[ImageFile], pixels: Iterator[int]) -> None:
+def _check_sum(files: Sequence[ImageFile]) -> None:
     total = 0
-    for file, of_one in zip(files, pixels, strict=True):
-        total += of_one
+    for file in files:
+        total += _pixels(file)
         if total > MOST:
             raise ValueError(f"with {file.path} the images have more than {MOST} pixels together: shrink them first")
 

@@ -53,13 +53,13 @@ def check_split(split: Split, among: Sequence[str], where: str) -> None:
         raise ValueError(f"there is no split {split!r} in {where}: choose from {', '.join(among)}")
 
 
-def portion(classes: int, counts: dict[Split, int], split: Split, *, seed: int) -> np.ndarray:
+def portion(classes: int, counts: dict[Split, int], split: Split, *, seed: int) -> list[int]:
     """The indices of a split's classes, sorted: a permutation by `seed` cut by `counts` in their order, which sum to
     `classes`. Equal seeds and equal last counts make equal last splits.
     """
     order = np.random.default_rng(seed).permutation(classes)
     starts = dict(zip(counts, np.cumsum([0, *counts.values()]), strict=False))
-    return np.sort(order[starts[split] : starts[split] + counts[split]])
+    return sorted(order[starts[split] : starts[split] + counts[split]].tolist())
 
 
 def split_folders(folder: Path) -> dict[Split, Path]:

@@ -119,7 +119,9 @@ def _rows(path: Path) -> list[tuple[str, str]]:
 
 def _stays_inside(name: str | None) -> bool:
     """Whether `name` is of a file or folder below the one it is looked for in."""
-    return bool(name) and "\0" not in name and not PurePath(name).is_absolute() and ".." not in PurePath(name).parts
+    if not name or "\0" in name:
+        return False
+    return not PurePath(name).is_absolute() and ".." not in PurePath(name).parts
 
 
 def from_pickle(path: Path) -> ImageClasses:
@@ -157,4 +159,4 @@ def _are_indices(row: list[Any] | np.ndarray) -> bool:
     """Whether these can be the places of images."""
     if isinstance(row, np.ndarray):
         return row.dtype.kind in "iu"
-    return all(isinstance(i, int | np.integer) and not isinstance(i, bool) and abs(i) < 1 << 62 for i in row)
+    return all(isinstance(i, int | np.integer) and not isinstance(i, bool) and abs(int(i)) < 1 << 62 for i in row)

@@ -64,7 +64,7 @@ def array(data: Any, kind: Any, shape: Any, order: Any, axes: Any = None) -> np.
         raise UnpicklingError("it holds an array of something else than numbers")
     if type(shape) is not tuple or len(shape) > DIMENSIONS or not all(map(_is_length, shape)):
         raise UnpicklingError("it holds an array of an impossible shape")
-    dtype = np.dtype(kind.code).newbyteorder(kind.order)
+    dtype = np.dtype(kind.order + kind.code)
     if math.prod(shape) * dtype.itemsize != len(content):
         raise UnpicklingError("it holds an array whose bytes do not fit its shape")
     if not content:

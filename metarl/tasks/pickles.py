@@ -196,7 +196,7 @@ def _quoted(text: bytes) -> str:
     """What Python 2's repr of a str says."""
     if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
         raise UnpicklingError(CUT)
-    return codecs.escape_decode(text[1:-1])[0].decode("latin1")  # type: ignore[attr-defined]
+    return codecs.escape_decode(text[1:-1])[0].decode("latin1")
 
 
 VALUES: dict[bytes, Callable[[_Machine], Any]] = {
