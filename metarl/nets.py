@@ -93,7 +93,7 @@ class MLP(nn.Module):
         columns = x.reshape(-1, x.shape[-1]).mT
         for layer in hidden:
             columns = act(linear(columns, layer.weight, layer.bias))
-        return linear(columns, last.weight, last.bias).mT.reshape(*x.shape[:-1], -1)
+        return linear(columns, last.weight, last.bias).mT.reshape(*x.shape[:-1], len(last.bias))
 
 
 class GaussianPolicy(nn.Module):

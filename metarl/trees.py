@@ -14,7 +14,7 @@ def count(tree: Tree, what: str = "the episodes") -> int:
     """T, of a tree of [T, …]. Raises ValueError where its leaves are no tensors, or not of one number of tasks."""
     sizes = {leaf.shape[0] if isinstance(leaf, Tensor) and leaf.dim() else 0 for leaf in tree_leaves(tree)}
     if len(sizes) != 1 or 0 in sizes:
-        found = described(tree) or f"a {type(tree).__name__} without tensors"
+        found = described(tree) or f"no tensor in {type(tree).__name__}"
         raise ValueError(f"axis 0 of every tensor in {what} is the task, of the same 1 or more tasks: found {found}")
     return sizes.pop()
 

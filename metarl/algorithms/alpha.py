@@ -77,5 +77,5 @@ class AlphaMAML(Algorithm):
         return {"rate": self.rate, "before": self.before}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._check_state(state)
+        super().load_state_dict(state)
         self.rate, self.before = state["rate"], state["before"]

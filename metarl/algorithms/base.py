@@ -56,16 +56,14 @@ class Algorithm(ABC):
         """What the outer loop remembers between updates."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027  (most remember nothing)
-        """Restore `state_dict`."""
-
-    def _check_state(self, state: Mapping[str, Any]) -> None:
-        """Raise ValueError for a state that another outer loop remembers."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore `state_dict`. Raises ValueError for what another outer loop remembers."""
         own = self.state_dict()
         if not isinstance(state, Mapping) or state.keys() != own.keys():
-            found = ", ".join(map(str, state)) if isinstance(state, Mapping) else f"a {type(state).__name__}"
+            found = ", ".join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
+            expected = ", ".join(own) or "nothing"
             raise ValueError(
-                f"the state ({found or 'empty'}) is not of {type(self).__name__}, which remembers {', '.join(own)}"
+                f"the state ({found or 'empty'}) is not of {type(self).__name__}, which remembers {expected}"
             )
 
     def _moved(self, fixed: str = "") -> list[Parameter]:

@@ -89,6 +89,6 @@ class Reptile(Algorithm):
         return {"count": self.count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._check_state(state)
+        super().load_state_dict(state)
         check(Whole, state["count"], "count")
         self.count = state["count"]

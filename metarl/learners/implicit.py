@@ -45,8 +45,8 @@ class IMAML(GradientLearner):
         cg_steps: Count = 5,
         cautious: bool = False,
     ) -> None:
-        super().__init__(net, loss, steps=steps, rate=rate)
         check_second_derivatives(net)
+        super().__init__(net, loss, steps=steps, rate=rate)
         self.strength, self.cg_steps, self.cautious = strength, cg_steps, cautious
 
     def step(self, state: dict[str, Tensor], batch: Any, k: int) -> dict[str, Tensor]:

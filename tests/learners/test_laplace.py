@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from metarl.algorithms.descent import Descent
-from metarl.core import final, meta_gradient
+from metarl.core import every, final, meta_gradient
 from metarl.evaluate import evaluate
 from metarl.learners.gradient import GradientLearner
 from metarl.learners.heads import with_ones
@@ -116,8 +116,13 @@ def test_clouds() -> None:
     assert accuracy() > 0.8
 
 
-def test_settings_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match="precision is 0"):
-        laplace(final(cross_entropy), softmax_roots, precision=0)
-    with pytest.raises(ValueError, match="noise is 0"):
-        gaussian_roots(0)
+def test_the_volume_is_added_to_any_objective() -> None:
+    learner, episodes = classifier(steps=2).double(), cloud_episodes()
+    episodes = episodes._replace(support=episodes.support * 2)
+    weighted, last = every(cross_entropy, (0.7, 0.3)), final(cross_entropy)
+    volumes = [
+        learner(episodes, laplace(objective, softmax_roots, weight=1.0)) - learner(episodes, objective)
+        for objective in (weighted, last)
+    ]
+    torch.testing.assert_close(*volumes)
+    assert not torch.allclose(learner(episodes, weighted), learner(episodes, last))
