@@ -85,11 +85,11 @@ class RunFolder:
 
         Raises ValueError while another process writes to it, OSError where it cannot be written to.
         """
-        try:
-            with writing(self.path):
+        with writing(self.path):
+            try:
                 self._lock.acquire(timeout=0)
-        except Timeout:
-            raise ValueError(f"another process trains in {self.path}: stop it, or use another folder") from None
+            except Timeout:
+                raise ValueError(f"another process trains in {self.path}: stop it, or use another folder") from None
         try:
             for folder in (self.path, self.path / CHECKPOINTS):
                 with writing(folder):

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -45,11 +46,12 @@ def test_from_the_oracle_to_scores_and_pictures(oracle: Path, tmp_path: Path) ->
     assert header[:5] == ["iteration", "env_steps", "return_0", "return_1", "return_2"]
     spent = int(rows(oracle)[-1][1])  # an episode that ends early is followed by another
     assert spent == 2 * STEPS[0]
-    assert [int(row[1]) for row in numbers] == [spent + k * STEPS[1] for k in (1, 2, 3)]
+    counts = [spent, *(int(row[1]) for row in numbers)]
+    assert all(0.9 * STEPS[1] < b - a <= STEPS[1] for a, b in pairwise(counts))  # an episode ends at its goal
     main(["evaluate", str(run), "--json", str(run / "evaluation.json")])
     result = json.loads((run / "evaluation.json").read_text())
     assert result["steps"] == [0, 1, 2, 3]
-    assert result["env_steps"] == spent + 3 * STEPS[1]
+    assert result["env_steps"] == counts[-1]
     assert result["train_seconds"] >= RunFolder.open(oracle).record(2).seconds
     main(["plot", str(run), "--out", str(tmp_path / "plot.png")])
     assert (tmp_path / "plot.png").exists()
@@ -101,7 +103,7 @@ def test_what_is_no_expert_is_refused_before_a_folder_is_made(
             main(["train", *args, *TINY, "--out", str(run)])
         assert said in " ".join(capsys.readouterr().err.split())
         assert not run.exists()
-    with pytest.raises(ValueError, match="Guided trains in environments"):
+    with pytest.raises(ValueError, match="Guided, which trains in environments"):
         Config(SinusoidConfig(), preset("sinusoid-maml").learner, GuidedConfig())
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,19 +27,19 @@ from metarl.rl.losses import log_prob
 CPU = torch.device("cpu")
 TINY = ("--meta-batch", "8", "--task.trajectories", "3", "--task.horizon", "10", "--checkpoint-every", "1")
 TINY = (*TINY, "--algorithm.batch-size", "40", "--algorithm.epochs", "2", "--test-tasks", "4")
-TRACK = Config(
-    LocomotionConfig(env="tests/Track-v0", trajectories=4, hidden=(16,), activation="tanh", init_std=0.5),
-    LearnerConfig(steps=0),
-    PPOConfig(rate=3e-3, batch_size=64, value_hidden=(16,)),
-    meta_batch=64,
-    iterations=12,
-)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def track() -> None:
-    """Known to these tests, not to those of every environment."""
+@cache
+def track() -> Config:
+    """Its environment is known from now on to these tests, not to those of every environment."""
     register("tests/Track-v0", Track)
+    return Config(
+        LocomotionConfig(env="tests/Track-v0", trajectories=4, hidden=(16,), activation="tanh", init_std=0.5),
+        LearnerConfig(steps=0),
+        PPOConfig(rate=3e-3, batch_size=64, value_hidden=(16,)),
+        meta_batch=64,
+        iterations=12,
+    )
 
 
 def pretraining(config: Config) -> Pretraining:
@@ -52,7 +53,7 @@ def returns(config: Config) -> list[float]:
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_the_copied_policy_is_the_same_policy(activation: str) -> None:
-    config = replace(TRACK, task=LocomotionConfig(env="metarl/AntGoal-v0", hidden=(7, 5), activation=activation))
+    config = replace(track(), task=LocomotionConfig(env="metarl/AntGoal-v0", hidden=(7, 5), activation=activation))
     training = pretraining(config)
     theirs, net = training.policy, training.net
     assert isinstance(theirs, ActorCriticPolicy)
@@ -78,8 +79,8 @@ def test_the_copied_policy_is_the_same_policy(activation: str) -> None:
 
 def test_what_is_logged_is_what_the_learner_would_score() -> None:
     """An episode of `return_0` is one that our own rollouts count: scale, horizon, reward, task distribution."""
-    task = replace(TRACK.task, action_scale=0.3, horizon=9)
-    training = pretraining(replace(TRACK, task=task, meta_batch=2000, iterations=1))
+    task = replace(track().task, action_scale=0.3, horizon=9)
+    training = pretraining(replace(track(), task=task, meta_batch=2000, iterations=1))
     before = {name: value.detach()[None].clone() for name, value in training.learner.init().items()}
     (metrics,) = training.updates(0)
     tasks = training.config.distribution(CPU).sample(500, np.random.default_rng(0))
@@ -91,23 +92,23 @@ def test_what_is_logged_is_what_the_learner_would_score() -> None:
 
 def test_an_oracle_learns_what_a_policy_for_all_tasks_cannot() -> None:
     """Blind, nothing beats staying in the middle: five steps at distance 1. Told the goal, 0.8 + 0.6 + 0.4 + 0.2."""
-    blind = returns(replace(TRACK, iterations=25))
-    oracle = returns(replace(TRACK, task=replace(TRACK.task, observe_goal=True), iterations=25))
+    blind = returns(replace(track(), iterations=25))
+    oracle = returns(replace(track(), task=replace(track().task, observe_goal=True), iterations=25))
     assert oracle[0] < -4.5
     assert np.mean(oracle[-3:]) > -3.2
     assert -5.4 < np.mean(blind[-3:]) < -4.7
 
 
 def test_every_iteration_draws_anew_and_repeats_by_its_seed() -> None:
-    same, again, other = (returns(replace(TRACK, iterations=3, seed=seed)) for seed in (0, 0, 1))
+    same, again, other = (returns(replace(track(), iterations=3, seed=seed)) for seed in (0, 0, 1))
     assert same == again
     assert same != other
-    still = returns(replace(TRACK, iterations=3, algorithm=replace(TRACK.algorithm, rate=1e-12)))
+    still = returns(replace(track(), iterations=3, algorithm=replace(track().algorithm, rate=1e-12)))
     assert len(set(still)) == 3
 
 
 def test_the_step_size_falls() -> None:
-    training = pretraining(replace(TRACK, iterations=4, algorithm=PPOConfig(rate=1e-3, rate_end=2e-4)))
+    training = pretraining(replace(track(), iterations=4, algorithm=PPOConfig(rate=1e-3, rate_end=2e-4)))
     rates = []
     for _ in training.updates(0):
         rates.append(training.policy.optimizer.param_groups[0]["lr"])
@@ -115,7 +116,7 @@ def test_the_step_size_falls() -> None:
 
 
 def test_the_learner_follows_and_a_restored_training_goes_on_the_same() -> None:
-    whole = pretraining(TRACK)
+    whole = pretraining(track())
     start = [p.detach().clone() for p in whole.learner.parameters()]
     steps = whole.updates(0)
     for _ in range(2):
@@ -123,7 +124,7 @@ def test_the_learner_follows_and_a_restored_training_goes_on_the_same() -> None:
     state = {k: torch.utils._pytree.tree_map(lambda x: x.clone() if torch.is_tensor(x) else x, v)
              for k, v in whole.state_dict().items()}  # fmt: skip
     assert all((a - b).abs().max() > 1e-4 for a, b in zip(start, whole.learner.parameters(), strict=True))
-    resumed = pretraining(replace(TRACK, seed=TRACK.seed))
+    resumed = pretraining(replace(track(), seed=track().seed))
     resumed.load_state_dict(state)
     theirs, mine = next(resumed.updates(2)), next(steps)
     assert {k: v for k, v in theirs.items() if "seconds" not in k} == {
@@ -132,7 +133,7 @@ def test_the_learner_follows_and_a_restored_training_goes_on_the_same() -> None:
 
 
 def test_weights_that_are_not_numbers_stop_the_run_in_one_line() -> None:
-    training = pretraining(replace(TRACK, algorithm=replace(TRACK.algorithm, rate=1e30)))
+    training = pretraining(replace(track(), algorithm=replace(track().algorithm, rate=1e30)))
     with pytest.raises(FloatingPointError, match="PPO's update"):
         list(training.updates(0))
 
@@ -140,12 +141,12 @@ def test_weights_that_are_not_numbers_stop_the_run_in_one_line() -> None:
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="environments"):
         Config(SinusoidConfig(), LearnerConfig(), PPOConfig())
-    distribution = TRACK.distribution(CPU)
-    learner = new_learner(TRACK, distribution, CPU)
+    distribution = track().distribution(CPU)
+    learner = new_learner(track(), distribution, CPU)
     with pytest.raises(ValueError, match="PPO is no outer loop"):
-        TRACK.build_algorithm(learner)
+        track().build_algorithm(learner)
     with pytest.raises(ValueError, match="Waves"):
-        Pretraining(TRACK, Waves(), learner)
+        Pretraining(track(), Waves(), learner)
     for wrong in ({"epochs": 0}, {"rate_end": 1.0}, {"clip": 0.0}, {"gae_lambda": 1.5}, {"batch_size": 1}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             PPOConfig(**wrong)  # type: ignore[arg-type]

@@ -69,6 +69,8 @@ def test_a_run_that_was_stopped_early_equals_one_that_was_not(tmp_path: Path) ->
         for checkpoint in (0, 2, 4):
             if checkpoint not in kept:
                 shutil.rmtree(stopped / "checkpoints" / f"{checkpoint:08d}")
+        if not kept:
+            (stopped / "progress.csv").unlink()
         if name == "in pre-training":
             RunFolder.open(stopped / "pretraining").remove(20)
         if name == "before pre-training":

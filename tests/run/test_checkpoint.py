@@ -80,7 +80,7 @@ def test_a_file_that_is_not_there_as_a_file_is_named(path: Path, name: str, how:
 def test_a_checkpoint_of_another_iteration_or_run_is_refused(path: Path, tmp_path: Path) -> None:
     folder = path / "checkpoints"
     shutil.copytree(folder / "00000008", folder / "00000012")
-    with pytest.raises(ValueError, match=r"00000012 is damaged \\(it is of iteration 8\\)"):
+    with pytest.raises(ValueError, match=r"00000012 is damaged \(it is of iteration 8\)"):
         load(path)
     shutil.rmtree(folder / "00000012")
     other = run(tmp_path / "other")
