@@ -1,7 +1,7 @@
 """A TaskVectorEnv as a Stable-Baselines3 VecEnv, at native speed. Importing this imports Stable-Baselines3."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium
 import numpy as np
@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from metarl.envs.vector import TaskVectorEnv
 from metarl.envs.world import numbers
-from metarl.ranges import Positive, checked
+from metarl.ranges import Positive, Range, Whole, check, checked
 
 UNBOUNDED = 1e6  # Stable-Baselines3 wants finite bounds and clips to them; the world clips by itself where it should
 
@@ -41,6 +41,10 @@ class BaselinesVecEnv(VecEnv):
         )
         self._actions = np.zeros((env.num_envs, *(acted.shape or ())))
         self._returns, self._lengths = np.zeros(env.num_envs), np.zeros(env.num_envs, int)
+
+    @checked
+    def seed(self, seed: Whole | None = None) -> Sequence[int | None]:
+        return super().seed(seed)
 
     def reset(self) -> np.ndarray:
         seeds = None if all(seed is None for seed in self._seeds) else self._seeds
@@ -101,4 +105,6 @@ class BaselinesVecEnv(VecEnv):
         return self.env.render() or [None] * self.num_envs
 
     def _count(self, indices: int | Iterable[int] | None) -> int:
-        return len(list(self._get_indices(indices)))
+        chosen = list(self._get_indices(indices))
+        check(Sequence[Annotated[int, Range(0, self.num_envs - 1)]], chosen, "indices")
+        return len(chosen)

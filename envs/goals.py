@@ -1,9 +1,12 @@
 """What an environment can be asked for: spaces of tasks, how they are drawn, and how motion is scored against them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 from gymnasium.spaces import Box
+
+from metarl.ranges import Positive, checked
 
 ROUNDING = 1e-6  # a task that went through float32 and back still counts as inside its space
 
@@ -13,7 +16,10 @@ class Goals(ABC):
 
     space: Box
 
-    def __init__(self, low: float | list[float], high: float | list[float]) -> None:
+    @checked
+    def __init__(self, low: float | Sequence[float], high: float | Sequence[float]) -> None:
+        if np.shape(low) != np.shape(high) or np.any(np.greater(low, high)):
+            raise ValueError(f"low is {low} and high is {high}: give as many numbers, none of low above that of high")
         self.space = Box(np.atleast_1d(low), np.atleast_1d(high), dtype=np.float64)
 
     @abstractmethod
@@ -85,7 +91,8 @@ class Heading(MotionGoals):
 class Square(MotionGoals):
     """A point ~ U[−half, half]² (m); scored by minus the L1 distance to it."""
 
-    def __init__(self, half: float) -> None:
+    @checked
+    def __init__(self, half: Positive) -> None:
         super().__init__([-half, -half], [half, half])
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -107,7 +114,8 @@ class Disc(Square):
 class Corners(Goals):
     """One of the four corners (±size, ±size), equally likely."""
 
-    def __init__(self, size: float) -> None:
+    @checked
+    def __init__(self, size: Positive) -> None:
         super().__init__([-size, -size], [size, size])
         self.corners = size * np.array([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])  # [4, 2]
 

@@ -5,16 +5,19 @@ from functools import cache
 import numpy as np
 from gymnasium.spaces import Box
 
-from metarl.envs.world import World
+from metarl.envs.world import World, check_world
 
 
-@cache
 def informed(world: type[World]) -> type[World]:
     """A kind of `world` whose observations end with the task: [N, obs + task]. Nothing else differs.
 
     `TaskEnv(informed(HalfCheetahVel))`, `TaskVectorEnv(informed(HalfCheetahVel), 16)`; the same class at every call.
     """
+    return _informed(check_world(world))
 
+
+@cache
+def _informed(world: type[World]) -> type[World]:
     class Informed(world):  # type: ignore[valid-type, misc]
         observation_space: Box
 

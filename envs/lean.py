@@ -14,6 +14,8 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from metarl.ranges import checked
+
 LISTED = "listed: "  # begins the names of pairs that `list_contacts` lists
 GEOM_FIELDS = tuple(
     f"geom_{name}" for name in ("condim", "friction", "solref", "solimp", "margin", "gap", "priority", "solmix")
@@ -21,6 +23,7 @@ GEOM_FIELDS = tuple(
 UNLISTED = ("geom_contype", "geom_conaffinity", "geom_adhesion")  # what pairs cannot follow: 0 where they are listed
 
 
+@checked
 def list_contacts(spec: mujoco.MjSpec) -> mujoco.MjModel:
     """Compile spec with every pair of geoms that can touch listed, so that MuJoCo searches for none.
 

@@ -22,7 +22,7 @@ from metarl.envs.batch import Batch
 from metarl.envs.goals import Square
 from metarl.envs.imports import safe_path
 from metarl.envs.lean import list_contacts, stop_clock
-from metarl.envs.world import World, check_shape
+from metarl.envs.world import World
 
 ASSETS = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
 FOLLOWING = {"type": mujoco.mjtCamera.mjCAMERA_TRACKING, "trackbodyid": 1, "distance": 4.0}
@@ -89,12 +89,9 @@ class MujocoWorld(World):
 
     def place(self, ids: Any, *state: np.ndarray) -> None:
         """Put the sub-environments ids at state = qpos [n, nq], qvel [n, nv], everything else as after a reset."""
-        qpos, qvel = state
-        rows = slice(None) if ids is None else ids
-        for what, values, old in (("qpos", qpos, self.qpos[rows]), ("qvel", qvel, self.qvel[rows])):
-            check_shape(f"{self.name}: {what}", values, old.shape)
+        rows = self.check_state(ids, state, qpos=self.qpos, qvel=self.qvel)
         self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
-        self.qpos[rows], self.qvel[rows] = qpos, qvel
+        self.qpos[rows], self.qvel[rows] = state
         with quiet():
             self.batch.forward(ids)
 
@@ -110,6 +107,7 @@ class MujocoWorld(World):
 
         A goal that is a place is a green disc on the ground, seen from above.
         """
+        self.check_drawing(index, mode, width, height)
         with safe_path():
             from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer  # needs a display library when used
 

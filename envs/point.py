@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from metarl.envs.goals import Corners, Goals, Square
-from metarl.envs.world import Step, World, check_shape
+from metarl.envs.world import Step, World
 
 
 class Point(World):
@@ -32,9 +32,7 @@ class Point(World):
 
     def place(self, ids: Any, *state: np.ndarray) -> None:
         """Put the sub-environments ids at state = position [n, 2]."""
-        rows = slice(None) if ids is None else ids
-        check_shape(f"{self.name}: position", state[0], self.position[rows].shape)
-        self.position[rows] = state[0]
+        self.position[self.check_state(ids, state, position=self.position)] = state[0]
 
     def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
         before = self.position.copy()
@@ -63,6 +61,7 @@ class Point(World):
 
         A point further out is shown at the edge.
         """
+        self.check_drawing(index, mode, width, height)
         half = 1.5 * self.goals.space.high[0]
         scale = half / (min(width, height) / 2)  # metres a pixel
         x = (np.arange(width) - width / 2 + 0.5) * scale

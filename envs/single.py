@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium.utils import EzPickle
 from numpy.typing import ArrayLike
 
-from metarl.envs.world import World, build, check_shape, numbers
+from metarl.envs.world import World, build, check_shape, check_world, numbers
 from metarl.ranges import Count, Whole, check, checked
 
 
@@ -34,7 +34,7 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
     ) -> None:
         """Wrap one sub-environment of world; frames of "rgb_array" are [height, width, 3] uint8."""
         EzPickle.__init__(self, world, task, render_mode=render_mode, width=width, height=height)
-        self.world = build(world, 1, threads=1)
+        self.world = build(check_world(world), 1, threads=1)
         self.metadata = {"render_modes": list(world.render_modes), "render_fps": round(1.0 / self.world.dt)}
         self.render_mode = check_render_mode(self.world.name, render_mode, self.metadata["render_modes"])
         self.observation_space = self.world.observation_space

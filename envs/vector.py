@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike
 
 from metarl.envs.single import check_open, check_render_mode, task_option, task_stream
-from metarl.envs.world import World, build
+from metarl.envs.world import World, build, check_world
 from metarl.ranges import Count, Whole, check, checked
 
 
@@ -43,7 +43,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
 
         task: fixed tasks [N, task], or one for all [task]. threads: see `World`.
         """
-        self.world = build(world, num_envs, threads=threads)
+        self.world = build(check_world(world), num_envs, threads=threads)
         self.num_envs = num_envs
         modes = [mode for mode in world.render_modes if mode != "human"]
         self.metadata = {

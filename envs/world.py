@@ -9,14 +9,14 @@ vector form and a name for `make_world`: `metarl.envs.register("me/MyTask-v0", M
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import ArrayLike
 
 from metarl.envs.goals import Goals
-from metarl.ranges import Count, Whole, checked, shown
+from metarl.ranges import Count, Range, Whole, check, checked, shown
 
 
 class Step(NamedTuple):
@@ -126,8 +126,8 @@ class World(ABC):
         shape = (self.num_envs, *self.observation_space.shape)
         if out is None:
             out = np.empty(shape)
-        else:
-            check_shape(f"{self.name}: out", out, shape)
+        elif not isinstance(out, np.ndarray) or out.dtype.kind != "f" or out.shape != shape:
+            raise ValueError(f"{self.name}: out is {shown(out)}: give an array of floats of shape {shape}")
         self.write(out)
         return out
 
@@ -156,7 +156,7 @@ class World(ABC):
 
     def render(self, index: int, mode: str, *, width: int = 480, height: int = 480) -> np.ndarray | None:
         """Sub-environment index as an image [height, width, 3] uint8, or on the screen for mode "human"."""
-        raise NotImplementedError(f"{self.name} cannot be rendered")
+        raise ValueError(f"{self.name} cannot be drawn: its class has no render")
 
     def close(self) -> None:  # noqa: B027  (most worlds hold nothing that needs closing)
         """Close what `render` opened."""
@@ -186,6 +186,25 @@ class World(ABC):
             f"{self.name}: {which} of sub-environment {i} (task {self.tasks[i].tolist()}) after {step} steps is "
             f"{values[i, *number]}: mend the World, or let `advance` say that it diverged"
         )
+
+    def check_state(self, ids: Any, state: tuple[Any, ...], **held: np.ndarray) -> Any:
+        """The rows of arrays [N, …] that hold the state which ids name; ValueError unless `state` goes there."""
+        if len(state) != len(held):
+            raise ValueError(f"{self.name}: a state is {', '.join(held)}: {len(state)} arrays are given")
+        rows = slice(None) if ids is None else self.indices(ids)
+        for (what, old), values in zip(held.items(), state, strict=True):
+            new = numbers(f"{self.name}: {what}", values)
+            check_shape(f"{self.name}: {what}", new, old[rows].shape)
+            if not np.isfinite(new).all():
+                raise ValueError(f"{self.name}: {what} holds {new[~np.isfinite(new)][0]}: mend the World's `initial`")
+        return rows
+
+    def check_drawing(self, index: int, mode: str, width: int, height: int) -> None:
+        """Raise ValueError unless this sub-environment can be drawn so."""
+        check(Annotated[int, Range(0, self.num_envs - 1)], index, f"{self.name}: index")
+        check(Literal[self.render_modes], mode, f"{self.name}: mode")
+        for what, size in (("width", width), ("height", height)):
+            check(Count, size, f"{self.name}: {what}")
 
     def check_mask(self, what: str, mask: Any) -> None:
         """Raise ValueError, naming `what`, unless mask is [N] bool."""
@@ -250,7 +269,7 @@ def check_world(world: Any) -> type["World"]:
 
 def build(world: Callable[..., "World"], num_envs: int, *, threads: int = 0) -> "World":
     """num_envs copies of a World; ValueError where world is no such class, nor a function that makes one."""
-    if isinstance(world, type):
+    if isinstance(world, type) or not callable(world):
         check_world(world)
     made = world(num_envs, threads=threads)
     if not isinstance(made, World):

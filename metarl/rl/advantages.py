@@ -19,11 +19,14 @@ def discounted_sum(values: Tensor, factor: float) -> Tensor:
     return out
 
 
+@checked
 def features(observations: Tensor) -> Tensor:
     """[o, o², t/100, (t/100)², (t/100)³, 1] with o clipped to ±10: [T, H, N, obs] to [T, H, N, 2·obs + 4].
 
     rllab's LinearFeatureBaseline (Duan et al. 2016, appendix), which the MAML paper used.
     """
+    if observations.ndim != 4:
+        raise ValueError(f"observations have shape {tuple(observations.shape)}: give [T, H, N, obs]")
     clipped = observations.clamp(-10, 10)
     time = torch.arange(observations.shape[1], device=observations.device, dtype=observations.dtype) / 100
     powers = torch.stack([time, time**2, time**3, torch.ones_like(time)], -1)
@@ -74,7 +77,10 @@ def advantages(
     count = mask.sum((1, 2), keepdim=True).clamp(min=1)
     centred = (raw - (raw * mask).sum((1, 2), keepdim=True) / count) * mask
     spread = (centred.square().sum((1, 2), keepdim=True) / count).sqrt()
-    return centred / (spread + 1e-8)
+    out = centred / (spread + 1e-8)
+    if not out.isfinite().all():
+        raise ValueError("advantages are not finite: look for NaN and huge numbers in rewards and observations")
+    return out
 
 
 def _fit(observations: Tensor, values: Tensor, mask: Tensor) -> None:

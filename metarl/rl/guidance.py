@@ -33,6 +33,7 @@ class Guidance(NamedTuple):
     mask: Tensor  # [T, H, N], 1 or 0
 
 
+@checked
 def imitation(predict: Predict, batch: Guidance) -> Tensor:
     """KL(expert ‖ policy), the mean over the visited states: how Mendonca et al. 2019 imitate, in closed form."""
     return gaussian_kl(predict(batch.observations), (batch.mean, batch.log_std), batch)
@@ -43,8 +44,13 @@ def told(policy: GaussianPolicy) -> Expert:
     """`policy`, whose observations end with the task, as an expert."""
 
     def expert(observations: Tensor, tasks: Tensor) -> Gaussian:
-        shown = tasks[:, None, None].expand(*observations.shape[:-1], -1)
-        mean, log_std = policy(torch.cat([observations, shown], -1))
+        inputs = torch.cat([observations, tasks[:, None, None].expand(*observations.shape[:-1], -1)], -1)
+        if inputs.shape[-1] != len(policy.shift):
+            raise ValueError(
+                f"the expert takes {len(policy.shift)} observations, and is shown {observations.shape[-1]} and a task "
+                f"of {tasks.shape[-1]}: train it in this environment, informed"
+            )
+        mean, log_std = policy(inputs)
         return mean, log_std
 
     return expert
@@ -53,10 +59,12 @@ def told(policy: GaussianPolicy) -> Expert:
 def _labels(found: Any, actions: Tensor) -> Gaussian:
     """What an expert found, if it is a Gaussian over actions [T, H, N, act]."""
     if not isinstance(found, tuple) or len(found) != 2 or not all(isinstance(part, Tensor) for part in found):
-        raise ValueError(f"the expert gives {shown(found)}: give means and log standard deviations, two tensors")
+        raise ValueError(f"an expert's labels are {shown(found)}: give two tensors, means and log standard deviations")
     shapes, wanted = [tuple(part.shape) for part in found], [tuple(actions.shape), tuple(actions.shape[-1:])]
     if shapes != wanted:
-        raise ValueError(f"the expert's tensors have shapes {shapes[0]} and {shapes[1]}: give {wanted[0]}, {wanted[1]}")
+        raise ValueError(f"an expert's labels have shapes {shapes[0]} and {shapes[1]}: give {wanted[0]}, {wanted[1]}")
+    if not all(part.isfinite().all() for part in found):
+        raise ValueError("an expert's labels are not finite: look for NaN in it")
     return found[0], found[1]
 
 

@@ -81,7 +81,9 @@ def _gaussian(outputs: object, shape: tuple[int, ...]) -> tuple[np.ndarray, np.n
         outputs = f"arrays of shapes {np.shape(mean)} and {np.shape(log_std)}"
     else:
         outputs = shown(outputs)
-    raise ValueError(f"the policy gives {outputs}: the environment needs means {shape} and log standard deviations")
+    raise ValueError(
+        f"a policy's outputs are {outputs}: give means {shape} and log standard deviations, (mean, log_std)"
+    )
 
 
 @checked

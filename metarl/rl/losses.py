@@ -35,18 +35,23 @@ class Visited(Protocol):
     def mask(self) -> Tensor: ...
 
 
+@checked
 def log_prob(policy: Gaussian, actions: Tensor) -> Tensor:
     """Log-density [...] of joint actions [..., act]: summed, not averaged, over action dimensions."""
     mean, log_std = policy
+    if mean.shape != actions.shape:
+        raise ValueError(f"means have shape {tuple(mean.shape)}, actions {tuple(actions.shape)}: give the same")
     noise = (actions - mean) * torch.exp(-log_std)
     return -0.5 * noise.square().sum(-1) - (log_std + 0.5 * math.log(2 * math.pi)).expand_as(mean).sum(-1)
 
 
+@checked
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """The mean of `values` where `mask` is 1; 0 where it is nowhere."""
     return (values * mask).sum() / mask.sum().clamp(min=1)
 
 
+@checked
 def surrogate(predict: Predict, batch: Rollout) -> Tensor:
     """−mean ratio·advantage, ratio = exp(log π − log π_old).
 
@@ -61,6 +66,7 @@ def surrogate(predict: Predict, batch: Rollout) -> Tensor:
 def clipped_surrogate(clip: Positive) -> Loss:
     """PPO's clipped surrogate (Schulman et al. 2017, eq. 7), negated: ratios are kept within 1 ± clip."""
 
+    @checked
     def loss(predict: Predict, batch: Rollout) -> Tensor:
         ratio = torch.exp(log_prob(predict(batch.observations), batch.actions) - batch.log_probs)
         bounded = ratio.clamp(1 - clip, 1 + clip)
@@ -69,6 +75,7 @@ def clipped_surrogate(clip: Positive) -> Loss:
     return loss
 
 
+@checked
 def gaussian_kl(new: Gaussian, old: Gaussian, batch: Visited) -> Tensor:
     """Mean over the visited states of KL(old ‖ new), summed over action dimensions."""
     (mean, log_std), (old_mean, old_log_std) = new, old

@@ -24,6 +24,7 @@ from metarl.rl.advantages import advantages
 from metarl.rl.loop import Loop, loops, run
 from metarl.rl.losses import Rollout
 from metarl.rl.memory import Memory, Recorder
+from metarl.trees import count
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,8 @@ class WorldDistribution(Distribution):
         """The lock of whoever simulates: worlds are kept, and used again."""
         return _locks.setdefault(self, RLock())
 
-    def memory(self, n: int) -> int:
+    @checked
+    def memory(self, n: Whole) -> int:
         """The bytes of what one rollout of `n` tasks records."""
         return 4 * n * self.horizon * self.trajectories * (sum(self.sizes) + 3)
 
@@ -128,6 +130,7 @@ class WorldDistribution(Distribution):
     def tasks(self, goals: ArrayLike, rng: np.random.Generator) -> WorldTasks:
         """The given tasks [T, task] as a meta-batch."""
         rows = np.atleast_1d(numbers(f"{self.template.name}: tasks", goals))
+        check(Count, len(rows), f"{self.template.name}: the number of tasks")
         return WorldTasks(self, self.template.as_tasks(rows, len(rows)), rng)
 
 
@@ -144,31 +147,40 @@ class WorldTasks(Tasks):
         self.n, self.goals, self.distribution, self.rng = len(goals), goals, distribution, rng
         self.env_steps = 0
 
+    @checked
     def support(self, predict: Predictor, step: int) -> Rollout:
         """Fresh trajectories of the policies as they are after `step` inner steps."""
         return self.rollout(predict, *(self.distribution.inner_credit or self.distribution.credit))
 
+    @checked
     def query(self, predict: Predictor) -> Rollout:
         return self.rollout(predict, *self.distribution.credit)
 
+    @checked
     def score(self, predict: Predictor) -> Tensor:
         """Mean undiscounted return [T] of fresh trajectories."""
         return episode_returns(self.trajectories(predict)).mean(-1)
 
+    @checked
     def metrics(self, episodes: Episodes) -> dict[str, float]:
         """Mean return after k inner steps, `return_k`, and the environment steps taken, `env_steps`."""
         batches = [*episodes.support, *([episodes.query] if episodes.query else [])]
         returns = {f"return_{k}": float(episode_returns(batch).mean()) for k, batch in enumerate(batches)}
         return {**returns, "env_steps": float(self.env_steps)}
 
-    def rollout(self, predict: Predictor, discount: float, gae_lambda: float) -> Rollout:
+    @checked
+    def rollout(self, predict: Predictor, discount: Share, gae_lambda: Share) -> Rollout:
         """Fresh `trajectories` with their advantages."""
         seen = self.trajectories(predict)
         gains = advantages(seen.observations, seen.rewards, seen.mask, discount=discount, gae_lambda=gae_lambda)
         return Rollout(seen.observations, seen.actions, seen.log_probs, gains, seen.rewards, seen.mask)
 
+    @checked
     def trajectories(self, predict: Predictor) -> Trajectories:
         """One episode in every sub-environment, with the actions of each task's own policy."""
+        policies = count(predict.states, "the predictor's states")
+        if policies != self.n:
+            raise ValueError(f"the predictor is of {policies} tasks, and there are {self.n}: adapt it to these")
         with self.distribution.lock:
             return self._simulate(predict)
 
