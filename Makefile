@@ -3,7 +3,7 @@ PYTHON ?= python3
 OUT ?= runs/half-cheetah-vel-maml-quick-$(shell date +%Y%m%d-%H%M%S)
 BIN := .venv/bin
 
-.PHONY: train test lint clean
+.PHONY: train test lint docs build wheel-check clean
 .DELETE_ON_ERROR:
 
 train: .venv/installed
@@ -14,11 +14,28 @@ train: .venv/installed
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
-# mypy has to see the package as it installs: with envs/ and experiments/ inside metarl/.
 lint: .venv/installed
 	$(BIN)/ruff check .
-	rm -rf .venv/tree && mkdir .venv/tree && cp -R metarl .venv/tree/ && cp -R envs experiments .venv/tree/metarl/
-	cd .venv/tree && ../bin/mypy --config-file ../../pyproject.toml
+	$(BIN)/mypy
+
+# The site, in build/docs; a warning is an error.
+docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/sphinx-build --fail-on-warning --keep-going docs build/docs
+
+# The sdist, and the wheel made from it, in dist/.
+build: .venv/installed
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
+# The wheel trains and evaluates in an environment that has nothing else, away from this folder.
+wheel-check: build
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && cd "$$folder" && \
+	$(CURDIR)/$(BIN)/python -m venv alone && \
+	alone/bin/pip install --quiet --no-compile -c $(CURDIR)/constraints.txt $(CURDIR)/dist/*.whl && \
+	alone/bin/metarl train sinusoid-maml --iterations 20 --out run && \
+	alone/bin/metarl evaluate run --tasks 20
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

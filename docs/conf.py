@@ -1,14 +1,15 @@
 """Sphinx's settings: `make docs` builds the site into build/docs, with every warning an error."""
 
 import sys
-from importlib.metadata import version as version_of
 from pathlib import Path
+
+import metarl
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "metarl"
 copyright = "the metarl authors"
-version = release = version_of("metarl")
+version = release = metarl.__version__
 
 extensions = [
     "myst_nb",
@@ -31,7 +32,7 @@ autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
 autodoc_typehints = "none"  # signatures stay readable; the ranges of arguments are in the text and in the errors
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 nitpick_ignore_regex = [(r"py:.*", r"(?!metarl\.).*")]  # names of other libraries: the site is built without a network
 
 html_theme = "furo"

@@ -194,7 +194,7 @@ def _figure(panels: int, *, height: float) -> tuple[Figure, list[Axes]]:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise ValueError('pictures need matplotlib: pip install "metarl[plot]"') from None
+        raise ValueError('pictures need matplotlib: pip install "metarl-torch[plot]"') from None
     picture = Figure(figsize=(8, height), layout="constrained")
     FigureCanvasAgg(picture)
     axes = list(picture.subplots(1, panels, squeeze=False, sharey=True)[0])

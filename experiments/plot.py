@@ -93,7 +93,7 @@ def figure(runs: Sequence[Run]) -> Figure:
         from matplotlib.figure import Figure
         from matplotlib.ticker import LogLocator, NullLocator
     except ImportError:
-        raise ValueError('plots need matplotlib: pip install "metarl[plot]"') from None
+        raise ValueError('plots need matplotlib: pip install "metarl-torch[plot]"') from None
 
     if len(metrics := {run.metric for run in runs}) > 1:
         raise ValueError(f"these runs score {' and '.join(sorted(metrics))}, which share no axis: plot them apart")

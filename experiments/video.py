@@ -195,7 +195,7 @@ def _writer(suffix: str) -> Callable[[Path, Iterator[Image], float], None]:
             import_module("imageio")
             import_module("imageio_ffmpeg").get_ffmpeg_exe()  # RuntimeError where the package came without it
     except (ImportError, RuntimeError) as error:
-        raise ValueError(f'films need imageio, ffmpeg and Pillow ({error}): pip install "metarl[video]"') from None
+        raise ValueError(f'films need imageio, ffmpeg, Pillow ({error}): pip install "metarl-torch[video]"') from None
     return _write_mp4 if suffix == ".mp4" else _write_gif
 
 

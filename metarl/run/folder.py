@@ -18,6 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from metarl import __version__
 from metarl.core import Learner
 from metarl.files import check_writable, draft_beside, read_text, sweep, write_text, writing
 from metarl.run.checkpoint import FILES, RECORD, Record, Training, read_record, read_state, read_weights, write
@@ -175,7 +176,8 @@ class RunFolder:
 
 def versions() -> dict[str, str]:
     """The versions of what a run's numbers depend on."""
-    return {package: version(package) for package in ("metarl", "torch", "mujoco", "gymnasium", "numpy")}
+    packages = ("torch", "mujoco", "gymnasium", "numpy")
+    return {"metarl": __version__, **{package: version(package) for package in packages}}
 
 
 def _begun(path: Path) -> bool:

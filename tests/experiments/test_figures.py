@@ -175,5 +175,5 @@ def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"\.png, \.pdf, \.svg"):
         save(picture, tmp_path / "a.jpg")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ValueError, match=r'pip install "metarl\[plot\]"'):
+    with pytest.raises(ValueError, match=r'pip install "metarl-torch\[plot\]"'):
         goal_figure([1.0], {"after": [1.0]})

@@ -177,4 +177,4 @@ def test_a_damaged_evaluation_says_how_to_write_it_anew(tmp_path: Path, wrong: s
 
 def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert 'pip install "metarl[plot]"' in message([fake(tmp_path / "run", RETURNS)], tmp_path / "plot.png")
+    assert 'pip install "metarl-torch[plot]"' in message([fake(tmp_path / "run", RETURNS)], tmp_path / "plot.png")

@@ -220,7 +220,7 @@ def test_without_a_package_the_extra_is_named(
     run: Path, tmp_path: Path, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    assert 'pip install "metarl[video]"' in message(run, tmp_path / "film.mp4")
+    assert 'pip install "metarl-torch[video]"' in message(run, tmp_path / "film.mp4")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a display")
