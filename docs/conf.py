@@ -33,6 +33,7 @@ autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
 autodoc_typehints = "none"  # signatures stay readable; the ranges of arguments are in the text and in the errors
 autodoc_default_options = {"members": True}
+nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!metarl\.).*")]  # names of other libraries: the site is built without a network
 
 html_theme = "furo"

@@ -1,19 +1,23 @@
 """Docstrings are plain text: what reStructuredText would take for markup is escaped, and `names` become code."""
 
+from __future__ import annotations
+
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sphinx.application import Sphinx
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
-CODE = re.compile(r"(`[^`]+`)")
+KEPT = re.compile(r"(`[^`]+`|(?<![\w*])\*\w[\w -]*\*(?![\w*]))")  # `code` and *emphasis*
 MARKUP = re.compile(r"([\\*_|<>\[\]])")
 
 
 def plain(line: str) -> str:
     """One line of a docstring as reStructuredText that reads as it stands."""
     indent = line[: len(line) - len(line.lstrip())]
-    pieces = CODE.split(line[len(indent) :])
-    return indent + "".join(f"`{p}`" if p.startswith("`") else MARKUP.sub(r"\\\1", p) for p in pieces)
+    pieces = KEPT.split(line[len(indent) :])  # what is kept stands at odd places
+    pieces[::2] = [MARKUP.sub(r"\\\1", piece) for piece in pieces[::2]]
+    return indent + "".join(f"`{piece}`" if piece.startswith("`") else piece for piece in pieces)
 
 
 def convert(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -29,7 +33,13 @@ def convert(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: li
     lines[:] = converted
 
 
+def skip(app: Sphinx, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:
+    """Leave out the fields of named tuples: the signature has them."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.connect("autodoc-process-docstring", convert)
+    app.connect("autodoc-skip-member", skip)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
