@@ -76,6 +76,13 @@ class Config(Settings):
         return self.meta_batch * self.task.in_training * horizon * batches
 
     @property
+    def tasks(self) -> int:
+        """Tasks an iteration, with all their trajectories; PPO's sub-environments have one each."""
+        if isinstance(self.algorithm, PPOConfig) and isinstance(self.task, LocomotionConfig):
+            return -(-self.meta_batch // self.task.in_training)
+        return self.meta_batch
+
+    @property
     def schedule(self) -> Schedule:
         """How long the run is, and what it writes when."""
         return Schedule(self.iterations, self.log_every, self.checkpoint_every, self.keep)

@@ -15,7 +15,7 @@ from typing import Any
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-BOX = "╭╮╰╯─│"
+RULE = "╰╯─+-"
 
 
 def read_options(kind: Any, args: Sequence[str], prog: str, **options: Any) -> Any:
@@ -73,10 +73,12 @@ def _cause(error: BaseException) -> ValueError | None:
 
 def _line(box: str) -> str:
     """What tyro says first in its box, as a line."""
-    words = []
-    for row in box.splitlines()[1:]:
-        text = row.strip(BOX + " ")
-        if not text:
-            break
+    words: list[str] = []
+    for row in box.splitlines()[1:]:  # after its title
+        text = row.strip("│| ")
+        if not set(text) - set(RULE):
+            if words:
+                break
+            continue
         words.append(text)
     return " ".join(words).rstrip(".")

@@ -25,6 +25,7 @@ from metarl.rl.rollout import WorldDistribution
 from metarl.run.checkpoint import Record, Training
 from metarl.run.folder import CONFIG, RunFolder, versions
 from metarl.run.loop import run_training
+from metarl.sampling import check_memory
 from metarl.train import MetaTraining, Stream, generator, seed_torch
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def new_training(config: Config, device: torch.device) -> tuple[Training, Distri
     Behind a guided run is its expert's training. Raises ValueError where the settings do not go together.
     """
     distribution = config.distribution(device)
+    check_memory(distribution, config.tasks)
     learner = new_learner(config, distribution, device)
     if isinstance(config.algorithm, PPOConfig):
         from metarl.experiments.pretraining import Pretraining  # Stable-Baselines3 is slow to import

@@ -21,7 +21,8 @@ from metarl.nets import MLP, GaussianPolicy
 from metarl.ranges import Positive, Range, Share
 from metarl.resnet import ResNet12
 from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
-from metarl.rl.rollout import WorldDistribution
+from metarl.rl.rollout import WorldDistribution, WorldTasks
+from metarl.sampling import sampled
 from metarl.tasks.folder import Split, image_folder
 from metarl.tasks.images import ImageClasses, Images
 from metarl.tasks.joint import Joint
@@ -137,7 +138,8 @@ class LocomotionConfig(Part, path="task"):
 def first_observations(policy: GaussianPolicy, distribution: WorldDistribution) -> torch.Tensor:
     """What `policy` sees on ten tasks, always the same: [n, obs], on the CPU."""
     learner = GradientLearner(policy, surrogate, steps=0)
-    tasks = distribution.sample(10, generator(Stream.INIT, 0))
+    tasks = sampled(distribution, 10, generator(Stream.INIT, 0))
+    assert isinstance(tasks, WorldTasks)
     seen = tasks.trajectories(next(adapt(learner, tasks, steps=0))[0])
     return seen.observations[seen.mask.bool()].cpu()
 

@@ -178,7 +178,8 @@ def test_a_run_older_than_a_setting_stays_as_it_was() -> None:
     ):
         stored = json.loads(json.dumps(asdict(PRESETS[name])))
         assert restore(PRESETS[name], stored) == PRESETS[name]
-        assert stored[part].pop(setting) != was
+        assert getattr(getattr(PRESETS[name], part), setting) != was
+        del stored[part][setting]
         stored["learner"]["steps"] = 1
         old = restore(PRESETS[name], stored)
         assert getattr(getattr(old, part), setting) == was
