@@ -5,7 +5,7 @@ import os
 import weakref
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 import mujoco.batch
 import numpy as np
@@ -52,7 +52,7 @@ class Batch(mujoco.batch.Batch):
         self.pairs = listed_pairs(model)
         self.geoms: set[str] = set()  # fields of geoms that have values for each simulation and that pairs follow
         self._fields: dict[tuple[str, str], np.ndarray] = {}  # arrays that are not state, by method and name
-        self._process, self._twin = os.getpid(), None
+        self._process, self._twin = os.getpid(), cast("Batch | None", None)
         _made.add(self)
 
     step, forward, reset = anywhere("step"), anywhere("forward"), anywhere("reset")

@@ -32,7 +32,7 @@ class Point(World):
 
     def place(self, ids: Any, *state: np.ndarray) -> None:
         """Put the sub-environments ids at state = position [n, 2]."""
-        self.position[self.check_state(ids, state, position=self.position)] = state[0]
+        self.position[self.check_state(ids, state, positions=self.position)] = state[0]
 
     def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
         before = self.position.copy()

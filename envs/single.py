@@ -88,7 +88,7 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
         if self._steps is None:
             raise ValueError(f"{self.world.name}: no episode has begun: call reset first")
         action = numbers(f"{self.world.name}: the action's entries", action)
-        check_shape(f"{self.world.name}: the action's entries", action, self.action_space.shape)
+        check_shape(f"{self.world.name}: the action's entries", action, self.world.action_space.shape)
         step = self.world.step(action[None])
         self._steps += 1
         observations = self.world.observe()

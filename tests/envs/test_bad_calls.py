@@ -105,7 +105,7 @@ WORLDS: dict[str, tuple[Call, str]] = {
     ),
     "positions too many": (
         lambda: PointNav(2).place(None, np.zeros((3, 2))),
-        "position have shape (3, 2); give (2, 2)",
+        "positions have shape (3, 2); give (2, 2)",
     ),
     "a picture of nobody": (lambda: cheetah().render(5, "rgb_array"), "index is 5: give a whole number from 0 to 1"),
     "a picture as a film": (lambda: cheetah().render(0, "film"), "mode is 'film': give one of 'human', 'rgb_array'"),
