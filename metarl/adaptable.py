@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
-
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
@@ -18,7 +16,9 @@ def names(module: nn.Module, start: str) -> list[str]:
     Else those whose name is `start` or goes on with a dot after it, and those of the layer that is found under this
     path of attributes: a net's `head`, say, is its last layer, whatever name that has.
     """
-    found = reduce(lambda at, name: getattr(at, name, None), start.split("."), module) if start else None
+    found: object = module
+    for name in start.split("."):
+        found = getattr(found, name, None)
     inside = {id(parameter) for parameter in found.parameters()} if isinstance(found, nn.Module) else set()
     return [
         name for name, parameter in module.named_parameters()

@@ -15,7 +15,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
-from itertools import chain
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -52,10 +51,7 @@ def final(loss: Loss) -> Objective:
 
 @checked
 def every(loss: Loss, weights: Sequence[NonNegative]) -> Objective:
-    """Σ_k weights[k]·(query loss after inner step k + 1): MAML++'s multi-step loss (Antoniou et al. 2019, eq. 4).
-
-    Raises ValueError for weights that are all 0 and, when it is called, for another number of them than of steps.
-    """
+    """Σ_k weights[k]·(query loss after inner step k + 1): MAML++'s multi-step loss (Antoniou et al. 2019, eq. 4)."""
     check_weights(weights)
 
     def objective(predicts: Sequence[Predict], episode: Episodes) -> Tensor:
@@ -159,16 +155,13 @@ class Distribution(ABC):
 
 
 class Learner(nn.Module, ABC):
-    """The inner loop. Its Parameters are the meta-parameters; a state is one task's tree of tensors, never mutated.
-
-    Raises ValueError when it is given a net with a layer that cannot be adapted (`metarl.adaptable`).
-    """
+    """The inner loop. Its Parameters are the meta-parameters; a state is one task's tree of tensors, never mutated."""
 
     steps: int  # inner steps in training
     gradient_steps: ClassVar[bool] = True  # False: one step reads the whole support, and more are not of interest
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, nn.Module):
+        if isinstance(value, nn.Module):  # a net: raises ValueError for a layer that cannot be adapted
             check_layers(value)
         super().__setattr__(name, value)
 
@@ -219,12 +212,12 @@ class Learner(nn.Module, ABC):
 
     def arrays(self, states: Tree) -> Callable[[np.ndarray], Tree]:
         """`predict` for T stacked states, as a function of NumPy arrays [T, N, x]; override where NumPy is faster."""
-        held = chain(self.parameters(), tree_leaves(states))
-        device = next((tensor.device for tensor in held), torch.device("cpu"))
+        device = next(iter([*self.parameters(), *tree_leaves(states), torch.empty(0)])).device
 
         def predict(x: np.ndarray) -> Tree:
-            inputs = torch.from_numpy(x).to(device)
-            with lock(self), fitting(self, inputs), torch.no_grad():
+            with lock(self), fitting(self, x), torch.no_grad():
+                inputs = torch.from_numpy(x).to(device)
+                count((inputs, states), "inputs and states")
                 outputs = vmap(self.predict)(states, inputs)
             return tree_map(lambda t: t.cpu().numpy(), outputs)
 

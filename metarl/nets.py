@@ -153,7 +153,8 @@ class GaussianPolicy(nn.Module):
         What hardly varies in them is divided by `LEAST` in place of its deviation. Inputs are cut at ±`LIMIT`.
         Raises ValueError for fewer than two, and for what is not finite.
         """
-        if observations.shape[1:] != self.shift.shape or len(observations) < 2 or not observations.isfinite().all():
+        sound = observations.is_floating_point() and observations.isfinite().all()
+        if observations.shape[1:] != self.shift.shape or len(observations) < 2 or not sound:
             raise ValueError(
                 f"observations have the shape {list(observations.shape)}: give two or more of {len(self.shift)} finite "
                 "numbers each"
@@ -192,6 +193,8 @@ class GaussianPolicy(nn.Module):
                     f"the policy takes {weights[0].shape[1]} observations and got {x.shape[-1]}: build it with the "
                     "environment's sizes"
                 )
+            if x.ndim != 3 or len(x) != len(log_std):
+                raise ValueError(f"observations have the shape {x.shape}: give [T, N, obs] of {len(log_std)} tasks")
             x = inputs(x)
             for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
                 x = x @ weight

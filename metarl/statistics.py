@@ -11,6 +11,7 @@ import numpy as np
 from metarl.ranges import Count, checked
 
 Statistic = Callable[[np.ndarray], np.ndarray]  # of scores [..., seeds, tasks], to [...]
+NUMBERS = "fiub"  # kinds of NumPy's data types
 BLOCK = 4_000_000  # resampled scores held at a time
 
 
@@ -22,20 +23,23 @@ class Estimate(NamedTuple):
     high: float
 
 
+@checked
 def mean_ci95(values: np.ndarray) -> tuple[float, float]:
     """The mean of `values` [n] and the half-width of its 95 % interval, 1.96·sd/√n (0 for a single value)."""
-    if np.ndim(values) != 1 or not np.size(values):
-        raise ValueError(f"values have shape {np.shape(values)}: give [n], one at least")
+    if values.ndim != 1 or not values.size or values.dtype.kind not in NUMBERS:
+        raise ValueError(f"values have shape {values.shape} and are {values.dtype}: give numbers [n], one at least")
     n = len(values)
     return float(np.mean(values)), 1.96 * float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else 0.0
 
 
+@checked
 def mean(scores: np.ndarray) -> np.ndarray:
     """The mean over seeds and tasks of `scores` [..., seeds, tasks]; returns [...]."""
     _check_scores(scores)
     return scores.mean(axis=(-2, -1))
 
 
+@checked
 def interquartile_mean(scores: np.ndarray) -> np.ndarray:
     """The mean of the middle half of all of `scores` [..., seeds, tasks], pooled; returns [...].
 
@@ -69,6 +73,7 @@ def estimate(
     """
     if scores.ndim != 2 or scores.size == 0:
         raise ValueError(f"scores have shape {scores.shape}: give [seeds, tasks], one of each at least")
+    _check_scores(scores)
     if not np.isfinite(scores).all():
         return Estimate(math.nan, math.nan, math.nan)
     block = max(1, BLOCK // scores.size)
@@ -80,8 +85,11 @@ def estimate(
 
 def _check_scores(scores: np.ndarray) -> None:
     """Raise ValueError unless `scores` are [..., seeds, tasks], one of each at least."""
-    if np.ndim(scores) < 2 or not np.size(scores):
-        raise ValueError(f"scores have shape {np.shape(scores)}: give [..., seeds, tasks], one of each at least")
+    if scores.ndim < 2 or not scores.size or scores.dtype.kind not in NUMBERS:
+        raise ValueError(
+            f"scores have shape {scores.shape} and are {scores.dtype}: give numbers [..., seeds, tasks], one of each "
+            "at least"
+        )
 
 
 def _resample(scores: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -31,6 +31,7 @@ def generator(stream: Stream, seed: Whole, iteration: Whole = 0) -> np.random.Ge
     return np.random.default_rng((stream, seed, iteration))
 
 
+@checked
 def seed_torch(rng: np.random.Generator) -> None:
     """Seed torch's own generators (weight initialisation) from `rng`."""
     torch.manual_seed(int(rng.integers(2**63)))

@@ -30,10 +30,14 @@ def check_batch(batch: Tree, what: str, *, tasks: int, finite: bool) -> None:
 
 
 def described(tree: Tree, *, most: int = 4) -> str:
-    """The first tensors of a tree: "support[0].x [25, 5, 1] float32, …". Where some have names, others are left out."""
-    leaves = [(path, leaf) for path, leaf in tree_flatten_with_path(tree)[0] if isinstance(leaf, Tensor)]
-    named = [(_name(path), leaf) for path, leaf in leaves if _name(path)] or [("", leaf) for _, leaf in leaves]
-    texts = [f"{name} {list(leaf.shape)} {str(leaf.dtype).removeprefix('torch.')}".strip() for name, leaf in named]
+    """The first leaves of a tree: "support[0].x [25, 5, 1] float32, …". Where some have names, others are left out."""
+    leaves = [(_name(path), leaf) for path, leaf in tree_flatten_with_path(tree)[0]]
+    named = [(name, leaf) for name, leaf in leaves if name] or leaves
+    kinds = [
+        f"{list(leaf.shape)} {str(leaf.dtype).removeprefix('torch.')}" if isinstance(leaf, Tensor)
+        else f"of the type {type(leaf).__name__}" for _, leaf in named
+    ]  # fmt: skip
+    texts = [f"{name} {kind}".strip() for (name, _), kind in zip(named, kinds, strict=True)]
     return ", ".join(texts[:most] + ["…"] * (len(texts) > most))
 
 

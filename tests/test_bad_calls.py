@@ -27,7 +27,7 @@ from metarl.evaluate import evaluate
 from metarl.learners.gradient import GradientLearner
 from metarl.learners.metric import ProtoNet
 from metarl.losses import Samples, cross_entropy, mse, squared_change
-from metarl.nets import MLP
+from metarl.nets import MLP, GaussianPolicy
 from metarl.train import Stream, generator
 
 FLAT = MLP(1, 1, hidden=(3,))
@@ -36,6 +36,10 @@ RNG = np.random.default_rng(0)
 
 def learner(**settings: Any) -> GradientLearner:
     return GradientLearner(MLP(1, 1, hidden=(3,)), mse, **settings)
+
+
+def policies() -> GradientLearner:
+    return GradientLearner(GaussianPolicy(1, 1, hidden=(3,)), mse)
 
 
 class Given(Tasks):
@@ -157,6 +161,23 @@ BAD_DATA: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: next(adapt(learner(), Given(samples()), steps=0))[0](torch.zeros(3, 4, 1)),
         "inputs and states is the task, of the same 1 or more tasks",
     ),
+    "a predictor asked for text": (
+        lambda: next(adapt(learner(), Given(samples()), steps=0))[0]("x"), "found of the type str, .*float32"
+    ),
+    "arrays of other tasks": (
+        lambda: next(adapt(learner(), Given(samples()), steps=0))[0].arrays()(np.zeros((3, 4, 1), np.float32)),
+        r"inputs and states is the task, .*: found \[3, 4, 1\] float32",
+    ),
+    "arrays of doubles": (
+        lambda: next(adapt(learner(), Given(samples()), steps=0))[0].arrays()(np.zeros((2, 4, 1))), "cannot compute"
+    ),
+    "a list in place of arrays": (
+        lambda: next(adapt(learner(), Given(samples()), steps=0))[0].arrays()([0.0]), "cannot compute with .*ndarray"
+    ),
+    "policies of other tasks": (
+        lambda: next(adapt(policies(), Given(samples()), steps=0))[0].arrays()(np.zeros((3, 4, 1), np.float32)),
+        r"observations have the shape \(3, 4, 1\): give \[T, N, obs\] of 2 tasks",
+    ),
     "a predictor asked for other inputs": (
         lambda: next(adapt(learner(), Given(samples()), steps=0))[0](torch.zeros(2, 4, 5)), "the net takes"
     ),
@@ -174,8 +195,8 @@ BAD_TASKS: dict[str, tuple[Callable[[], Any], str]] = {
         r"the support of inner step 0 is of 1 tasks \(x \[1, 3, 1\] float32, .*\), and there are 2: give a row to each",
     ),
     "a query of more tasks": (lambda: collect(learner(), Given(samples(), samples(3))), "the query is of 3 tasks"),
-    "no query": (lambda: collect(learner(), Given(samples(), ())), "the query is the task.* found no tensor in tuple"),
-    "a support of text": (lambda: collect(learner(), Given("text")), "found no tensor in str"),
+    "no query": (lambda: collect(learner(), Given(samples(), ())), "the query is the task.*: found no tensor in tuple"),
+    "a support of text": (lambda: collect(learner(), Given("text")), "found of the type str"),
     "a distribution in place of tasks": (lambda: collect(learner(), Waves()), "type Waves: give a Tasks"),
     "a net in place of a learner": (lambda: collect(FLAT, Given(samples())), "type MLP: give a Learner"),
     "fewer than no steps": (lambda: adapt(learner(), Given(samples()), steps=-1), "steps is -1: give a whole number"),
