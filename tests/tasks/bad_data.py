@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import os
 import pickle
@@ -132,6 +133,7 @@ READ = {
 def good(kind: str) -> Path:
     """A folder of good data, made once."""
     folder = Path(tempfile.mkdtemp(prefix="metarl-good-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     MAKE[kind](folder)
     folder.chmod(0o755)
     return folder
