@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metarl.ranges import NonNegative, checked, shown
+from metarl.ranges import shown
 
 
 def one_number(value: Any, what: str) -> Tensor:
@@ -18,11 +18,10 @@ def one_number(value: Any, what: str) -> Tensor:
     return value
 
 
-@checked
-def check_weights(weights: Sequence[NonNegative]) -> None:
-    """Raise ValueError unless `weights` are finite, not negative, and one of them at least positive."""
+def check_weights(weights: Sequence[float], name: str = "weights") -> None:
+    """Raise ValueError unless one at least of `weights`, an argument called `name`, is above 0."""
     if not any(weights):
-        raise ValueError(f"weights is {shown(weights)}: give one at least that is above 0")
+        raise ValueError(f"{name} is {shown(weights)}: give one at least that is above 0")
 
 
 def weighted(terms: Sequence[Tensor], weights: Sequence[float], what: str) -> Tensor:

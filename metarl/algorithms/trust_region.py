@@ -70,7 +70,7 @@ class TrustRegion(Algorithm):
         super().__init__(learner, chunk=chunk)
         self._moved()
         if len(step_weights):
-            check_weights(step_weights)
+            check_weights(step_weights, "step_weights")
             if len(step_weights) != learner.steps:
                 raise ValueError(f"step_weights has {len(step_weights)} entries for {learner.steps} inner steps")
         self.failures = 0  # line searches in a row that found no step
