@@ -11,6 +11,19 @@ from collections.abc import Sequence
 
 from metarl.experiments import terminal
 
+USAGE = """metarl: meta-learning and meta-reinforcement-learning
+
+  metarl list                                     the presets
+  metarl train PRESET [--quick] [--out DIR] …     train (metarl train PRESET --help: all settings)
+  metarl train --resume DIR                       go on with a run
+  metarl evaluate DIR [--steps K] [--json FILE]   score on held-out tasks after 0 … K gradient steps
+  metarl compare DIR… [--out FILE.png] [--csv FILE] [--json FILE]
+                                                  evaluated runs: seeds pooled, means with intervals
+  metarl plot DIR… --out FILE.png                 learning curves and adaptation
+  metarl video DIR --out FILE.mp4|gif             before and after adaptation, side by side
+  metarl reproduce TASK [--fraction F]            a published result: all its methods and seeds, tables and pictures
+"""
+
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a mistake of the user's is one line and exit status 2."""
@@ -22,7 +35,8 @@ def main(args: Sequence[str] | None = None) -> None:
         finally:
             sys.stdout.flush()
     except (ValueError, OSError, FloatingPointError) as error:
-        if terminal.lost():
+        if terminal.of_printing(error):
+            terminal.print_no_more()
             if isinstance(error, BrokenPipeError):  # as in `metarl list | head`
                 raise SystemExit(terminal.BROKEN_PIPE) from None
             error = OSError(f"cannot write to the standard output ({getattr(error, 'strerror', error)})")
@@ -33,12 +47,12 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _run(args: Sequence[str]) -> None:
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return
     with terminal.leaving_at_once():
-        from metarl.experiments.commands import USAGE, parse
+        from metarl.experiments.commands import parse
 
-        if not args or args[0] in ("-h", "--help", "help"):
-            print(USAGE, end="")
-            return
         command = parse(args)
     with terminal.hearing_once():
         command.run()

@@ -206,18 +206,6 @@ class Reproduce(Settings):
 
 Command = List | Train | Evaluate | Compare | Plot | Video | Reproduce
 COMMANDS: dict[str, type[Any]] = {c.__name__.lower(): c for c in get_args(Command)}
-USAGE = """metarl: meta-learning and meta-reinforcement-learning
-
-  metarl list                                     the presets
-  metarl train PRESET [--quick] [--out DIR] …     train (metarl train PRESET --help: all settings)
-  metarl train --resume DIR                       go on with a run
-  metarl evaluate DIR [--steps K] [--json FILE]   score on held-out tasks after 0 … K gradient steps
-  metarl compare DIR… [--out FILE.png] [--csv FILE] [--json FILE]
-                                                  evaluated runs: seeds pooled, means with intervals
-  metarl plot DIR… --out FILE.png                 learning curves and adaptation
-  metarl video DIR --out FILE.mp4|gif             before and after adaptation, side by side
-  metarl reproduce TASK [--fraction F]            a published result: all its methods and seeds, tables and pictures
-"""
 
 
 @dataclass(frozen=True)

@@ -33,15 +33,15 @@ def prepare() -> None:
             stream.reconfigure(errors="plain")
 
 
-def lost() -> bool:
-    """Whether what was printed cannot be written, its reader gone or the disk full; from now on it goes nowhere."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+def of_printing(error: Exception) -> bool:
+    """Whether `error` came of printing, its reader gone or the disk full: errors of files name the file."""
+    return isinstance(error, OSError) and error.errno is not None and error.filename is None
+
+
+def print_no_more() -> None:
+    """Let what was printed and is still to be written go nowhere."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(text: str) -> None:
@@ -100,6 +100,6 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 def _letter(letter: str) -> str:
     name = unicodedata.name(letter, "")
     if name.startswith("BOX DRAWINGS"):
-        return "|" if name.endswith("VERTICAL") and "AND" not in name else "-" if name.endswith("HORIZONTAL") else "+"
+        return "+" if " AND " in name else "|" if name.endswith("VERTICAL") else "-"
     plain = PLAIN.get(letter) or unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
     return plain or f"\\u{ord(letter):04x}"

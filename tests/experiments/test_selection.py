@@ -87,7 +87,7 @@ def test_a_checkpoint_that_diverged_is_never_the_best(run: Path, monkeypatch: py
     file.write_text(json.dumps({"tasks": 4, "steps": 3, "scores": scores}))
     assert load_checkpoint(folder, config, learner, "best", device=CPU).iteration == 2  # the earlier of two equal ones
     file.write_text(json.dumps({"tasks": 4, "steps": 3, "scores": dict.fromkeys(scores)}))
-    with pytest.raises(ValueError, match="no checkpoint of .* has a finite score .* train anew with a smaller"):
+    with pytest.raises(ValueError, match=r"no checkpoint of .* has a finite score .* train anew with a smaller"):
         load_checkpoint(folder, config, learner, "best", device=CPU)
     file.unlink()
     if before is not None:
