@@ -97,7 +97,7 @@ class Batch(mujoco.batch.Batch):
     @property
     def at_home(self) -> bool:
         """Whether this is a process where the batch can run."""
-        return self.nthread == 1 or self._process == os.getpid()
+        return self._process == os.getpid() or self.nthread == 1
 
     def twin(self) -> "Batch":
         """A batch of this process with the same model and the same fields."""
