@@ -11,7 +11,7 @@ from torch.func import vmap
 from toys import Track, pusher, track_learner
 
 from metarl.core import adapt, collect
-from metarl.envs import Step, TaskEnv, TaskVectorEnv, World
+from metarl.envs import World
 from metarl.learners.gradient import GradientLearner
 from metarl.nets import GaussianPolicy
 from metarl.rl.advantages import advantages
@@ -177,46 +177,6 @@ def test_a_trajectory_that_diverged_is_cut_before_and_named(world: type[World], 
     assert not batch.rewards[:, 2:].any()
     for name, leaf in zip(batch._fields, batch, strict=True):
         assert leaf.isfinite().all(), name
-
-
-class Faulty(Track):
-    """Its third observation, or the reward of its third step, is no number where the task is 1."""
-
-    faults: tuple[str, ...] = ()
-
-    def place(self, ids: Any, *state: np.ndarray) -> None:
-        super().place(ids, *state)
-        self.clock = 0
-
-    def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
-        step, self.clock = super().advance(actions, alive), self.clock + 1
-        if "reward" in self.faults and self.clock == 3:
-            step.reward[self.tasks[:, 0] == 1] = np.nan
-        return step
-
-    def write(self, out: np.ndarray) -> None:
-        super().write(out)
-        if "observation" in self.faults and self.clock == 3:
-            out[self.tasks[:, 0] == 1] = np.inf
-
-
-@pytest.mark.parametrize("parallel", [False, True])
-@pytest.mark.parametrize(("what", "value"), [("reward", "nan"), ("number 0 of the observation", "inf")])
-def test_what_a_world_gets_wrong_is_not_blamed_on_the_policy(what: str, value: str, *, parallel: bool) -> None:
-    """The World, the task and the step are named, in rollouts and in Gymnasium's forms."""
-    settings = {"faults": (what.split()[-1],), "parallel": parallel, "__module__": __name__}
-    world: Any = type("Faulty", (Faulty,), settings)
-    message = r"^Faulty: the {} of sub-environment {} \(task \[1.0\]\) after 3 steps is {}: mend the World"
-    message = message.replace("the {}", what if what.startswith("number") else f"the {what}", 1)
-    with pytest.raises(ValueError, match=message.format("[04]" if not parallel else "0", value)):
-        first_rollout(pusher(), world, threads=3)
-    single, vector = TaskEnv(world, 1.0), TaskVectorEnv(world, 2, task=[-1.0, 1.0])
-    for env, shape, which in ((single, (1,), 0), (vector, (2, 1), 1)):
-        env.reset(seed=0)
-        for _ in range(2):
-            env.step(np.zeros(shape))
-        with pytest.raises(ValueError, match=message.format(which, value)):
-            env.step(np.zeros(shape))
 
 
 def test_memory_is_what_a_rollout_records() -> None:
