@@ -1,6 +1,7 @@
 """Comparison: which runs are pooled, which are told apart and how, and which share no table."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +172,34 @@ def test_the_picture_has_a_line_a_row_and_the_published_ones(tmp_path: Path) -> 
     assert "point-nav, 3 held-out tasks" in axis.get_title()
     assert comparison.intervals.split("; ") == axis.get_title().split("\n", 1)[1].split(";\n")  # each on a line
     assert axis.get_ylabel() == "mean return"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"steps": "01"}, "steps is '01'"), ({"steps": [0, 2]}, r"steps is \[0, 2\]"), ({"steps": []}, r"steps is \["),
+        ({"mean": [1.0]}, r"mean has not the shape \[2\]"), ({"ci95": [-1.0, 0.0]}, "ci95 is"),
+        ({"mean": [float("nan"), 0.0]}, r"mean is \[nan, 0.0\]"), ({"scores": None}, "scores is None"),
+        ({"scores": [["a", 1, 2]] * 2}, "scores is"), ({"scores": [[1, 2, 3], [1, 2]]}, "scores has not the shape"),
+        ({"tasks": 0}, "tasks is 0"), ({"tasks": True}, "tasks is True"), ({"iteration": -1}, "iteration is -1"),
+        ({"env_steps": 1.5}, "env_steps is 1.5"), ({"metric": "speed"}, "metric is 'speed'"),
+        ({"seed": None}, "seed is"), ({"preset": ["maml"]}, "preset is"), ({"goals": [1, 2, 3]}, "goals is"),
+        ({"transductive": "no"}, "transductive is 'no'"),
+        ({"settings": {"seed": "0"}}, "settings.seed is '0'"),
+        ({"settings": {"seed": 0, "task": {"env": {"deep": 1}}}}, "settings.task.env is"),
+    ],
+)  # fmt: skip
+def test_an_evaluation_that_was_edited(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    (file,) = write(tmp_path, evaluation() | change)
+    with pytest.raises(ValueError, match=rf"^[^\n]*0.json is damaged \({said}[^\n]*: evaluate anew by [^\n]*$"):
+        compare([file])
+
+
+def test_what_is_no_file_or_has_no_end_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "evaluation.json"
+    file.write_text("[" * 100_000)
+    assert "is damaged" in message([file])
+    file.unlink()
+    os.mkfifo(file)
+    assert "is a pipe, not a file" in message([file])
+    assert "is a pipe, not a file" in message([tmp_path])
