@@ -87,6 +87,7 @@ def test_the_plain_loop_trains_to_the_same_weights(method: str, classify: Any, l
     learner = runner.new_learner(config, learning, torch.device("cpu"))
     net: Any = learner.net if method == "maml" else learner.encoder
     theirs = runner.new_learner(config, learning, torch.device("cpu"))
+    config.build_algorithm(theirs)  # in whose hands a frozen head begins at 0
     module: Any = theirs.net if method == "maml" else theirs.encoder
     for _ in accuracy.train(
         config.build_algorithm(learner), learning, iterations=3, meta_batch=config.meta_batch, seed=config.seed
