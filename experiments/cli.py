@@ -15,7 +15,7 @@ USAGE = """metarl: meta-learning and meta-reinforcement-learning
 
   metarl list                                     the presets
   metarl train PRESET [--quick] [--out DIR] …     train (metarl train PRESET --help: all settings)
-  metarl train --resume DIR                       go on with a run
+  metarl train --resume DIR                       go on with a run (--data DIR: its images have moved)
   metarl evaluate DIR [--steps K] [--json FILE]   score on held-out tasks after 0 … K gradient steps
   metarl compare DIR… [--out FILE.png] [--csv FILE] [--json FILE]
                                                   evaluated runs: seeds pooled, means with intervals

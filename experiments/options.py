@@ -23,6 +23,8 @@ def read_options(kind: Any, args: Sequence[str], prog: str, **options: Any) -> A
 
     --help is printed, as SystemExit with status 0.
     """
+    if own := [word for word in args if word.startswith("--tyro")]:  # it would write any file, and knows no mistake
+        raise ValueError(f"Unrecognized options: {own[0]}: see {prog} --help")
     said = io.StringIO()
     try:
         with redirect_stderr(said):

@@ -191,7 +191,7 @@ class ImagesConfig(Part, path="task"):
 
     def joint_training(self) -> ImagesConfig:
         """The same images, augmented and encoded alike, all classes at once: what an encoder is pre-trained on."""
-        plain = {f.name: f.default for f in fields(self) if f.metadata.get("few_shot")}
+        plain: dict[str, Any] = {f.name: f.default for f in fields(self) if f.metadata.get("few_shot")}
         return replace(self, **plain, joint=True)
 
     def distribution(self, device: torch.device, *, threads: int, split: Split) -> Images | Joint:

@@ -82,7 +82,8 @@ class Settings:
     """The base of dataclasses whose fields are checked against their annotations whenever one is made."""
 
     def __post_init__(self) -> None:
-        hints = _hints(type(self))
+        kind: Any = type(self)
+        hints = _hints(kind)
         for field in fields(self):  # type: ignore[arg-type]
             check(hints[field.name], getattr(self, field.name), field.name)
         self.check_together()

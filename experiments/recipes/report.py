@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from shutil import copyfile
 
 import torch
 from rich.console import Console
@@ -15,6 +14,7 @@ from metarl.experiments.plot import gradient_steps
 from metarl.experiments.recipes.velocity import achieved_velocities
 from metarl.experiments.recipes.waves import waves_figure
 from metarl.experiments.tables import table, write_csv, write_json
+from metarl.files import read_text, write_text
 
 GOAL_STEPS = 3  # gradient steps of the picture of velocities
 
@@ -32,7 +32,7 @@ def write_report(
     results.mkdir(parents=True, exist_ok=True)
     every = [path for paths in runs.values() for path in paths]
     for path in every:
-        copyfile(path / "evaluation.json", results / f"{path.name}.json")
+        write_text(results / f"{path.name}.json", read_text(path / "evaluation.json"))
     comparison = compare(every)
     Console(width=140).print(table(comparison))
     write_csv(comparison, results / "table.csv")

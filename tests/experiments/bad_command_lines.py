@@ -146,6 +146,8 @@ OTHERS: Sequence[Case] = (
     (("evaluate", "/dev/null"), "not a run folder"),
     (("evaluate", "-x"), "run-folder"),
     (("evaluate", "{run}", "{run}"), "Unrecognized"),
+    (("evaluate", "--tyro-print-completion", "shell"), "Unrecognized"),
+    (("evaluate", "--tyro-write-completion", "bash", "{tmp}/x"), "Unrecognized"),
     *((("evaluate", "{run}", "--steps", value), "steps is") for value in (*WHOLE, "100000000")),
     *((("evaluate", "{run}", "--tasks", value), "tasks is") for value in (*COUNT, "10000000000")),
     (("evaluate", "{run}", "--tasks", "1000000000"), "GiB"),
