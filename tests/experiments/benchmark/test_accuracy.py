@@ -101,7 +101,7 @@ def test_the_plain_loop_trains_to_the_same_weights(method: str, classify: Any, l
             assert torch.equal(one, before)  # fixed
             assert torch.equal(other, before)
             continue
-        assert (other - before).abs().max() > rate  # it did train
+        assert (other - before).abs().max() > rate / 2  # it did train
         # Adam's first steps divide a gradient by its own size, so rounding shows where it is near 0
         assert (one - other).abs().median() < rate / 20
 
