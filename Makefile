@@ -3,7 +3,7 @@ PYTHON ?= python3
 OUT ?= runs/half-cheetah-vel-maml-quick-$(shell date +%Y%m%d-%H%M%S)
 BIN := .venv/bin
 
-.PHONY: train test lint docs build wheel-check clean
+.PHONY: train test test-faults lint docs build wheel-check clean
 .DELETE_ON_ERROR:
 
 train: .venv/installed

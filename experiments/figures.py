@@ -13,9 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from metarl.experiments.output import check_output
-from metarl.experiments.plot import BEFORE, COLOURS, DPI, RANDOM, ROWS, SUFFIXES, gradient_steps, read_run, running_mean
+from metarl.experiments.plot import (
+    BEFORE,
+    COLOURS,
+    RANDOM,
+    ROWS,
+    SUFFIXES,
+    gradient_steps,
+    read_run,
+    running_mean,
+    write_picture,
+)
 from metarl.experiments.selection import SMALLER_IS_BETTER
-from metarl.files import written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -183,9 +192,7 @@ def accuracy_figure(curves: Sequence[Curve], *, title: str = "") -> Figure:
 
 def save(picture: Figure, out: Path) -> None:
     """Write `picture` to `out`, a .png, .pdf or .svg. ValueError for another kind, or where its folder is missing."""
-    out = check_output(out, SUFFIXES)
-    with written(out) as path:
-        picture.savefig(path, dpi=DPI)
+    write_picture(picture, check_output(out, SUFFIXES))
 
 
 def _figure(panels: int, *, height: float) -> tuple[Figure, list[Axes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -54,9 +55,15 @@ def plot_runs(run_folders: Sequence[Path], out: Path) -> None:
     runs = [read_run(path) for path in run_folders]
     if len({run.name for run in runs}) < len(runs):
         runs = [run._replace(name=str(path)) for run, path in zip(runs, run_folders, strict=True)]
-    picture = figure(runs)
+    write_picture(figure(runs), out)
+
+
+def write_picture(picture: Figure, out: Path) -> None:
+    """Write `picture` to the file `out`, of a kind in `SUFFIXES`."""
+    drawn = io.BytesIO()  # on a full disk Matplotlib's PDFs fail with an error of their own making
+    picture.savefig(drawn, format=out.suffix[1:].lower(), dpi=DPI)
     with written(out) as path:
-        picture.savefig(path, dpi=DPI)
+        path.write_bytes(drawn.getvalue())
 
 
 def read_run(path: Path) -> Run:

@@ -35,7 +35,8 @@ def prepare() -> None:
 
 def of_printing(error: Exception) -> bool:
     """Whether `error` came of printing, its reader gone or the disk full: errors of files name the file."""
-    return isinstance(error, OSError) and error.errno is not None and error.filename is None
+    unnamed = isinstance(error, OSError) and error.errno is not None and error.filename is None
+    return unnamed and not isinstance(error, FileNotFoundError)
 
 
 def print_no_more() -> None:

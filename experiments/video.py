@@ -201,11 +201,19 @@ def _writer(suffix: str) -> Callable[[Path, Iterator[Image], float], None]:
 
 def _write_mp4(path: Path, frames: Iterator[Image], rate: float) -> None:
     import imageio.v2 as imageio
+    from imageio_ffmpeg import count_frames_and_secs
 
+    shots = [np.asarray(frame) for frame in frames]
     writer: Any = imageio.get_writer(path, format="FFMPEG", fps=rate, quality=8, ffmpeg_log_level="error")
-    with writer:
-        for frame in frames:
-            writer.append_data(np.asarray(frame))
+    try:
+        with writer:
+            for shot in shots:
+                writer.append_data(shot)
+        whole = count_frames_and_secs(str(path))[0] == len(shots)
+    except (OSError, RuntimeError):  # with all that ffmpeg has to say
+        whole = False
+    if not whole:
+        raise OSError("ffmpeg could not write all of the film")
 
 
 def _write_gif(path: Path, frames: Iterator[Image], rate: float) -> None:

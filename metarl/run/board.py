@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-from torch.utils.tensorboard import SummaryWriter
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
 
+from metarl.files import NOFOLLOW
 from metarl.run.display import say
 
 
 class Board:
-    """Scalars for TensorBoard, in the folder `path`; from iteration `start` on they replace those that are there."""
+    """Scalars for TensorBoard, in a new file in `path`; from iteration `start` on they replace those that are there.
+
+    They are written at once: a writer of TensorBoard's own has a thread, which prints a traceback on a full disk.
+    """
 
     def __init__(self, path: Path, *, start: int) -> None:
         self.path = path
-        self.writer: SummaryWriter | None = None
-        self._try(lambda: setattr(self, "writer", SummaryWriter(str(path), purge_step=start + 1)))
+        self.records: RecordWriter | None = None
+        self._try(lambda: self._open(start + 1))
 
     def add(self, values: Mapping[str, float], iteration: int) -> None:
         """Record `values` after `iteration` finished iterations."""
-        writer = self.writer
-        if writer is not None:
-            self._try(lambda: [writer.add_scalar(name, value, iteration) for name, value in values.items()])
+        rows = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._try(lambda: self._write(Event(step=iteration, summary=Summary(value=rows))))
 
     def __enter__(self) -> Board:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self.writer is not None:
-            self._try(self.writer.close)
+        if self.records is not None:
+            self._try(self.records.close)
+
+    def _open(self, step: int) -> None:
+        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
+        handle = os.open(self.path / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | NOFOLLOW, 0o666)
+        self.records = RecordWriter(os.fdopen(handle, "wb"))
+        self._write(Event(step=step, file_version="brain.Event:2"))
+        self._write(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
+
+    def _write(self, event: Event) -> None:
+        if self.records is not None:
+            event.wall_time = time.time()
+            self.records.write(event.SerializeToString())
+            self.records.flush()
 
     def _try(self, write: Callable[[], object]) -> None:
         try:
             write()
-        except Exception as error:  # its writer has a thread of its own, and passes on whatever that met
-            self.writer = None
-            say(f"warning: no more TensorBoard events in {self.path} ({error}); the training itself goes on")
+        except OSError as error:
+            self.records = None
+            say(f"warning: no more TensorBoard events in {self.path} ({error.strerror}); the training itself goes on")

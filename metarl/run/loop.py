@@ -89,7 +89,7 @@ def _stand(run: RunFolder, training: Training, schedule: Schedule, begin: Record
     """Where the run stands, with `training` put there: the record, and progress.csv up to it."""
     file = run.path / "progress.csv"
     if not run.checkpoints():
-        if (last := last_iteration(file)) >= schedule.checkpoint_every:
+        if (last := last_iteration(file)) > schedule.checkpoint_every:  # else its first one may not have been written
             raise ValueError(
                 f"{run.path} has progress up to iteration {last} and no checkpoint: put its checkpoints back, or "
                 "delete the folder and train anew"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,22 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 
 
+LONGER = {"sinusoid": 40, "half-cheetah": 12, "pre-trained ProtoNet": 12, "PPO": 12, "guided": 8}  # iterations
+
+
 class Runs:
     """Makes runs in `folder` by way of `server`; finished ones are made once and copied."""
 
     def __init__(self, server: Server, folder: Path) -> None:
         self.server, self.folder = server, folder
         self.made: dict[tuple[str, int], Path] = {}
+        self.measured: dict[str, tuple[float, tuple[bytes, bytes]]] = {}
+
+    def stopped(self, kind: str, run: Path) -> list[str]:
+        """The command that goes on with a run of `LONGER` in `run`, or begins it where there is none to go on with."""
+        if (run / "config.json").exists():
+            return ["train", "--resume", str(run)]
+        return self.command(kind, run, iterations=LONGER[kind])
 
     def command(self, kind: str, out: Path, *, iterations: int = 6, every: int = 2) -> list[str]:
         """`metarl train …` of a kind of run."""
@@ -60,6 +71,15 @@ class Runs:
             outcome = self.server.run(*args)
             assert outcome.kind == "done", outcome
         return path
+
+    def whole(self, kind: str) -> tuple[float, tuple[bytes, bytes]]:
+        """How long a run of `LONGER` takes that nobody stops, and what it leaves."""
+        if kind not in self.measured:
+            path, begin = self.folder / f"whole {kind}", time.monotonic()
+            outcome = self.server.run(*self.command(kind, path, iterations=LONGER[kind]))
+            assert outcome.kind == "done", outcome
+            self.measured[kind] = time.monotonic() - begin, result(path)
+        return self.measured[kind]
 
     def copy(self, kind: str, path: Path, *, evaluated: bool = True) -> Path:
         """Such a run to do with as one likes, at `path`."""

@@ -48,6 +48,8 @@ def become(order: dict[str, Any]) -> None:
     os.dup2(nothing, 0)
     for handle, file in ((1, order["out"]), (2, order["err"])):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), handle)
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  (as a new interpreter opens them)
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, errors="backslashreplace", buffering=1)  # noqa: SIM115
     os.chdir(order["folder"])
     os.environ.update(order["environment"])
     obey_modes()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training import Hooked, result, run
 
 from metarl.run import board
@@ -79,7 +80,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(stopped: Path, who
     for iteration in (2, 4, 6):
         RunFolder.open(stopped).remove(iteration)
     lines = (stopped / "progress.csv").read_text().splitlines(keepends=True)
-    (stopped / "progress.csv").write_text("".join(lines[:2]))
+    (stopped / "progress.csv").write_text("".join(lines[:3]))  # a row of iteration 2 comes before its checkpoint
     run(stopped)
     assert result(stopped) == result(whole)
 
@@ -125,17 +126,27 @@ def test_a_run_outside_the_main_thread(tmp_path: Path, whole: Path) -> None:
     assert result(tmp_path / "run") == result(whole)
 
 
-@pytest.mark.parametrize("method", ["__init__", "add_scalar", "close"])
+@pytest.mark.parametrize("method", ["__init__", "write", "close"])
 def test_tensorboard_that_fails_does_not_end_a_run(
     method: str, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(board.SummaryWriter, method, full)
+    monkeypatch.setattr(board.RecordWriter, method, full)
     run(tmp_path / "run")
     assert capsys.readouterr().err.count("no more TensorBoard events") == 1
     assert result(tmp_path / "run") == result(whole)
+
+
+def test_tensorboard_reads_scalars_and_those_of_a_run_that_went_back_once(tmp_path: Path) -> None:
+    for start, end, scale in ((0, 5, 1.0), (3, 6, 10.0)):
+        with board.Board(tmp_path, start=start) as events:
+            for iteration in range(start + 1, end + 1):
+                events.add({"loss": scale * iteration}, iteration)
+    read = EventAccumulator(str(tmp_path))
+    read.Reload()
+    assert [(e.step, e.value) for e in read.Scalars("loss")] == [(1, 1), (2, 2), (3, 3), (4, 40), (5, 50), (6, 60)]
 
 
 @pytest.mark.parametrize("away", [shutil.rmtree, lambda path: path.rename(path.with_name("moved"))])
