@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.experiments import runner
 from metarl.experiments.selection import load_checkpoint
 from metarl.experiments.settings import Number, Seed, Steps

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from metarl.core import Distribution, Learner
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.experiments.config import Config, restore
 from metarl.experiments.outer import GuidedConfig
 from metarl.experiments.ppo import PPOConfig

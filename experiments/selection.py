@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from metarl.core import Distribution, Learner
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.experiments.config import Config
 from metarl.experiments.stored import Stored
 from metarl.files import write_text

@@ -23,7 +23,7 @@ from metarl.core import (
     meta_gradient,
     meta_gradient_and_outputs,
 )
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.learners.gradient import GradientLearner
 from metarl.learners.metric import ProtoNet
 from metarl.losses import Samples, cross_entropy, mse, squared_change

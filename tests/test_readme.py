@@ -11,7 +11,7 @@ from torch import nn
 
 from metarl.algorithms.descent import Descent
 from metarl.core import final
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.losses import cross_entropy
 from metarl.nets import MLP
 from metarl.tasks.images import ImageClasses, Images

@@ -23,7 +23,7 @@ from metarl.algorithms.descent import Descent
 from metarl.algorithms.reptile import Reptile
 from metarl.algorithms.trust_region import TrustRegion
 from metarl.core import Learner, adapt, final, meta_gradient
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.losses import mse, squared_change
 from metarl.parts import lock
 

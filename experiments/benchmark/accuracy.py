@@ -18,7 +18,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from metarl.core import Distribution
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.experiments import runner, warm_start
 from metarl.experiments.config import Config
 from metarl.experiments.inner import LearnerConfig

@@ -11,7 +11,7 @@ from toys import Waves, sample_episodes
 
 from metarl.algorithms.alpha import AlphaLearner, AlphaMAML
 from metarl.core import Episodes, final, meta_gradient
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.losses import Samples, mse
 from metarl.nets import MLP
 from metarl.train import train

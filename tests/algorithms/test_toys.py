@@ -16,7 +16,7 @@ from metarl.algorithms.proximal import Proximal
 from metarl.algorithms.reptile import Reptile
 from metarl.algorithms.trust_region import TrustRegion
 from metarl.core import Learner, final
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import mse, squared_change
 from metarl.nets import MLP

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from metarl.algorithms.descent import Descent
 from metarl.core import final
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.learners.baselines import FineTune, NearestNeighbour
 from metarl.losses import Samples, cross_entropy
 from metarl.nets import MLP

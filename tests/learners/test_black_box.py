@@ -16,7 +16,7 @@ from torch.func import functional_call, grad, jvp
 
 from metarl.algorithms.descent import Descent
 from metarl.core import Episodes, final, meta_gradient
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.learners.cnp import CNPClassifier
 from metarl.learners.mann import MANN
 from metarl.learners.meta_networks import MetaNet

@@ -15,7 +15,7 @@ from torch.func import functional_call, grad, jvp
 
 from metarl.algorithms.descent import Descent
 from metarl.core import Episodes, final, meta_gradient
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.learners.metric import ProtoNet
 from metarl.learners.support import SupportLearner
 from metarl.losses import Samples

@@ -18,7 +18,7 @@ from metarl.algorithms.base import Algorithm
 from metarl.algorithms.descent import Descent
 from metarl.algorithms.multi_step import MultiStep
 from metarl.core import Episodes, Learner, adapt, collect, every, final, meta_gradient
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.learners.context import CAVIA, Concatenated
 from metarl.learners.implicit import IMAML
 from metarl.learners.per_step import MAMLPlusPlus

@@ -13,7 +13,7 @@ from torch.distributions import MultivariateNormal
 
 from metarl.algorithms.descent import Descent
 from metarl.core import every, final, meta_gradient
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.learners.gradient import GradientLearner
 from metarl.learners.heads import with_ones
 from metarl.learners.laplace import Headed, gaussian_roots, laplace, log_determinant, softmax_roots

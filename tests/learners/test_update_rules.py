@@ -19,7 +19,7 @@ from metarl.algorithms.base import Algorithm
 from metarl.algorithms.descent import Descent
 from metarl.algorithms.reptile import Reptile
 from metarl.core import Episodes, Objective, every, final, meta_gradient
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.learners.adam import Adam
 from metarl.learners.learned_optimizer import LearnedOptimizer
 from metarl.learners.meta_lstm import MetaLSTM

@@ -9,7 +9,7 @@ from toys import Track, track_learner
 
 from metarl.algorithms.proximal import Proximal
 from metarl.core import adapt, collect, final
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.nets import GaussianPolicy
 from metarl.rl.guidance import Guidance, Guided, imitation, told
 from metarl.rl.losses import Gaussian, gaussian_kl

@@ -9,7 +9,7 @@ import torch
 from byhand import adapted, mlp, squared_error
 from toys import Waves, WaveTasks, regressor
 
-from metarl.evaluate import evaluate
+from metarl.evaluation import evaluate
 from metarl.losses import Samples
 from metarl.statistics import mean_ci95
 

@@ -1,0 +1,159 @@
+"""What an object was made of, as JSON: so that a run folder says what it trained, and gives it back.
+
+Learners, outer loops, tasks and nets of this package remember the arguments that they were made with (`Described`), and
+so does every class derived from them. A description holds classes and functions by module and name, and numbers, texts
+and containers as they are. What cannot be described (a lambda, a net of another's that does not remember its arguments)
+is named: such a run can be continued by the script that made it, and not be loaded without it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import inspect
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metarl.described import Described
+
+SMALL = 1000  # numbers of an array that a description holds; of a larger one it holds the checksum
+
+
+class Unknown(ValueError):
+    """A part of a run that its folder cannot give back."""
+
+
+def describe(value: Any) -> Any:
+    """`value` as JSON."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else {"number": str(float(value))}
+    if isinstance(value, np.integer | np.bool_):
+        return value.item()
+    if isinstance(value, torch.device | Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {"items": [[describe(key), describe(item)] for key, item in value.items()]}
+    if isinstance(value, Described):
+        args, kwargs = value.__dict__["_arguments"]
+        bound = inspect.signature(type(value)).bind(*args, **kwargs)
+        return {"class": _name(type(value)), "arguments": {k: describe(v) for k, v in _named(bound).items()}}
+    if isinstance(value, functools.partial):
+        parts = {"function": describe(value.func), "args": describe(value.args), "named": describe(value.keywords)}
+        return {"partial": parts}
+    if isinstance(value, type | FunctionType):
+        return {"name": _name(value)} if _found(value) else _unknown(value)
+    if isinstance(value, Tensor | np.ndarray):
+        return _array(np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value))
+    if isinstance(value, Sequence):
+        return [describe(item) for item in value]
+    if isinstance(value, nn.Module):
+        shapes = {name: list(p.shape) for name, p in value.named_parameters()}
+        return {"unknown": _name(type(value)), "parameters": shapes}
+    return _unknown(value)
+
+
+def made(description: Any) -> Any:
+    """The object of a description, made anew. Raises `Unknown`, naming the part, where that cannot be done."""
+    if isinstance(description, list):
+        return tuple(made(item) for item in description)
+    if not isinstance(description, dict):
+        return description
+    match description:
+        case {"number": text}:
+            return float(text)
+        case {"items": items}:
+            return {made(key): made(item) for key, item in items}
+        case {"name": name}:
+            return _import(name)
+        case {"partial": parts}:
+            return functools.partial(made(parts["function"]), *made(parts["args"]), **made(parts["named"]))
+        case {"array": values, "dtype": dtype}:
+            return np.array(values, dtype)
+        case {"class": name, "arguments": arguments}:
+            cls = _import(name)
+            if not (isinstance(cls, type) and issubclass(cls, Described)):
+                raise Unknown(f"{name} is no learner, task or net of metarl's kind: the run folder was edited")
+            return cls(**{key: made(value) for key, value in arguments.items()})
+    what = description.get("unknown", "a part") if isinstance(description, dict) else "a part"
+    raise Unknown(f"{what} cannot be made from the run folder: give the object itself")
+
+
+def _named(bound: inspect.BoundArguments) -> dict[str, Any]:
+    """Arguments by name. Raises TypeError for a constructor that takes any number of them."""
+    kinds = {p.kind for name, p in bound.signature.parameters.items() if name in bound.arguments}
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        raise TypeError(f"a constructor with *arguments cannot be described: {bound.signature}")
+    named = dict(bound.arguments)
+    for name, parameter in bound.signature.parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            named |= named.pop(name, {})
+    return named
+
+
+def _name(value: Any) -> str:
+    """The module and name of a class or function; of one in a script, by the script's name."""
+    module = value.__module__
+    if module == "__main__" and (file := getattr(sys.modules["__main__"], "__file__", None)):
+        module = Path(file).stem
+    return f"{module}:{value.__qualname__}"
+
+
+def _found(value: Any) -> bool:
+    """Whether a class or function is found under its name."""
+    found: Any = sys.modules.get(value.__module__)
+    for part in value.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is value
+
+
+def _import(name: str) -> Any:
+    module, _, path = name.partition(":")
+    try:
+        found: Any = _module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise Unknown(
+            f"the run was made with {path} of the module {module}, which cannot be imported ({error}): start metarl in "
+            f"the folder that holds {module.partition('.')[0]}, or add that folder to PYTHONPATH"
+        ) from None
+    return found
+
+
+def _module(name: str) -> ModuleType:
+    """The module `name`, looked for in the current folder, too, as Python does for scripts there."""
+    here = os.getcwd()
+    if name.partition(".")[0] in ("metarl", "torch") or here in sys.path:
+        return importlib.import_module(name)
+    sys.path.append(here)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(here)
+
+
+def _array(values: np.ndarray) -> dict[str, Any]:
+    if values.size <= SMALL:
+        return {"array": values.tolist(), "dtype": str(values.dtype)}
+    digest = hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
+    return {"unknown": f"an array of shape {list(values.shape)}", "sha256": digest}
+
+
+def _unknown(value: Any) -> dict[str, Any]:
+    """What tells a function without a name of its own, or another's object, from others of its kind."""
+    code: Callable[..., Any] | None = getattr(value, "__code__", None)
+    digest = hashlib.sha256(code.co_code + repr(code.co_consts).encode()).hexdigest() if code is not None else ""
+    kind = value if hasattr(value, "__qualname__") else type(value)
+    return {"unknown": _name(kind), "sha256": digest}
