@@ -14,6 +14,10 @@ train: .venv/installed
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
+# Every case of tests/faults, some 15 minutes on two cores; `make test` runs a sample of them.
+test-faults: .venv/installed
+	METARL_FAULTS=all OMP_NUM_THREADS=1 $(BIN)/pytest -n auto tests/faults
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy

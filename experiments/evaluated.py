@@ -24,7 +24,7 @@ FREE = {
 METHODS_OWN = {
     "train_ways", "train_shots", "train_queries", "train_trajectories", "hidden", "activation", "action_scale",
     "init_std", "min_std", "normalise", "observe_goal", "discount", "gae_lambda", "filters", "shift", "warp", "mirror",
-    "joint", "pretraining", "architecture", "alike", "credit_from", "inner_credit",
+    "joint", "pretraining", "architecture", "same_alphabet", "gae_schedule", "inner_gae",
 }  # fmt: skip
 Scores = Sequence[Sequence[float | None]]  # null: diverged
 Setting = bool | float | str | None | Sequence[bool | float | str]
@@ -36,7 +36,7 @@ class Evaluation:
 
     source: Path
     preset: str
-    settings: dict[str, Any]  # "learner.rate": [0.1], …, less those of FREE
+    settings: dict[str, Any]  # "learner.lr": [0.1], …, less those of FREE
     task: dict[str, Any]  # what must be equal for scores to compare, by the name an error gives it
     seed: int  # of training
     iteration: int

@@ -96,6 +96,6 @@ def _warn(scores: np.ndarray, what: str) -> None:
         step = int(np.flatnonzero(~finite)[0])
         count = int((~np.isfinite(scores[step])).sum())
         log.warning(
-            "%s: %d of %d tasks diverged at gradient step %d: evaluate fewer --steps, or train at a smaller inner rate",
+            "%s: %d of %d tasks diverged at gradient step %d: evaluate fewer --steps, or train at a smaller inner lr",
             what, count, scores.shape[1], step,
         )  # fmt: skip

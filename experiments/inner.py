@@ -28,25 +28,25 @@ class LearnerConfig(Part, path="learner"):
 
     steps: Steps = 1
     """inner steps in training"""
-    rate: tuple[NonNegative, ...] = (0.1,)
+    lr: tuple[NonNegative, ...] = (0.1,)
     """inner step size for step 1, 2, …; the last holds for all further steps"""
     first_order: bool = False
-    learn_rate: bool = False
+    learn_lr: bool = False
     """Meta-SGD: a learned step size for each parameter"""
-    fast: str = ""
+    adapt: str = ""
     """adapt only parameters whose name starts so (ANIL)"""
 
     def check_together(self) -> None:
-        if not self.rate:
-            raise ValueError("rate has no entry: give one step size, or one for each inner step")
-        if self.learn_rate and len(self.rate) > 1:
-            raise ValueError(f"rate has {len(self.rate)} entries, and learn_rate starts all parameters at one: give it")
+        if not self.lr:
+            raise ValueError("lr has no entry: give one step size, or one for each inner step")
+        if self.learn_lr and len(self.lr) > 1:
+            raise ValueError(f"lr has {len(self.lr)} entries, and learn_lr starts all parameters at one: give it")
 
     @property
     def words(self) -> str:
         """For `metarl list`."""
-        kind = ", first order" if self.first_order else ", learned α" if self.learn_rate else ""
-        return f"{self.steps} step{'s' if self.steps != 1 else ''}, α {self.rate[0]}{kind}"
+        kind = ", first order" if self.first_order else ", learned α" if self.learn_lr else ""
+        return f"{self.steps} step{'s' if self.steps != 1 else ''}, α {self.lr[0]}{kind}"
 
     def loss(self, task: TaskConfig) -> Loss:
         """What the outer loop lowers."""
@@ -54,8 +54,8 @@ class LearnerConfig(Part, path="learner"):
 
     def build(self, task: TaskConfig, distribution: Distribution) -> GradientLearner:
         return GradientLearner(
-            task.net(distribution), task.loss, steps=self.steps, rate=self.rate, first_order=self.first_order,
-            learn_rate=self.learn_rate, fast=self.fast,
+            task.net(distribution), task.loss, steps=self.steps, lr=self.lr, first_order=self.first_order,
+            learn_lr=self.learn_lr, adapt=self.adapt,
         )  # fmt: skip
 
 
@@ -90,16 +90,16 @@ def head(task: TaskConfig) -> str:
     return "head" if isinstance(task, ImagesConfig) else ""
 
 
-Build = Callable[[TaskConfig, Distribution, dict[str, Any]], Learner]  # settings are steps and rate
+Build = Callable[[TaskConfig, Distribution, dict[str, Any]], Learner]  # settings are steps and lr
 ADAPTED: Mapping[str, Build] = {
     "imaml": imaml,
     "cavia": cavia,
     "maml-plus-plus": lambda task, d, s: MAMLPlusPlus(task.net(d), task.loss, **s),
     "alpha-maml": lambda task, d, s: AlphaLearner(task.net(d), task.loss, **s),
     "bayesian-maml": bayesian,
-    "meta-lstm": lambda task, d, s: MetaLSTM(task.net(d), task.loss, fast=head(task), **s),
+    "meta-lstm": lambda task, d, s: MetaLSTM(task.net(d), task.loss, adapt=head(task), **s),
     "learned-optimizer": lambda task, d, s: LearnedOptimizer(
-        task.net(d), task.loss, steps=s["steps"], scale=s["rate"], fast=head(task)
+        task.net(d), task.loss, steps=s["steps"], scale=s["lr"], adapt=head(task)
     ),
     "adam": lambda task, d, s: Adam(task.net(d), task.loss, **s),
 }
@@ -112,13 +112,13 @@ class AdaptedConfig(Part, path="learner"):
     method: str = "imaml"
     steps: Steps = 5
     """inner steps in training"""
-    rate: NonNegative = 0.1
+    lr: NonNegative = 0.1
     """what the method makes of it: its inner step size, or that at the start"""
 
     @property
     def words(self) -> str:
         """For `metarl list`."""
-        return f"{self.method}, {self.steps} step{'s' if self.steps != 1 else ''}, {self.rate}"
+        return f"{self.method}, {self.steps} step{'s' if self.steps != 1 else ''}, {self.lr}"
 
     def loss(self, task: TaskConfig) -> Loss:
         """What the outer loop lowers."""
@@ -134,4 +134,4 @@ class AdaptedConfig(Part, path="learner"):
             raise ValueError(f"learner.method is {self.method}, for supervised tasks: give it a sinusoid or image task")
 
     def build(self, task: TaskConfig, distribution: Distribution) -> Learner:
-        return ADAPTED[self.method](task, distribution, {"steps": self.steps, "rate": self.rate})
+        return ADAPTED[self.method](task, distribution, {"steps": self.steps, "lr": self.lr})

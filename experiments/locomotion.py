@@ -17,7 +17,7 @@ from metarl.experiments.tasks import LocomotionConfig
 # In Gymnasium's physics (an action lasts five times as long) 64-64 units and horizon 100, as later work has it (ProMP,
 # garage, learn2learn). There they scale actions by 0.1; 0.3 was better after one gradient step, 1 never got under way.
 CHUNK = 4  # tasks differentiated at a time, by each thread: their tensors stay in the caches
-RATE = (0.1, 0.05)
+LR = (0.1, 0.05)
 
 
 @dataclass(frozen=True)
@@ -28,33 +28,33 @@ class Sizes:
     trajectories: int | None = 10  # a task, in training; None: as many as in tests
     max_kl: float = 0.1
     gae_lambda: float = 0.97
-    credit_from: tuple[float, float, float] | None = None
-    inner_credit: tuple[float, float] | None = None
+    gae_schedule: tuple[float, float, float] | None = None
+    inner_gae: tuple[float, float] | None = None
     iterations: int = 500
     normalise: bool = True
     validation_tasks: int = 20
 
 
 POINT = Sizes(trajectories=None, gae_lambda=0.8, iterations=100, normalise=False, validation_tasks=200)
-ANT_DIR = Sizes(10, 20, gae_lambda=0.95, credit_from=(0.9, 0.5, 0.05), inner_credit=(0.9, 0.5), iterations=1000)
+ANT_DIR = Sizes(10, 20, gae_lambda=0.95, gae_schedule=(0.9, 0.5, 0.05), inner_gae=(0.9, 0.5), iterations=1000)
 SIZES = {  # where they differ
     "metarl/AntDir-v0": ANT_DIR,
     "metarl/PointNav-v0": replace(POINT, max_kl=0.01, gae_lambda=1.0),
     "metarl/PointNav-MAML2017-v0": POINT,
     "metarl/AntDir-MAML2017-v0": ANT_DIR,
-    "metarl/AntVel-MAML2017-v0": Sizes(10, credit_from=(0.95, 0.8, 0.25), iterations=800),
+    "metarl/AntVel-MAML2017-v0": Sizes(10, gae_schedule=(0.95, 0.8, 0.25), iterations=800),
 }
 HEAD = "mean.layers.2"  # of the policies, which have two hidden layers
 METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {
-    "maml": (LearnerConfig(rate=RATE), TrustRegionConfig()),
-    "fomaml": (LearnerConfig(rate=RATE, first_order=True), TrustRegionConfig()),
-    "meta-sgd": (LearnerConfig(rate=(0.1,), learn_rate=True), TrustRegionConfig()),
-    "anil": (LearnerConfig(rate=RATE, fast=HEAD), TrustRegionConfig()),
-    "gmps": (LearnerConfig(rate=RATE), GuidedConfig()),
-    "promp": (LearnerConfig(rate=RATE), ProximalConfig()),
-    "reptile": (LearnerConfig(steps=3, rate=RATE), ReptileConfig(rate=1.0, rate_end=0.1)),
-    "pretrained": (LearnerConfig(steps=0, rate=RATE), PPOConfig()),  # the paper's baselines: one policy for all tasks,
-    "oracle": (LearnerConfig(steps=0, rate=RATE), PPOConfig()),  # and one that is told the task
+    "maml": (LearnerConfig(lr=LR), TrustRegionConfig()),
+    "fomaml": (LearnerConfig(lr=LR, first_order=True), TrustRegionConfig()),
+    "meta-sgd": (LearnerConfig(lr=(0.1,), learn_lr=True), TrustRegionConfig()),
+    "anil": (LearnerConfig(lr=LR, adapt=HEAD), TrustRegionConfig()),
+    "gmps": (LearnerConfig(lr=LR), GuidedConfig()),
+    "promp": (LearnerConfig(lr=LR), ProximalConfig()),
+    "reptile": (LearnerConfig(steps=3, lr=LR), ReptileConfig(lr=1.0, lr_end=0.1)),
+    "pretrained": (LearnerConfig(steps=0, lr=LR), PPOConfig()),  # the paper's baselines: one policy for all tasks,
+    "oracle": (LearnerConfig(steps=0, lr=LR), PPOConfig()),  # and one that is told the task
 }
 PPO_ENVS = 256  # sub-environments
 PPO_STEPS = {"pretrained": (3_000_000, 1_000_000), "oracle": (10_240_000, 3_072_000)}  # of training; on the point
@@ -76,19 +76,19 @@ def locomotion(env: str, method: str) -> Config:
     sizes, (learner, algorithm) = SIZES.get(env, Sizes()), METHODS[method]
     point, paper = "PointNav" in env, "MAML2017" in env
     task = LocomotionConfig(
-        env, train_trajectories=sizes.trajectories, gae_lambda=sizes.gae_lambda, credit_from=sizes.credit_from,
-        inner_credit=sizes.inner_credit, activation="tanh", normalise=sizes.normalise,
+        env, train_trajectories=sizes.trajectories, gae_lambda=sizes.gae_lambda, gae_schedule=sizes.gae_schedule,
+        inner_gae=sizes.inner_gae, activation="tanh", normalise=sizes.normalise,
     )  # fmt: skip
     if not paper:
         task = replace(task, horizon=100, hidden=(64, 64), action_scale=1.0 if point else 0.3)
     if isinstance(algorithm, PPOConfig):
         told = method == "oracle"  # and has nothing to adapt to
-        task = replace(task, credit_from=None, inner_credit=None, observe_goal=told)
+        task = replace(task, gae_schedule=None, inner_gae=None, observe_goal=told)
         config = Config(task, learner, algorithm, meta_batch=PPO_ENVS, chunk=CHUNK, test_steps=0 if told else 3)
         return replace(config, iterations=round(PPO_STEPS[method][point] / config.env_steps))
     iterations = {"promp": 1001, "gmps": GUIDED_ITERATIONS}.get(method, sizes.iterations)
     if isinstance(algorithm, GuidedConfig):
-        task = replace(task, credit_from=None)  # credit is for the inner loop alone
+        task = replace(task, gae_schedule=None)  # credit is for the inner loop alone
     if isinstance(algorithm, TrustRegionConfig):
         algorithm = replace(algorithm, max_kl=sizes.max_kl)
     if isinstance(algorithm, TrustRegionConfig | GuidedConfig) and point and paper:

@@ -22,7 +22,7 @@ from metarl.algorithms.reptile import Reptile
 from metarl.algorithms.trust_region import TrustRegion
 from metarl.core import Learner, Loss, Objective, every, final
 from metarl.experiments.ppo import PPOConfig
-from metarl.experiments.settings import Clip, Epochs, Number, Part, check_rates
+from metarl.experiments.settings import Clip, Epochs, Number, Part, check_lrs
 from metarl.experiments.tasks import TaskConfig
 from metarl.learners.laplace import laplace, softmax_roots
 from metarl.ranges import NonNegative, Positive, Range, Share
@@ -52,17 +52,17 @@ def check_steps(step_weights: tuple[float, ...], learner: Inner) -> None:
 
 @dataclass(frozen=True)
 class DescentConfig(Part, path="algorithm"):
-    """Adam on the meta-gradient: the outer step size goes linearly from `rate` to `rate_end` over the run."""
+    """Adam on the meta-gradient: the outer step size goes linearly from `lr` to `lr_end` over the run."""
 
-    rate: Positive = 1e-3
-    rate_end: NonNegative = 1e-3
+    lr: Positive = 1e-3
+    lr_end: NonNegative = 1e-3
     step_weights: tuple[NonNegative, ...] = ()
     """of the query loss after each inner step; none: only the last counts, as in MAML"""
-    fixed: str = ""
+    freeze: str = ""
     """parameters whose name starts so are not meta-learned: net.head, where a last layer is to start at 0"""
 
     def check_together(self) -> None:
-        check_rates(self.rate, self.rate_end)
+        check_lrs(self.lr, self.lr_end)
         check_weights(self.step_weights)
 
     def check(self, learner: Inner) -> None:
@@ -74,14 +74,14 @@ class DescentConfig(Part, path="algorithm"):
     ) -> Algorithm:
         return Descent(
             learner, self.objective(loss), optimizer=self.optimizer, scheduler=self.scheduler(iterations),
-            fixed=self.fixed, chunk=chunk,
+            freeze=self.freeze, chunk=chunk,
         )  # fmt: skip
 
     def optimizer(self, parameters: Iterable[Parameter]) -> Optimizer:
-        return torch.optim.Adam(parameters, lr=self.rate)
+        return torch.optim.Adam(parameters, lr=self.lr)
 
     def scheduler(self, iterations: int) -> Callable[[Optimizer], LRScheduler]:
-        end = self.rate_end / self.rate
+        end = self.lr_end / self.lr
         return lambda o: torch.optim.lr_scheduler.LinearLR(o, 1.0, end, total_iters=iterations)
 
     def objective(self, loss: Loss) -> Objective:
@@ -103,23 +103,23 @@ class LaplaceConfig(DescentConfig):
 class MultiStepConfig(Part, path="algorithm"):
     """MAML++'s outer loop: the loss after each inner step counts, less and less; Adam's step size follows a cosine."""
 
-    rate: Positive = 1e-3
-    rate_end: NonNegative = 1e-5
+    lr: Positive = 1e-3
+    lr_end: NonNegative = 1e-5
     annealing: Share = 0.15
     """share of the iterations after which only the last inner step's loss counts"""
-    fixed: str = ""
+    freeze: str = ""
     """parameters whose name starts so are not meta-learned"""
 
     def check_together(self) -> None:
-        check_rates(self.rate, self.rate_end)
+        check_lrs(self.lr, self.lr_end)
 
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
     ) -> Algorithm:
         return MultiStep(
-            learner, loss, annealing=max(1, round(self.annealing * iterations)), fixed=self.fixed, chunk=chunk,
-            optimizer=lambda p: torch.optim.Adam(p, lr=self.rate),
-            scheduler=lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, iterations, eta_min=self.rate_end),
+            learner, loss, annealing=max(1, round(self.annealing * iterations)), freeze=self.freeze, chunk=chunk,
+            optimizer=lambda p: torch.optim.Adam(p, lr=self.lr),
+            scheduler=lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, iterations, eta_min=self.lr_end),
         )  # fmt: skip
 
 
@@ -127,7 +127,7 @@ class MultiStepConfig(Part, path="algorithm"):
 class AlphaConfig(Part, path="algorithm"):
     """Alpha MAML's: gradient descent that adapts its step size, and the inner loop's, by hypergradients."""
 
-    rate: Positive = 0.05
+    lr: Positive = 0.05
     inner_hyper: NonNegative = 0.01
     """step size of the inner step size"""
     outer_hyper: NonNegative = 1e-3
@@ -139,28 +139,28 @@ class AlphaConfig(Part, path="algorithm"):
         if not isinstance(learner, AlphaLearner):
             raise ValueError("Alpha MAML's outer loop adapts the step size of its own learner: choose alpha-maml's")
         return AlphaMAML(
-            learner, final(loss), rate=self.rate, inner_hyper=self.inner_hyper, outer_hyper=self.outer_hyper,
+            learner, final(loss), lr=self.lr, inner_hyper=self.inner_hyper, outer_hyper=self.outer_hyper,
             chunk=chunk,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ReptileConfig(Part, path="algorithm"):
-    """Reptile: the outer step size falls linearly from `rate` to `rate_end` over the run."""
+    """Reptile: the outer step size falls linearly from `lr` to `lr_end` over the run."""
 
-    rate: Annotated[float, Range(0, 1, above=True)] = 1.0
-    rate_end: NonNegative = 0.0
-    fixed: str = ""
+    lr: Annotated[float, Range(0, 1, above=True)] = 1.0
+    lr_end: NonNegative = 0.0
+    freeze: str = ""
     """parameters whose name starts so are not meta-learned: net.head, where a last layer is to start at 0"""
 
     def check_together(self) -> None:
-        check_rates(self.rate, self.rate_end)
+        check_lrs(self.lr, self.lr_end)
 
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
     ) -> Algorithm:
         return Reptile(
-            learner, rate=self.rate, rate_end=self.rate_end, iterations=iterations, fixed=self.fixed, chunk=chunk
+            learner, lr=self.lr, lr_end=self.lr_end, iterations=iterations, freeze=self.freeze, chunk=chunk
         )
 
 
@@ -201,7 +201,7 @@ class TrustRegionConfig(Part, path="algorithm"):
 class ProximalConfig(Part, path="algorithm"):
     """ProMP: clipped epochs with a KL penalty."""
 
-    rate: Positive = 1e-3
+    lr: Positive = 1e-3
     """outer step size of Adam"""
     epochs: Epochs = 5
     clip: Clip = 0.3
@@ -212,7 +212,7 @@ class ProximalConfig(Part, path="algorithm"):
     ) -> Algorithm:
         return Proximal(
             learner, final(task.clipped(self.clip)), task.divergence, epochs=self.epochs, penalty=self.penalty,
-            optimizer=lambda p: torch.optim.Adam(p, lr=self.rate), chunk=chunk,
+            optimizer=lambda p: torch.optim.Adam(p, lr=self.lr), chunk=chunk,
         )  # fmt: skip
 
 
@@ -222,7 +222,7 @@ class GuidedConfig(DescentConfig):
 
     expert: Annotated[str, tyro.conf.arg(name="expert", prefix_name=False)] = ""
     """run folder of a policy that is told the task: `metarl train TASK-oracle` makes one"""
-    rate_end: NonNegative = 1e-4
+    lr_end: NonNegative = 1e-4
     epochs: Epochs = 10
     penalty: NonNegative = 1.0
     """weight of the KL from the policies that collected the support batches"""
@@ -232,7 +232,7 @@ class GuidedConfig(DescentConfig):
     ) -> Algorithm:
         return Proximal(
             learner, self.objective(imitation), task.divergence, optimizer=self.optimizer,
-            scheduler=self.scheduler(iterations), epochs=self.epochs, penalty=self.penalty, fixed=self.fixed,
+            scheduler=self.scheduler(iterations), epochs=self.epochs, penalty=self.penalty, freeze=self.freeze,
             chunk=chunk,
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
 
-from metarl.experiments.settings import MOST, Clip, Epochs, Part, Width, check_hidden, check_rates
+from metarl.experiments.settings import MOST, Clip, Epochs, Part, Width, check_hidden, check_lrs
 from metarl.ranges import NonNegative, Positive, Range, Share
 
 
@@ -16,9 +16,9 @@ class PPOConfig(Part, path="algorithm"):
     An iteration is `meta_batch` sub-environments × one horizon, each from a new start, then the epochs.
     """
 
-    rate: Positive = 3e-4
+    lr: Positive = 3e-4
     """step size of Adam"""
-    rate_end: NonNegative = 0.0
+    lr_end: NonNegative = 0.0
     """what it falls to, linearly over the run"""
     epochs: Epochs = 10
     batch_size: Annotated[int, Range(2, MOST)] = 3200
@@ -33,7 +33,7 @@ class PPOConfig(Part, path="algorithm"):
     """the gradient's norm is cut to it"""
 
     def check_together(self) -> None:
-        check_rates(self.rate, self.rate_end)
+        check_lrs(self.lr, self.lr_end)
         check_hidden(self.value_hidden, "value_hidden")
 
     def build(self, learner: Any, task: Any, loss: Any, *, iterations: int, chunk: int | None) -> NoReturn:

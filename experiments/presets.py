@@ -30,30 +30,30 @@ from metarl.experiments.tasks import DataSet, ImagesConfig, LocomotionConfig, Si
 # Tensors this small are fastest on one thread.
 SINUSOID = Config(
     SinusoidConfig(),
-    LearnerConfig(steps=2, rate=(0.01,)),
-    DescentConfig(rate_end=0.0, step_weights=(0.7, 0.3)),
+    LearnerConfig(steps=2, lr=(0.01,)),
+    DescentConfig(lr_end=0.0, step_weights=(0.7, 0.3)),
     meta_batch=25, iterations=40_000, log_every=500, checkpoint_every=2_000, test_steps=10, test_tasks=600,
     validation_tasks=600, torch_threads=1,
 )  # fmt: skip
-LAST_STEP = replace(SINUSOID, algorithm=DescentConfig(rate_end=0.0))  # only the loss after the last inner step
+LAST_STEP = replace(SINUSOID, algorithm=DescentConfig(lr_end=0.0))  # only the loss after the last inner step
 SINUSOIDS = {
     "maml": SINUSOID,
-    "fomaml": replace(SINUSOID, learner=LearnerConfig(steps=2, rate=(0.01,), first_order=True)),
-    "meta-sgd": replace(LAST_STEP, learner=LearnerConfig(steps=1, rate=(0.01,), learn_rate=True), test_steps=1),
-    "pretrained": replace(LAST_STEP, learner=LearnerConfig(steps=0, rate=(0.01,))),  # no adaptation in training
+    "fomaml": replace(SINUSOID, learner=LearnerConfig(steps=2, lr=(0.01,), first_order=True)),
+    "meta-sgd": replace(LAST_STEP, learner=LearnerConfig(steps=1, lr=(0.01,), learn_lr=True), test_steps=1),
+    "pretrained": replace(LAST_STEP, learner=LearnerConfig(steps=0, lr=(0.01,))),  # no adaptation in training
     "reptile": replace(
         SINUSOID,
         task=SinusoidConfig(train_shots=10),
-        learner=LearnerConfig(steps=10, rate=(0.01,)),
-        algorithm=ReptileConfig(rate=1.0),
+        learner=LearnerConfig(steps=10, lr=(0.01,)),
+        algorithm=ReptileConfig(lr=1.0),
         iterations=30_000,  # of ten inner steps each
     ),
-    "cavia": replace(LAST_STEP, learner=AdaptedConfig("cavia", steps=1, rate=1.0)),
-    "imaml": replace(LAST_STEP, learner=AdaptedConfig("imaml", steps=12, rate=0.02), iterations=10_000),
+    "cavia": replace(LAST_STEP, learner=AdaptedConfig("cavia", steps=1, lr=1.0)),
+    "imaml": replace(LAST_STEP, learner=AdaptedConfig("imaml", steps=12, lr=0.02), iterations=10_000),
     "learned-optimizer": replace(  # every coordinate has an LSTM: costly
         SINUSOID,
-        learner=AdaptedConfig("learned-optimizer", steps=5, rate=0.1),
-        algorithm=DescentConfig(rate_end=0.0, step_weights=(1.0,) * 5),
+        learner=AdaptedConfig("learned-optimizer", steps=5, lr=0.1),
+        algorithm=DescentConfig(lr_end=0.0, step_weights=(1.0,) * 5),
         meta_batch=5,
         iterations=5_000,
     ),
@@ -67,24 +67,24 @@ IMAGES: tuple[DataSet, ...] = ("omniglot", "omniglot-small", "miniimagenet")
 IMAGE_METHODS: dict[str, dict[str, Any]] = {  # settings of the inner loop
     "maml": {},
     "fomaml": {"first_order": True},
-    "meta-sgd": {"learn_rate": True},
-    "anil": {"fast": "head"},
+    "meta-sgd": {"learn_lr": True},
+    "anil": {"adapt": "head"},
 }
 IMAGE_INNER = {  # inner loops of their own
-    "maml-plus-plus": AdaptedConfig("maml-plus-plus", steps=5, rate=0.1),
-    "alpha-maml": AdaptedConfig("alpha-maml", steps=1, rate=0.4),
-    "bayesian-maml": AdaptedConfig("bayesian-maml", steps=1, rate=0.4),
-    "cavia": AdaptedConfig("cavia", steps=2, rate=1.0),
-    "imaml": AdaptedConfig("imaml", steps=16, rate=0.1),
-    "meta-lstm": AdaptedConfig("meta-lstm", steps=5, rate=0.1),
-    "learned-optimizer": AdaptedConfig("learned-optimizer", steps=5, rate=0.1),
-    "reptile": AdaptedConfig("adam", steps=5, rate=1e-3),
+    "maml-plus-plus": AdaptedConfig("maml-plus-plus", steps=5, lr=0.1),
+    "alpha-maml": AdaptedConfig("alpha-maml", steps=1, lr=0.4),
+    "bayesian-maml": AdaptedConfig("bayesian-maml", steps=1, lr=0.4),
+    "cavia": AdaptedConfig("cavia", steps=2, lr=1.0),
+    "imaml": AdaptedConfig("imaml", steps=16, lr=0.1),
+    "meta-lstm": AdaptedConfig("meta-lstm", steps=5, lr=0.1),
+    "learned-optimizer": AdaptedConfig("learned-optimizer", steps=5, lr=0.1),
+    "reptile": AdaptedConfig("adam", steps=5, lr=1e-3),
 }
 IMAGE_OUTER: dict[str, AlgorithmConfig] = {  # others: Adam, its step size falling to 0
     "maml-plus-plus": MultiStepConfig(),
     "alpha-maml": AlphaConfig(),
-    "bayesian-maml": LaplaceConfig(rate_end=0.0),
-    "reptile": ReptileConfig(rate=1.0),
+    "bayesian-maml": LaplaceConfig(lr_end=0.0),
+    "reptile": ReptileConfig(lr=1.0),
     "nearest-neighbour": FixedConfig(),
 }
 LIKE_MAML = ("maml-plus-plus", "alpha-maml", "bayesian-maml")  # with MAML's inner steps
@@ -98,32 +98,32 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
     """The preset of one data set, N-way K-shot, and method."""
     task = ImagesConfig(images, ways=ways, shots=shots)
     if images == "miniimagenet":
-        learner = LearnerConfig(steps=5, rate=(0.01,))
+        learner = LearnerConfig(steps=5, lr=(0.01,))
         task = replace(task, filters=32)
     else:
-        learner = LearnerConfig(steps=1, rate=(0.4,)) if ways == 5 else LearnerConfig(steps=5, rate=(0.1,))
+        learner = LearnerConfig(steps=1, lr=(0.4,)) if ways == 5 else LearnerConfig(steps=5, lr=(0.1,))
     inner = IMAGE_INNER
     if images == "omniglot-small":  # few characters: more of them by mirrors, harder tasks, and a warm start
-        task = replace(task, shift=2, warp=0.1, train_queries=5, mirror=True, alike=1.0, pretraining=3_000)
-        learner = LearnerConfig(steps=3, rate=(0.1,))
-        inner = inner | {name: replace(inner[name], steps=3, rate=0.1) for name in LIKE_MAML}
+        task = replace(task, shift=2, warp=0.1, train_queries=5, mirror=True, same_alphabet=1.0, pretraining=3_000)
+        learner = LearnerConfig(steps=3, lr=(0.1,))
+        inner = inner | {name: replace(inner[name], steps=3, lr=0.1) for name in LIKE_MAML}
         inner["imaml"] = replace(inner["imaml"], steps=8)  # half the paper's: a test costs as many, six checkpoints too
     learners: dict[str, Any] = {name: replace(learner, **settings) for name, settings in IMAGE_METHODS.items()}
     config = Config(
         task, (learners | inner).get(method) or EncodedConfig(method),
-        IMAGE_OUTER.get(method, DescentConfig(rate_end=0.0)),
+        IMAGE_OUTER.get(method, DescentConfig(lr_end=0.0)),
         meta_batch=16 if ways == 5 else 8, iterations=60_000, chunk=CHUNK, log_every=100, checkpoint_every=1000,
         test_steps=10 if images == "miniimagenet" else 3 if ways == 5 else 5, test_tasks=600,
         validation_tasks=200,
     )  # fmt: skip
     if images == "omniglot-small":
         config = replace(config, meta_batch=8, iterations=500, log_every=50, checkpoint_every=100)
-        fixed = "net.head" if method in (*IMAGE_METHODS, *IMAGE_INNER) and method != "cavia" else ""
+        freeze = "net.head" if method in (*IMAGE_METHODS, *IMAGE_INNER) and method != "cavia" else ""
         if isinstance(config.algorithm, DescentConfig | MultiStepConfig):
-            rate = 1e-4 if method in SLOW else 0.002
-            config = replace(config, algorithm=replace(config.algorithm, rate=rate, fixed=fixed))
+            lr = 1e-4 if method in SLOW else 0.002
+            config = replace(config, algorithm=replace(config.algorithm, lr=lr, freeze=freeze))
         if isinstance(config.algorithm, ReptileConfig):
-            reptile = replace(config.algorithm, rate=0.1, fixed=fixed)  # the paper's 1 forgets pre-training soonest
+            reptile = replace(config.algorithm, lr=0.1, freeze=freeze)  # the paper's 1 forgets pre-training soonest
             config = replace(config, algorithm=reptile)
     if isinstance(config.learner, AdaptedConfig):  # tests take no fewer steps than training
         config = replace(config, test_steps=max(config.test_steps, config.learner.steps))

@@ -91,7 +91,7 @@ class Pretraining:
             self.model = PPO(
                 "MlpPolicy",
                 self.envs,
-                learning_rate=lambda _: self.rate,
+                learning_rate=lambda _: self.lr,
                 n_steps=distribution.horizon,
                 batch_size=min(options.batch_size, self.size),
                 n_epochs=options.epochs,
@@ -117,9 +117,9 @@ class Pretraining:
         return self.model.policy
 
     @property
-    def rate(self) -> float:
+    def lr(self) -> float:
         """Adam's step size in this iteration."""
-        begin, end = self.options.rate, self.options.rate_end
+        begin, end = self.options.lr, self.options.lr_end
         return begin + (end - begin) * self.count / self.config.iterations
 
     def updates(self, start: int) -> Iterator[dict[str, float]]:
@@ -137,7 +137,7 @@ class Pretraining:
                 if "but found invalid values" not in str(error):
                     raise
                 raise FloatingPointError(  # in place of torch's, of many lines
-                    "PPO's update gave a policy that is no distribution: train with a smaller --algorithm.rate; "
+                    "PPO's update gave a policy that is no distribution: train with a smaller --algorithm.lr; "
                     "checkpoints written before are whole"
                 ) from None
             self._require_finite()

@@ -63,10 +63,10 @@ def check_hidden(hidden: tuple[int, ...], name: str) -> None:
         )
 
 
-def check_rates(rate: float, rate_end: float) -> None:
+def check_lrs(lr: float, lr_end: float) -> None:
     """Raise ValueError where a step size would rise."""
-    if rate_end > rate:
-        raise ValueError(f"rate_end is {rate_end}, more than rate, {rate}: give 0 ≤ rate_end ≤ rate")
+    if lr_end > lr:
+        raise ValueError(f"lr_end is {lr_end}, more than lr, {lr}: give 0 ≤ lr_end ≤ lr")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

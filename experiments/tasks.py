@@ -81,9 +81,9 @@ class LocomotionConfig(Part, path="task"):
     """steps an episode; None: the environment's own"""
     discount: Share = 0.99
     gae_lambda: Share = 1.0
-    credit_from: tuple[Share, Share, Fraction] | None = None
+    gae_schedule: tuple[Share, Share, Fraction] | None = None
     """discount and gae_lambda as training begins, and the share of it over which they come to those above"""
-    inner_credit: tuple[Share, Share] | None = None
+    inner_gae: tuple[Share, Share] | None = None
     """discount and gae_lambda of support batches, in training and tests; None: as query's"""
     hidden: tuple[Width, ...] = (100, 100)
     activation: Literal["relu", "tanh"] = "relu"
@@ -111,7 +111,7 @@ class LocomotionConfig(Part, path="task"):
             informed(world_class(self.env)) if self.observe_goal else self.env,
             trajectories=self.in_training if split == "train" else self.trajectories, horizon=self.horizon,
             discount=self.discount, gae_lambda=self.gae_lambda,
-            credit_from=self.credit_from if split == "train" else None, inner_credit=self.inner_credit,
+            gae_schedule=self.gae_schedule if split == "train" else None, inner_gae=self.inner_gae,
             action_scale=self.action_scale, threads=threads, device=device,
         )  # fmt: skip
 
@@ -178,7 +178,7 @@ class ImagesConfig(Part, path="task"):
     """how far training images are turned, scaled and sheared: an augmentation, 0.1 is some degrees and a tenth"""
     mirror: bool = False
     """mirror images are further classes to train on: an augmentation"""
-    alike: Share = field(default=0.0, metadata=FEW_SHOT)
+    same_alphabet: Share = field(default=0.0, metadata=FEW_SHOT)
     """share of training tasks whose classes are all of one alphabet"""
     pretraining: Annotated[int, Range(0, LAST)] = field(default=0, metadata=FEW_SHOT)
     """iterations in which the encoder learns all training classes at once, before few-shot tasks"""
@@ -203,8 +203,8 @@ class ImagesConfig(Part, path="task"):
             return Joint(self.classes(split), images=self.ways * queries, device=device, **moves)
         ways = self.train_ways if train and self.train_ways else self.ways
         return Images(
-            self.classes(split), ways=ways, shots=shots, queries=queries, alike=self.alike if train else 0.0,
-            device=device, **moves,
+            self.classes(split), ways=ways, shots=shots, queries=queries,
+            same_alphabet=self.same_alphabet if train else 0.0, device=device, **moves,
         )  # fmt: skip
 
     def classes(self, split: Split) -> ImageClasses:

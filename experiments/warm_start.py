@@ -136,6 +136,6 @@ def joint_training(config: Config) -> Config:
     assert isinstance(config.task, ImagesConfig)
     return Config(
         replace(config.task.joint_training(), ways=5, queries=IMAGES // 5), EncodedConfig("finetune"),
-        DescentConfig(rate=0.003, rate_end=0.0), meta_batch=BATCHES, iterations=config.task.pretraining,
+        DescentConfig(lr=0.003, lr_end=0.0), meta_batch=BATCHES, iterations=config.task.pretraining,
         seed=config.seed, chunk=1, torch_threads=config.torch_threads, log_every=10, checkpoint_every=100, keep=1,
     )  # fmt: skip

@@ -62,9 +62,9 @@ def every(loss: Loss, weights: Sequence[NonNegative]) -> Objective:
     return objective
 
 
-def recalling(predict: Predict, x: Tree, said: Tree) -> Predict:
-    """`predict`, which has said `said` of `x` before: of that very object it says it again, and of all else anew."""
-    return lambda asked: said if asked is x else predict(asked)
+def with_output(predict: Predict, x: Tree, output: Tree) -> Predict:
+    """`predict`, which has said `output` of `x` before: of that very object it says it again, and of all else anew."""
+    return lambda asked: output if asked is x else predict(asked)
 
 
 class Predictor:

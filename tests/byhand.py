@@ -47,19 +47,19 @@ def adapted(
     support: Sequence[Any],
     loss: HandLoss,
     *,
-    rate: float | Params,
+    lr: float | Params,
     first_order: bool = False,
-    fast: str = "",
+    adapt: str = "",
 ) -> list[Params]:
     """One task's parameters before and after each inner step, still attached to `params`."""
     states = [dict(params)]
-    names = [name for name in params if name.startswith(fast)]
+    names = [name for name in params if name.startswith(adapt)]
     for batch in support:
         now = states[-1]
         gradients = torch.autograd.grad(loss(now, batch), [now[name] for name in names], create_graph=True)
         moved = dict(now)
         for name, gradient in zip(names, gradients, strict=True):
-            alpha = rate[name] if isinstance(rate, dict) else rate
+            alpha = lr[name] if isinstance(lr, dict) else lr
             moved[name] = now[name] - alpha * (gradient.detach() if first_order else gradient)
         states.append(moved)
     return states

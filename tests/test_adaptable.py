@@ -35,7 +35,7 @@ NETS: dict[str, tuple[nn.Module, str]] = {  # with the name of the last layer
 def test_head_is_the_last_layer(name: str) -> None:
     net, last = NETS[name]
     assert names(net, "head") == [f"{last}.weight", f"{last}.bias"]
-    assert list(GradientLearner(net, mse, fast="head").init()) == [f"{last}.weight", f"{last}.bias"]
+    assert list(GradientLearner(net, mse, adapt="head").init()) == [f"{last}.weight", f"{last}.bias"]
     learner = Adam(net, mse)
     assert isinstance(learner, UpdateRule)
     assert names(learner, "net.head") == [f"net.{last}.weight", f"net.{last}.bias"]
@@ -43,7 +43,7 @@ def test_head_is_the_last_layer(name: str) -> None:
 
 @pytest.mark.parametrize("hidden", [(64, 64), (64, 64, 64)])
 def test_anil_adapts_what_makes_the_actions(hidden: tuple[int, ...]) -> None:
-    learner = GradientLearner(GaussianPolicy(3, 2, hidden=hidden), surrogate, fast="head")
+    learner = GradientLearner(GaussianPolicy(3, 2, hidden=hidden), surrogate, adapt="head")
     assert {name: tuple(value.shape) for name, value in learner.init().items()} == {
         f"mean.layers.{len(hidden)}.weight": (2, 64), f"mean.layers.{len(hidden)}.bias": (2,),
     }  # fmt: skip
@@ -59,8 +59,8 @@ def test_names_are_parts_between_dots() -> None:
 
 def test_a_net_without_a_last_layer_has_no_head() -> None:
     assert names(Conv4(1, None, filters=4), "head") == []
-    with pytest.raises(ValueError, match=r"fast is 'head', but no parameter's name starts so: Conv4 has blocks.0"):
-        GradientLearner(Conv4(1, None, filters=4), mse, fast="head")
+    with pytest.raises(ValueError, match=r"adapt is 'head', but no parameter's name starts so: Conv4 has blocks.0"):
+        GradientLearner(Conv4(1, None, filters=4), mse, adapt="head")
 
 
 def test_the_head_of_a_double_net_is_found_too() -> None:

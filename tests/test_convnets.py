@@ -49,14 +49,14 @@ def by_hand(params: Params, x: Tensor, *, pool: bool) -> Tensor:
     return functional.linear(x.flatten(1) if pool else x.mean((2, 3)), params["head.weight"], params["head.bias"])
 
 
-def hand_gradient(net: Conv4, data: Episodes, *, rate: float, fast: str, pool: bool) -> Tensor:
+def hand_gradient(net: Conv4, data: Episodes, *, lr: float, adapt: str, pool: bool) -> Tensor:
     def loss(params: Params, batch: Any) -> Tensor:
         return functional.cross_entropy(by_hand(params, batch.x, pool=pool), batch.y)
 
     params, total = dict(net.named_parameters()), torch.zeros((), dtype=torch.float64)
     for t in range(len(data.query.x)):
         task = byhand.task(data, t)
-        total = total + loss(byhand.adapted(params, task.support, loss, rate=rate, fast=fast)[-1], task.query) / 3
+        total = total + loss(byhand.adapted(params, task.support, loss, lr=lr, adapt=adapt)[-1], task.query) / 3
     return flat(torch.autograd.grad(total, list(params.values())))
 
 
@@ -72,11 +72,11 @@ def test_logits_and_gradient_are_those_of_torch(pool: bool) -> None:
 
 
 @FORM
-@pytest.mark.parametrize("fast", ["", "blocks.0", "blocks.2.norm", "head"])
-def test_meta_gradient_is_that_of_a_loop_over_tasks(pool: bool, fast: str) -> None:
+@pytest.mark.parametrize("adapt", ["", "blocks.0", "blocks.2.norm", "head"])
+def test_meta_gradient_is_that_of_a_loop_over_tasks(pool: bool, adapt: str) -> None:
     net, data = classifier(pool=pool), episodes()
-    learner = GradientLearner(net, cross_entropy, steps=2, rate=0.3, fast=fast)
-    expected = hand_gradient(net, data, rate=0.3, fast=fast, pool=pool)
+    learner = GradientLearner(net, cross_entropy, steps=2, lr=0.3, adapt=adapt)
+    expected = hand_gradient(net, data, lr=0.3, adapt=adapt, pool=pool)
     for chunk in (None, 1):
         found = flat(meta_gradient(learner, data, final(cross_entropy), chunk=chunk)[1])
         assert relative_error(found, expected) < 1e-10
@@ -99,9 +99,9 @@ def test_meta_gradient_by_images() -> None:
 
 def test_float32_meta_gradient_is_near_float64s() -> None:
     net, data = classifier(), episodes()
-    exact = hand_gradient(net, data, rate=0.3, fast="", pool=False)
+    exact = hand_gradient(net, data, lr=0.3, adapt="", pool=False)
     single = Episodes(*torch.utils._pytree.tree_map(lambda v: v.float() if v.is_floating_point() else v, tuple(data)))
-    learner = GradientLearner(net.float(), cross_entropy, steps=2, rate=0.3)
+    learner = GradientLearner(net.float(), cross_entropy, steps=2, lr=0.3)
     assert relative_error(flat(meta_gradient(learner, single, final(cross_entropy))[1]).double(), exact) < 1e-4
 
 

@@ -15,13 +15,13 @@ from metarl.tasks.sinusoid import Sinusoid
 
 
 class Follower(Learner):
-    """ŷ = state + x; each step goes `rate`·(k + 1) of the way to the mean of y. Counts how often it steps."""
+    """ŷ = state + x; each step goes `lr`·(k + 1) of the way to the mean of y. Counts how often it steps."""
 
     def __init__(self, *, steps: int = 2) -> None:
         super().__init__()
         self.steps, self.calls = steps, 0
         self.start = nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
-        self.rate = nn.Parameter(torch.tensor(0.25, dtype=torch.float64))
+        self.lr = nn.Parameter(torch.tensor(0.25, dtype=torch.float64))
         self.unused = nn.Parameter(torch.zeros(2, dtype=torch.float64))
 
     def init(self) -> Tensor:
@@ -29,7 +29,7 @@ class Follower(Learner):
 
     def step(self, state: Tensor, batch: Samples, k: int) -> Tensor:
         self.calls += 1
-        return state + self.rate * (k + 1) * (batch.y.mean() - state)
+        return state + self.lr * (k + 1) * (batch.y.mean() - state)
 
     def predict(self, state: Tensor, x: Tensor) -> Tensor:
         return state + x
@@ -107,7 +107,7 @@ def test_supervised_tasks_never_pay_for_states() -> None:
 
 @pytest.mark.parametrize("chunk", [None, 1, 2, 5])
 def test_vmapped_forward_equals_a_loop(chunk: int | None) -> None:
-    learner, episodes = regressor(steps=2, rate=0.2), sample_episodes(steps=2, tasks=5)
+    learner, episodes = regressor(steps=2, lr=0.2), sample_episodes(steps=2, tasks=5)
     losses = []
     for t in range(5):
         support = [Samples(*(leaf[t] for leaf in batch)) for batch in episodes.support]
@@ -123,11 +123,11 @@ def test_meta_gradient_worked_by_hand(chunk: int | None) -> None:
     y = torch.arange(3, dtype=torch.float64)[:, None, None]
     zero = torch.zeros_like(y)
     episodes = Episodes((Samples(y, y),), Samples(zero, zero))
-    value, (start, rate, unused) = meta_gradient(Follower(), episodes, final(mse), chunk=chunk)
+    value, (start, lr, unused) = meta_gradient(Follower(), episodes, final(mse), chunk=chunk)
     after = [0.75, 1.0, 1.25]
     assert value == pytest.approx(sum(a * a for a in after) / 3, rel=1e-14)
     assert start.item() == pytest.approx(sum(2 * a * 0.75 for a in after) / 3, rel=1e-14)
-    assert rate.item() == pytest.approx(sum(2 * a * (t - 1) for t, a in enumerate(after)) / 3, rel=1e-14)
+    assert lr.item() == pytest.approx(sum(2 * a * (t - 1) for t, a in enumerate(after)) / 3, rel=1e-14)
     assert unused.tolist() == [0.0, 0.0]
 
 
@@ -160,7 +160,7 @@ class FloatEcho(Echo):
 
 
 def test_every_weighs_the_query_loss_after_each_step() -> None:
-    learner, episodes = regressor(steps=2, rate=0.1), sample_episodes(steps=2)
+    learner, episodes = regressor(steps=2, lr=0.1), sample_episodes(steps=2)
     one, two = learner(episodes, lambda predicts, ep: tuple(mse(p, ep.query) for p in predicts[1:]))
     torch.testing.assert_close(learner(episodes, every(mse, (0.7, 0.3))), 0.7 * one + 0.3 * two)
     torch.testing.assert_close(learner(episodes, every(mse, (0.0, 1.0))), learner(episodes, final(mse)))

@@ -32,7 +32,7 @@ ALGORITHMS: dict[str, Callable[[GradientLearner], Algorithm]] = {
     "trust region, built anew": lambda learner: TrustRegion(learner, surrogate, gaussian_kl, recompute=True),
     "proximal": lambda learner: Proximal(learner, final(clipped_surrogate(0.3)), gaussian_kl, optimizer=sgd),
     "descent": lambda learner: Descent(learner, final(surrogate), optimizer=sgd),
-    "reptile": lambda learner: Reptile(learner, rate=0.5, rate_end=0.1, iterations=10),
+    "reptile": lambda learner: Reptile(learner, lr=0.5, lr_end=0.1, iterations=10),
 }
 
 
@@ -40,7 +40,7 @@ def met(device: str) -> tuple[GradientLearner, Episodes]:
     """A policy learner and its episodes of two half-cheetah tasks, from the same random numbers on any device."""
     torch.manual_seed(0)
     policy = GaussianPolicy(17, 6, hidden=(32, 32), activation="tanh")
-    learner = GradientLearner(policy, surrogate, steps=1, rate=0.1).to(device)
+    learner = GradientLearner(policy, surrogate, steps=1, lr=0.1).to(device)
     distribution = WorldDistribution("metarl/HalfCheetahVel-v0", trajectories=4, horizon=20, device=device)
     return learner, collect(learner, distribution.sample(3, np.random.default_rng(0)))
 

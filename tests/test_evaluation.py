@@ -16,21 +16,21 @@ from metarl.statistics import mean_ci95
 
 @pytest.mark.parametrize("chunk", [None, 2])
 def test_scores_are_those_of_the_inner_loop_by_hand(chunk: int | None) -> None:
-    learner = regressor(steps=1, rate=0.2).float()
+    learner = regressor(steps=1, lr=0.2).float()
     scores = evaluate(learner, Waves(), steps=3, tasks=5, rng=np.random.default_rng(0), chunk=chunk)
     assert scores.shape == (4, 5)
     assert scores.dtype == np.float64
     tasks = Waves().sample(5, np.random.default_rng(0))
     for t in range(5):
         support = [Samples(tasks.x[t, :10], tasks.y[t, :10])] * 3
-        for k, state in enumerate(adapted(dict(learner.net.named_parameters()), support, squared_error, rate=0.2)):
+        for k, state in enumerate(adapted(dict(learner.net.named_parameters()), support, squared_error, lr=0.2)):
             error = (mlp(state, tasks.x[t, 20:]) - tasks.y[t, 20:]).square().mean()
             assert scores[k, t] == pytest.approx(error.item(), rel=1e-4)
     assert len(np.unique(scores)) == 20
 
 
 def test_only_the_steps_asked_for_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
-    learner = regressor(steps=1, rate=0.2).float()
+    learner = regressor(steps=1, lr=0.2).float()
     all_of_them = evaluate(learner, Waves(), steps=3, tasks=5, rng=np.random.default_rng(0))
     scored, score = [], WaveTasks.score
     monkeypatch.setattr(WaveTasks, "score", lambda tasks, predict: scored.append(predict) or score(tasks, predict))

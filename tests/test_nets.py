@@ -15,19 +15,19 @@ from metarl.nets import MLP, GaussianPolicy, Tanh
 from metarl.rl.losses import surrogate
 
 
-def stacked_learner(activation: str, *, fast: str = "", tasks: int = 3) -> tuple[GradientLearner, dict[str, Tensor]]:
+def stacked_learner(activation: str, *, adapt: str = "", tasks: int = 3) -> tuple[GradientLearner, dict[str, Tensor]]:
     """A policy learner and the states of tasks that differ."""
     torch.manual_seed(0)
     net = GaussianPolicy(5, 2, hidden=(16, 8), activation=activation)
-    learner = GradientLearner(net, surrogate, fast=fast)
+    learner = GradientLearner(net, surrogate, adapt=adapt)
     states = {n: p.detach() + 0.3 * torch.randn(tasks, *p.shape) for n, p in learner.init().items()}
     return learner, states
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-@pytest.mark.parametrize("fast", ["", "mean.layers.2"])
-def test_numpy_path_equals_torch_for_every_task(activation: str, fast: str) -> None:
-    learner, states = stacked_learner(activation, fast=fast)
+@pytest.mark.parametrize("adapt", ["", "mean.layers.2"])
+def test_numpy_path_equals_torch_for_every_task(activation: str, adapt: str) -> None:
+    learner, states = stacked_learner(activation, adapt=adapt)
     x = np.random.default_rng(0).normal(size=(3, 7, 5)).astype(np.float32)
     kept = x.copy()
     mean, log_std = learner.arrays(states)(x)

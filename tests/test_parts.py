@@ -25,7 +25,7 @@ def threads() -> Iterator[None]:
 
 @pytest.mark.parametrize("steps", [1, 2])
 def test_threads_do_not_change_a_bit_and_parts_not_the_gradient(threads: None, steps: int) -> None:
-    learner, episodes = policy_learner(rate=0.3, steps=steps), rollout_episodes(tasks=7, steps=steps)
+    learner, episodes = policy_learner(lr=0.3, steps=steps), rollout_episodes(tasks=7, steps=steps)
     found = []
     for count in (1, 2, 3):
         torch.set_num_threads(count)
@@ -45,7 +45,7 @@ def test_threads_do_not_change_a_bit_of_reptile(threads: None) -> None:
     found = []
     for count in (1, 2, 3):
         torch.set_num_threads(count)
-        learner = policy_learner(rate=0.3, steps=2)
+        learner = policy_learner(lr=0.3, steps=2)
         before = flat(list(learner.parameters())).clone()
         Reptile(learner, chunk=2).update(rollout_episodes(tasks=7, steps=2))
         found.append(flat(list(learner.parameters())).detach().clone())
@@ -91,24 +91,24 @@ def test_parts_joined_are_the_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"steps": 3}, {"first_order": True}, {"learn_rate": True}, {"fast": "layers.1"}], ids=str
+    "settings", [{}, {"steps": 3}, {"first_order": True}, {"learn_lr": True}, {"adapt": "layers.1"}], ids=str
 )
 @pytest.mark.parametrize("grad", [True, False])
 def test_a_gradient_learner_together_is_each_task_alone(settings: dict[str, object], grad: bool) -> None:
     """The faster form against the general one, task by task with torch.func.grad."""
     steps = 3 if settings.get("steps") else 1
-    learner, episodes = regressor(rate=0.2, **settings), sample_episodes(tasks=5, steps=steps)
+    learner, episodes = regressor(lr=0.2, **settings), sample_episodes(tasks=5, steps=steps)
 
     def losses(form: type[Learner], data: Episodes) -> torch.Tensor:
         return form.together(learner, data, final(mse))
 
     with torch.set_grad_enabled(grad):
-        fast, general = losses(type(learner), episodes), losses(Learner, episodes)
-    torch.testing.assert_close(fast, general, rtol=1e-13, atol=0)
-    assert fast.requires_grad == grad
+        adapt, general = losses(type(learner), episodes), losses(Learner, episodes)
+    torch.testing.assert_close(adapt, general, rtol=1e-13, atol=0)
+    assert adapt.requires_grad == grad
     if grad:
         parameters = list(learner.parameters())
         found, expected = (
-            flat(torch.autograd.grad(loss.sum(), parameters, materialize_grads=True)) for loss in (fast, general)
+            flat(torch.autograd.grad(loss.sum(), parameters, materialize_grads=True)) for loss in (adapt, general)
         )
         assert relative_error(found, expected) < 1e-12

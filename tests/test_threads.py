@@ -30,13 +30,13 @@ from metarl.parts import lock
 SGD = partial(torch.optim.SGD, lr=0.01)
 ALGORITHMS: dict[str, Callable[[Any], Any]] = {
     "descent": lambda learner: Descent(learner, final(mse), optimizer=SGD),
-    "reptile": lambda learner: Reptile(learner, rate=0.5, rate_end=0.5),
+    "reptile": lambda learner: Reptile(learner, lr=0.5, lr_end=0.5),
     "trust region": lambda learner: TrustRegion(learner, mse, squared_change, damping=0.1),
 }
 
 
 def waves_learner(*, seed: int = 0) -> Learner:
-    return regressor(seed=seed, hidden=40, steps=3, rate=0.1).float()
+    return regressor(seed=seed, hidden=40, steps=3, lr=0.1).float()
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
@@ -66,7 +66,7 @@ def test_two_learners_in_two_threads_score_as_in_one() -> None:
 
 @pytest.mark.parametrize("chunk", [None, 2])
 def test_meta_gradients_of_one_learner_in_two_threads(chunk: int | None) -> None:
-    learner = regressor(steps=3, rate=0.2)
+    learner = regressor(steps=3, lr=0.2)
 
     def gradients(seed: int) -> Tensor:
         episodes = sample_episodes(steps=3, seed=seed)
@@ -80,7 +80,7 @@ def test_meta_gradients_of_one_learner_in_two_threads(chunk: int | None) -> None
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_updates_of_one_learner_take_turns(name: str) -> None:
     """Two threads with an outer loop each, which make the same updates: who comes first does not matter."""
-    together, alone = regressor(steps=2, rate=0.2), regressor(steps=2, rate=0.2)
+    together, alone = regressor(steps=2, lr=0.2), regressor(steps=2, lr=0.2)
 
     def updates(algorithm: Any) -> None:
         for _ in range(5):
@@ -126,7 +126,7 @@ def two_threads() -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12's, that a process with threads is forked
 @pytest.mark.parametrize("chunk", [None, 2])
 def test_an_update_in_a_forked_process_after_one_in_its_parent(two_threads: None, chunk: int | None) -> None:
-    learner = regressor(steps=2, rate=0.2)
+    learner = regressor(steps=2, lr=0.2)
     algorithm = Descent(learner, final(mse), optimizer=SGD, chunk=chunk)
     large = torch.ones(1200, 1200)
     assert (large @ large).sum() == 1200**3  # on both of torch's own threads

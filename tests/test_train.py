@@ -44,12 +44,12 @@ class Kind(NamedTuple):
 
 def sinusoid_learner() -> GradientLearner:
     torch.manual_seed(0)
-    return GradientLearner(MLP(1, 1, hidden=(8,)), mse, rate=0.01, steps=2)
+    return GradientLearner(MLP(1, 1, hidden=(8,)), mse, lr=0.01, steps=2)
 
 
 def point_learner() -> GradientLearner:
     torch.manual_seed(0)
-    return GradientLearner(GaussianPolicy(2, 2, hidden=(8,)), surrogate, rate=0.1, steps=2)
+    return GradientLearner(GaussianPolicy(2, 2, hidden=(8,)), surrogate, lr=0.1, steps=2)
 
 
 KINDS = {

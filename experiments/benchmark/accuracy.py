@@ -133,10 +133,10 @@ class Accuracy(Settings):
 def adapted(learn2learn: Any, config: Config) -> Classify:
     """learn2learn's MAML: a clone of the net, adapted."""
     assert isinstance(config.learner, LearnerConfig)
-    rate = config.learner.rate[0]
+    lr = config.learner.lr[0]
 
     def classify(module: nn.Module, support: Samples, images: Tensor, steps: int) -> Tensor:
-        clone = learn2learn.algorithms.MAML(module, lr=rate, first_order=False).clone()
+        clone = learn2learn.algorithms.MAML(module, lr=lr, first_order=False).clone()
         for _ in range(steps):
             clone.adapt(cross_entropy(clone, support))
         return clone(images)
@@ -154,11 +154,11 @@ def by_prototypes(learn2learn: Any, config: Config) -> Classify:
 
 
 def descend(module: nn.Module, classify: Classify, learning: Distribution, config: Config) -> None:
-    """Adam on the mean query loss of the tasks that metarl trains on, one after the other, the rate falling to 0."""
+    """Adam on the mean query loss of the tasks that metarl trains on, one by one, its step size falling to 0."""
     assert isinstance(config.algorithm, DescentConfig)
-    fixed = config.algorithm.fixed.removeprefix("net.")
-    moved = [p for name, p in module.named_parameters() if not fixed or not name.startswith(fixed)]
-    optimizer = torch.optim.Adam(moved, lr=config.algorithm.rate)
+    freeze = config.algorithm.freeze.removeprefix("net.")
+    moved = [p for name, p in module.named_parameters() if not freeze or not name.startswith(freeze)]
+    optimizer = torch.optim.Adam(moved, lr=config.algorithm.lr)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=config.iterations)
     for iteration in range(config.iterations):
         rng = generator(Stream.TRAIN, config.seed, iteration)

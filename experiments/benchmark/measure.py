@@ -51,7 +51,7 @@ class Row:
     work: float
 
     @property
-    def rate(self) -> float:
+    def lr(self) -> float:
         """Units a second."""
         return self.work / self.timing.median
 
@@ -73,7 +73,7 @@ class Report:
 
     def compare(self, ours: Row, reference: Row) -> None:
         """Record how many times as fast as `reference` `ours` is."""
-        self.ratios[ours.name, reference.name] = ours.rate / reference.rate
+        self.ratios[ours.name, reference.name] = ours.lr / reference.lr
 
     def show(self) -> None:
         """Print rows, ratios and notes."""
@@ -82,7 +82,7 @@ class Report:
         for row in self.rows:
             timing = row.timing
             cells = [row.name, f"{timing.median:.3g}", f"{timing.low:.3g} … {timing.high:.3g}"]
-            table.add_row(*cells, *([f"{row.rate:,.0f}"] if self.unit else []))
+            table.add_row(*cells, *([f"{row.lr:,.0f}"] if self.unit else []))
         console = Console(width=120)
         console.print(table)
         for (ours, reference), ratio in self.ratios.items():
@@ -93,7 +93,7 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """What `--json` writes."""
         rows = [
-            {"name": r.name, "seconds": r.timing.median, "low": r.timing.low, "high": r.timing.high, "rate": r.rate}
+            {"name": r.name, "seconds": r.timing.median, "low": r.timing.low, "high": r.timing.high, "lr": r.lr}
             for r in self.rows
         ]
         ratios = [{"ours": a, "reference": b, "ratio": ratio} for (a, b), ratio in self.ratios.items()]

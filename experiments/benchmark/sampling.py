@@ -91,7 +91,7 @@ class Sampling(Settings):
         report.compare(rows[ours], rows[plain])
         report.compare(rows[ours], rows[raw])
         for name in names:
-            best: Row = max((row for row in report.rows if row.name.startswith(name)), key=lambda row: row.rate)
+            best: Row = max((row for row in report.rows if row.name.startswith(name)), key=lambda row: row.lr)
             report.compare(rows[ours], best)
         if self.peers and not names:
             report.notes.append("no other library has these environments")

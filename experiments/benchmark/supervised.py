@@ -41,7 +41,7 @@ class Problem(NamedTuple):
 
     net: nn.Module
     loss: Loss
-    rate: float
+    lr: float
     episodes: Episodes
     ours: dict[str, tuple[nn.Module, int | None]]
 
@@ -74,7 +74,7 @@ def training(*, repeats: int, classes: int = 1200, filters: int = 64) -> Report:
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (20 * classes, 1, 28, 28), dtype=torch.uint8, generator=rng)
     noise = Images(ImageClasses(pixels, tuple(map(str, range(classes))), np.full(classes, 20)), shift=2, warp=0.1)
-    learner = GradientLearner(Conv4(1, noise.ways, filters=filters), cross_entropy, rate=0.4)
+    learner = GradientLearner(Conv4(1, noise.ways, filters=filters), cross_entropy, lr=0.4)
     outer = Descent(learner, final(cross_entropy), optimizer=lambda p: torch.optim.Adam(p, lr=1e-3), chunk=4)
     _, *metrics = train(outer, noise, iterations=repeats + 1, meta_batch=8)
     report = Report("training on 28×28 images, 5-way 1-shot: 8 tasks, 15 queries a class, MAML with one step", "tasks")
@@ -186,7 +186,7 @@ def candidates(problem: Problem) -> tuple[dict[str, Callable[[], Gradient]], lis
 
 def ours(problem: Problem, net: nn.Module, chunk: int | None) -> Gradient:
     """By `meta_gradient` and a GradientLearner."""
-    learner = GradientLearner(net, problem.loss, steps=len(problem.episodes.support), rate=problem.rate)
+    learner = GradientLearner(net, problem.loss, steps=len(problem.episodes.support), lr=problem.lr)
     return meta_gradient(learner, problem.episodes, final(problem.loss), chunk=chunk)[1]
 
 
@@ -206,18 +206,18 @@ def over_tasks(problem: Problem, query_loss: Callable[[Problem, list[Samples], S
 def adapted_plainly(problem: Problem, support: list[Samples], query: Samples) -> tuple[Tensor, ...]:
     """functional_call and torch.autograd.grad(create_graph=True)."""
     start = dict(problem.net.named_parameters())
-    fast: dict[str, Tensor] = dict(start)
+    adapt: dict[str, Tensor] = dict(start)
     for batch in support:
-        loss = problem.loss(partial(functional_call, problem.net, fast), batch)
-        gradients = torch.autograd.grad(loss, list(fast.values()), create_graph=True)
-        fast = {name: p - problem.rate * g for (name, p), g in zip(fast.items(), gradients, strict=True)}
-    last = problem.loss(partial(functional_call, problem.net, fast), query)
+        loss = problem.loss(partial(functional_call, problem.net, adapt), batch)
+        gradients = torch.autograd.grad(loss, list(adapt.values()), create_graph=True)
+        adapt = {name: p - problem.lr * g for (name, p), g in zip(adapt.items(), gradients, strict=True)}
+    last = problem.loss(partial(functional_call, problem.net, adapt), query)
     return torch.autograd.grad(last, list(start.values()))
 
 
 def adapted_by_higher(higher: Any, problem: Problem, support: list[Samples], query: Samples) -> tuple[Tensor, ...]:
     """A differentiable SGD on a functional copy of the net."""
-    optimizer = torch.optim.SGD(problem.net.parameters(), lr=problem.rate)
+    optimizer = torch.optim.SGD(problem.net.parameters(), lr=problem.lr)
     with higher.innerloop_ctx(problem.net, optimizer, copy_initial_weights=False) as (net, inner):
         for batch in support:
             inner.step(problem.loss(net, batch))
@@ -227,7 +227,7 @@ def adapted_by_higher(higher: Any, problem: Problem, support: list[Samples], que
 def adapted_by_torchopt(torchopt: Any, problem: Problem, support: list[Samples], query: Samples) -> tuple[Tensor, ...]:
     """MetaSGD, which replaces the net's parameters; they are put back."""
     parameters = list(problem.net.parameters())
-    inner = torchopt.MetaSGD(problem.net, lr=problem.rate)
+    inner = torchopt.MetaSGD(problem.net, lr=problem.lr)
     state = torchopt.extract_state_dict(problem.net, by="reference")
     for batch in support:
         inner.step(problem.loss(problem.net, batch))
@@ -240,7 +240,7 @@ def adapted_by_learn2learn(
     learn2learn: Any, problem: Problem, support: list[Samples], query: Samples
 ) -> tuple[Tensor, ...]:
     """A clone of the net, adapted."""
-    net = learn2learn.algorithms.MAML(problem.net, lr=problem.rate, first_order=False).clone()
+    net = learn2learn.algorithms.MAML(problem.net, lr=problem.lr, first_order=False).clone()
     for batch in support:
         net.adapt(problem.loss(net, batch))
     return torch.autograd.grad(problem.loss(net, query), list(problem.net.parameters()))

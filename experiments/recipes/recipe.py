@@ -93,10 +93,10 @@ class Recipe:
         iterations: float = config.iterations
         if self.env_steps is not None and not isinstance(config.algorithm, PPOConfig | GuidedConfig):
             iterations = self.env_steps / config.env_steps
-        if isinstance(config.task, LocomotionConfig) and config.task.credit_from is not None:
-            discount, gae_lambda, share = config.task.credit_from
+        if isinstance(config.task, LocomotionConfig) and config.task.gae_schedule is not None:
+            discount, gae_lambda, share = config.task.gae_schedule
             credit = (discount, gae_lambda, min(1.0, share / fraction))
-            config = replace(config, task=replace(config.task, credit_from=credit))
+            config = replace(config, task=replace(config.task, gae_schedule=credit))
         return replace(config, iterations=max(1, int(fraction * iterations)))
 
     def train(self, path: Path, config: Config, *, device: torch.device) -> None:

@@ -14,14 +14,14 @@ from metarl.ranges import Count, NonNegative, Positive, Whole, checked
 
 
 class AlphaLearner(GradientLearner):
-    """MAML's learner, its step size α a parameter, one for all parameters and steps, that starts at `rate`."""
+    """MAML's learner, its step size α a parameter, one for all parameters and steps, that starts at `lr`."""
 
     @checked
     def __init__(
-        self, net: nn.Module, loss: Loss, *, steps: Whole = 1, rate: Positive = 0.1, first_order: bool = False
+        self, net: nn.Module, loss: Loss, *, steps: Whole = 1, lr: Positive = 0.1, first_order: bool = False
     ) -> None:
-        super().__init__(net, loss, steps=steps, rate=rate, first_order=first_order)
-        self.alpha = nn.Parameter(torch.tensor(float(rate)))
+        super().__init__(net, loss, steps=steps, lr=lr, first_order=first_order)
+        self.alpha = nn.Parameter(torch.tensor(float(lr)))
 
     def descend(self, state: dict[str, Tensor], gradients: dict[str, Tensor], k: int) -> dict[str, Tensor]:
         return {name: value - self.alpha * gradients[name] for name, value in state.items()}
@@ -32,7 +32,7 @@ class AlphaMAML(Algorithm):
 
     L is the mean of `objective` over the tasks. α ← α − `inner_hyper`·∂L/∂α: after one inner step −∂L/∂α is the mean
     of ⟨∇L_query(θ'), ∇L_support(θ)⟩; after several, the derivative goes through all of them. β ← β +
-    `outer_hyper`·⟨∇L, ∇L of the update before⟩, used at once; β starts at `rate`. A sum over T tasks, as the paper has
+    `outer_hyper`·⟨∇L, ∇L of the update before⟩, used at once; β starts at `lr`. A sum over T tasks, as the paper has
     it, in place of the mean is the same as T times β and `inner_hyper`, and T³ times `outer_hyper`. Nothing keeps the
     step sizes positive.
     """
@@ -45,14 +45,14 @@ class AlphaMAML(Algorithm):
         learner: AlphaLearner,
         objective: Objective,
         *,
-        rate: Positive,
+        lr: Positive,
         inner_hyper: NonNegative,
         outer_hyper: NonNegative,
         chunk: Count | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
         self._moved()
-        self.objective, self.rate, self.inner_hyper, self.outer_hyper = objective, rate, inner_hyper, outer_hyper
+        self.objective, self.lr, self.inner_hyper, self.outer_hyper = objective, lr, inner_hyper, outer_hyper
         self.before: Tensor | None = None  # ∇L of the update before, flat
 
     @exclusive
@@ -63,19 +63,19 @@ class AlphaMAML(Algorithm):
         hypergradient = found.pop(self.learner.alpha)
         gradient = torch.cat([slope.flatten() for slope in found.values()])
         if self.before is not None:
-            self.rate += self.outer_hyper * float(gradient @ self.before)
+            self.lr += self.outer_hyper * float(gradient @ self.before)
         with torch.no_grad():
             for parameter, slope in found.items():
-                parameter.sub_(slope, alpha=self.rate)
+                parameter.sub_(slope, alpha=self.lr)
             self.learner.alpha.sub_(hypergradient, alpha=self.inner_hyper)
         self.before = gradient
         return {
-            "loss": loss, "gradient_norm": norm, "inner_rate": self.learner.alpha.item(), "outer_rate": self.rate,
+            "loss": loss, "gradient_norm": norm, "inner_lr": self.learner.alpha.item(), "outer_lr": self.lr,
         }  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rate": self.rate, "before": self.before}
+        return {"lr": self.lr, "before": self.before}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.rate, self.before = state["rate"], state["before"]
+        self.lr, self.before = state["lr"], state["before"]

@@ -66,19 +66,19 @@ class Algorithm(ABC):
                 f"the state ({found or 'empty'}) is not of {type(self).__name__}, which remembers {expected}"
             )
 
-    def _moved(self, fixed: str = "") -> list[Parameter]:
-        """The learner's parameters but those that `fixed` names. Raises ValueError where it names none, or all.
+    def _moved(self, freeze: str = "") -> list[Parameter]:
+        """The learner's parameters but those that `freeze` names. Raises ValueError where it names none, or all.
 
         Of what is fixed, a head that the inner loop adapts begins at 0 from now on. The outer loop cannot learn it, and
         the random layer that it was made with would be noise to every task, for ever; from 0 the first inner step makes
         it the same function of every task's own features (the zeroing trick of Kao et al. 2022).
         """
-        stay = set(check_names(self.learner, fixed, "fixed")) if fixed else set()
+        stay = set(check_names(self.learner, freeze, "freeze")) if freeze else set()
         moved = [parameter for name, parameter in self.learner.named_parameters() if name not in stay]
         if not moved:
             raise ValueError(f"{type(self.learner).__name__} has no parameter to learn: evaluate it as it is")
         if not all(parameter.requires_grad for parameter in self.learner.parameters()):
-            raise ValueError("a parameter of the learner does not require gradients: say by `fixed` what is to stay")
+            raise ValueError("a parameter of the learner does not require gradients: say by `freeze` what is to stay")
         adapted = {id(leaf) for leaf in tree_leaves(self.learner.init())}
         heads = [getattr(module, HEAD, None) for module in self.learner.modules()]
         ends = {id(p) for head in heads if isinstance(head, nn.Module) for p in head.parameters()}

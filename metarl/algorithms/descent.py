@@ -19,11 +19,11 @@ class Descent(Algorithm):
 
     `optimizer` makes a torch optimiser from parameters: `lambda p: torch.optim.Adam(p, lr=1e-3)`. `scheduler`, if any,
     makes a torch learning-rate scheduler from the optimiser; it steps once an update. Parameters whose name starts with
-    `fixed` are not learned: "net.head", say, the last layer of a classifier whose labels are drawn anew for each task,
+    `freeze` are not learned: "net.head", say, the last layer of a classifier whose labels are drawn anew for each task,
     and whose meta-gradient is but noise (the zeroing trick of Kao et al. 2022). A fixed head that the inner loop adapts
     is set to 0 when this is made, whatever it was before; other fixed parameters stay as they are.
 
-    Raises ValueError when `fixed` matches no parameter.
+    Raises ValueError when `freeze` matches no parameter.
     """
 
     @checked
@@ -34,11 +34,11 @@ class Descent(Algorithm):
         *,
         optimizer: Callable[[Iterable[Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
-        fixed: str = "",
+        freeze: str = "",
         chunk: Count | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
-        self.objective, self.optimizer = objective, optimizer(self._moved(fixed))
+        self.objective, self.optimizer = objective, optimizer(self._moved(freeze))
         check(Optimizer, self.optimizer, "what optimizer returns")
         self.scheduler = scheduler(self.optimizer) if scheduler else None
         check(LRScheduler | None, self.scheduler, "what scheduler returns")

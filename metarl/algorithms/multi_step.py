@@ -31,10 +31,10 @@ class MultiStep(Descent):
         annealing: Count,
         optimizer: Callable[[Iterable[Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
-        fixed: str = "",
+        freeze: str = "",
         chunk: Count | None = None,
     ) -> None:
-        super().__init__(learner, final(loss), optimizer=optimizer, scheduler=scheduler, fixed=fixed, chunk=chunk)
+        super().__init__(learner, final(loss), optimizer=optimizer, scheduler=scheduler, freeze=freeze, chunk=chunk)
         if learner.steps < 1:
             raise ValueError("the learner takes no inner step, and the loss after each is what counts: give some steps")
         self.loss, self.annealing, self.count = loss, annealing, 0

@@ -35,10 +35,10 @@ class Proximal(Descent):
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         epochs: Count = 5,
         penalty: NonNegative = 5e-4,
-        fixed: str = "",
+        freeze: str = "",
         chunk: Count | None = None,
     ) -> None:
-        super().__init__(learner, objective, optimizer=optimizer, scheduler=scheduler, fixed=fixed, chunk=chunk)
+        super().__init__(learner, objective, optimizer=optimizer, scheduler=scheduler, freeze=freeze, chunk=chunk)
         if learner.steps < 1:
             raise ValueError("the learner takes no inner step, and the divergence is on support batches: give some")
         self.divergence, self.epochs, self.penalty = divergence, epochs, penalty
@@ -60,8 +60,8 @@ class Proximal(Descent):
 
     def _first(self, predicts: Sequence[Predict], episode: Episodes) -> tuple[Tensor, list[Tree]]:
         """The objective, and what each predictor says of the support batch that its own step is taken on."""
-        said = [predict(batch[0]) for predict, batch in zip(predicts, episode.support, strict=False)]
-        return self.objective(predicts, episode), said
+        output = [predict(batch[0]) for predict, batch in zip(predicts, episode.support, strict=False)]
+        return self.objective(predicts, episode), output
 
     def penalised(self, predicts: Sequence[Predict], episode: Episodes) -> Tensor:
         """The objective with the penalty; the episode's query is (query, what was said of the supports before)."""
@@ -82,5 +82,5 @@ class Proximal(Descent):
     def _change(self, predicts: Sequence[Predict], support: tuple[Tree, ...], old: list[Tree]) -> Tensor:
         """Σ_k divergence of the predictions before inner step k from the recorded ones, on the support of step k."""
         triples = zip(predicts, support, old, strict=False)
-        terms = [self.divergence(predict(batch[0]), said, batch) for predict, batch, said in triples]
+        terms = [self.divergence(predict(batch[0]), output, batch) for predict, batch, output in triples]
         return weighted(terms, (1.0,) * len(terms), "the divergence")

@@ -17,10 +17,10 @@ from metarl.ranges import Count, Range, Share, Whole, check, checked
 
 
 class Reptile(Algorithm):
-    """θ ← θ + ε·mean_T(θ'_T − θ), with ε falling linearly from `rate` to `rate_end` over `iterations` (algorithm 2).
+    """θ ← θ + ε·mean_T(θ'_T − θ), with ε falling linearly from `lr` to `lr_end` over `iterations` (algorithm 2).
 
     Buffers in the learner's initial state (the moments of `metarl.learners.adam`) are set to their mean over the tasks
-    after the last step. Parameters whose name starts with `fixed` are not learned, and a head among them begins at 0,
+    after the last step. Parameters whose name starts with `freeze` are not learned, and a head among them begins at 0,
     as in `Descent`: the mean over tasks would fill it with noise. The query is not used. With policy gradients give the
     learner 2 or more inner steps, each on fresh trajectories: with one step this is joint training on all tasks.
     """
@@ -32,27 +32,27 @@ class Reptile(Algorithm):
         self,
         learner: Learner,
         *,
-        rate: Annotated[float, Range(0, 1, above=True)] = 1.0,
-        rate_end: Share = 0.0,
+        lr: Annotated[float, Range(0, 1, above=True)] = 1.0,
+        lr_end: Share = 0.0,
         iterations: Count = 1000,
-        fixed: str = "",
+        freeze: str = "",
         chunk: Count | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
-        if rate_end > rate:
-            raise ValueError(f"rate is {rate} and rate_end {rate_end}: the outer step size falls, give rate_end ≤ rate")
+        if lr_end > lr:
+            raise ValueError(f"lr is {lr} and lr_end {lr_end}: the outer step size falls, give lr_end ≤ lr")
         if learner.steps < 1 or not any(leaf.requires_grad for leaf in tree_leaves(learner.init())):
             raise ValueError(
                 f"Reptile moves parameters towards their adapted values, and {type(learner).__name__} with "
                 f"{learner.steps} inner steps adapts none: give it steps, or take another outer loop"
             )
-        self.moved = self._moved(fixed)
-        self.rate, self.rate_end, self.iterations, self.count = rate, rate_end, iterations, 0
+        self.moved = self._moved(freeze)
+        self.lr, self.lr_end, self.iterations, self.count = lr, lr_end, iterations, 0
 
     @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:
         passed = min(self.count / self.iterations, 1.0)
-        rate = self.rate + (self.rate_end - self.rate) * passed
+        lr = self.lr + (self.lr_end - self.lr) * passed
         parameters, buffers = list(self.learner.parameters()), {id(buffer) for buffer in self.learner.buffers()}
 
         def part(
@@ -78,12 +78,12 @@ class Reptile(Algorithm):
         with torch.no_grad():
             for parameter in self.moved:
                 assert parameter.grad is not None
-                parameter.sub_(parameter.grad, alpha=rate)
+                parameter.sub_(parameter.grad, alpha=lr)
             held = [leaf for leaf in tree_leaves(self.learner.init()) if id(leaf) in buffers]
             for buffer, *means in zip(held, *(means for _, means in done), strict=True):
                 buffer.copy_(torch.stack(means).sum(0))
         self.count += 1
-        return {"distance": norm, "outer_rate": rate}
+        return {"distance": norm, "outer_lr": lr}
 
     def state_dict(self) -> dict[str, Any]:
         return {"count": self.count}

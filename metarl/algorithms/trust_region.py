@@ -15,7 +15,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from metarl.algorithms.base import Algorithm, Divergence, exclusive, require_finite
-from metarl.core import Episodes, Learner, Loss, Predict, Tree, meta_gradient_and_outputs, recalling
+from metarl.core import Episodes, Learner, Loss, Predict, Tree, meta_gradient_and_outputs, with_output
 from metarl.parts import over_parts, split
 from metarl.ranges import Count, NonNegative, Positive, Range, checked
 from metarl.sums import check_weights, weighted
@@ -156,7 +156,7 @@ class TrustRegion(Algorithm):
         """The loss after the inner steps that count, and the outputs it was computed from, predicted once."""
         outputs, batches = self._outputs(predicts, episode), self._judges(episode)
         triples = zip(predicts[-len(batches) :], batches, outputs, strict=True)
-        terms = [self.loss(recalling(predict, batch[0], said), batch) for predict, batch, said in triples]
+        terms = [self.loss(with_output(predict, batch[0], output), batch) for predict, batch, output in triples]
         return weighted(terms, self.step_weights, "the loss"), outputs
 
     def _outputs(self, predicts: Sequence[Predict], episode: Episodes) -> list[Tree]:

@@ -20,7 +20,7 @@ class Moments(NamedTuple):
 
 
 class Adam(UpdateRule):
-    """θ ← θ − `rate`·∇ / (√v̂ + ε) with v ← βv + (1 − β)∇², v̂ = v/(1 − βᵗ) and β = `decay`: Adam with β1 = 0.
+    """θ ← θ − `lr`·∇ / (√v̂ + ε) with v ← βv + (1 − β)∇², v̂ = v/(1 − βᵗ) and β = `decay`: Adam with β1 = 0.
 
     Nichol et al. 2018 (section 6) take no first moment, and let the second ones live on from task to task. Here every
     task of a meta-batch starts from the moments in this learner's buffers, to which `Reptile` gives the mean over the
@@ -41,12 +41,12 @@ class Adam(UpdateRule):
         loss: Loss,
         *,
         steps: Whole = 5,
-        rate: Positive = 1e-3,
+        lr: Positive = 1e-3,
         decay: Annotated[float, Range(0, 1, below=True)] = 0.999,
         epsilon: Positive = 1e-8,
     ) -> None:
         super().__init__(net, loss, steps=steps)
-        self.rate, self.decay, self.epsilon = rate, decay, epsilon
+        self.lr, self.decay, self.epsilon = lr, decay, epsilon
         start = torch.zeros_like(flatten(dict(net.named_parameters())).detach())
         self.register_buffer("squares", start)
         self.register_buffer("share", start.new_zeros(()))
@@ -58,5 +58,5 @@ class Adam(UpdateRule):
         slope = flatten(gradients)
         squares = self.decay * state.memory.squares + (1 - self.decay) * slope.square()
         share = self.decay * state.memory.share + (1 - self.decay)
-        step = self.rate * slope / ((squares / share).sqrt() + self.epsilon)
+        step = self.lr * slope / ((squares / share).sqrt() + self.epsilon)
         return Adapted(unflatten(flatten(state.parameters) - step, state.parameters), Moments(squares, share))

@@ -52,10 +52,10 @@ class FineTune(SupportLearner):
 
     def read(self, features: Tensor, labels: Tensor) -> tuple[Tensor]:
         x = with_ones(features.detach())
-        rate = 2 / x.square().sum()  # of the summed loss
+        lr = 2 / x.square().sum()  # of the summed loss
         weights = x.new_zeros(x.shape[1], self.ways)
         for _ in range(self.iterations):
-            weights = weights - rate * x.T @ ((x @ weights).softmax(1) - labels)
+            weights = weights - lr * x.T @ ((x @ weights).softmax(1) - labels)
         return (weights,)
 
     def logits(self, state: tuple[Tensor], features: Tensor) -> Tensor:

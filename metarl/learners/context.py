@@ -20,23 +20,23 @@ class CAVIA(Learner):
 
     `net` takes (x, φ): inputs of one task and a vector of `context` numbers, the state. `Concatenated` and `FiLM` make
     such nets. The outer loop goes through the steps, to second order. The paper has 1 step and 5 numbers on sinusoids,
-    2 and 100 on miniImageNet, all with the `rate` α = 1.
+    2 and 100 on miniImageNet, all with the `lr` α = 1.
     """
 
     start: Tensor
 
     @checked
-    def __init__(self, net: nn.Module, loss: Loss, *, context: Count, steps: Whole = 1, rate: Positive = 1.0) -> None:
+    def __init__(self, net: nn.Module, loss: Loss, *, context: Count, steps: Whole = 1, lr: Positive = 1.0) -> None:
         super().__init__()
         check_second_derivatives(net)
-        self.net, self.loss, self.steps, self.rate = net, loss, steps, rate
+        self.net, self.loss, self.steps, self.lr = net, loss, steps, lr
         self.register_buffer("start", torch.zeros(context), persistent=False)
 
     def init(self) -> Tensor:
         return self.start
 
     def step(self, state: Tensor, batch: Any, k: int) -> Tensor:
-        return state - self.rate * grad(lambda context: self.loss(partial(self.predict, context), batch))(state)
+        return state - self.lr * grad(lambda context: self.loss(partial(self.predict, context), batch))(state)
 
     def predict(self, state: Tensor, x: Tree) -> Tree:
         return self.net(x, state)

@@ -25,12 +25,12 @@ class IMAML(GradientLearner):
     So the memory does not grow with the steps, and the meta-gradient is exact as far as both loops have converged. The
     state after each step is differentiated as though it were the minimum for that step's batch.
 
-    `rate` is the descent's step size, `strength` is λ. The defaults are those of the paper's code for Omniglot; that
+    `lr` is the descent's step size, `strength` is λ. The defaults are those of the paper's code for Omniglot; that
     code also adds a damping to the matrix, which the paper and this do not.
 
     Unlike MAML's, the inner steps are not differentiated, and nothing keeps the curvature low enough for them. Where
     the descent diverges, let it be `cautious`: no step is then longer than what minimises the objective along it by
-    its second derivative (Cauchy's step, for one Hessian product more), and `rate` is but the limit.
+    its second derivative (Cauchy's step, for one Hessian product more), and `lr` is but the limit.
     """
 
     @checked
@@ -40,13 +40,13 @@ class IMAML(GradientLearner):
         loss: Loss,
         *,
         steps: Whole = 16,
-        rate: Positive | Sequence[Positive] = 0.1,
+        lr: Positive | Sequence[Positive] = 0.1,
         strength: Positive = 2.0,
         cg_steps: Count = 5,
         cautious: bool = False,
     ) -> None:
         check_second_derivatives(net)
-        super().__init__(net, loss, steps=steps, rate=rate)
+        super().__init__(net, loss, steps=steps, lr=lr)
         self.strength, self.cg_steps, self.cautious = strength, cg_steps, cautious
 
     def step(self, state: dict[str, Tensor], batch: Any, k: int) -> dict[str, Tensor]:
@@ -56,7 +56,7 @@ class IMAML(GradientLearner):
             bent = _flat(vjp(partial(self.slope, batch=batch), state)[1](direction)[0])
             flat = _flat(direction)
             squared = flat @ flat
-            model = self.rates[min(k, len(self.rates) - 1)] * (flat @ bent + self.strength * squared)
+            model = self.lrs[min(k, len(self.lrs) - 1)] * (flat @ bent + self.strength * squared)
             share = torch.where(model > squared, _quotient(squared, model), 1.0)
             direction = {n: share * value for n, value in direction.items()}
         return self.descend(state, direction, k)

@@ -34,9 +34,9 @@ class LearnedOptimizer(UpdateRule):
         hidden: Count = 20,
         layers: Count = 2,
         scale: Positive = 0.1,
-        fast: str = "",
+        adapt: str = "",
     ) -> None:
-        super().__init__(net, loss, steps=steps, fast=fast)
+        super().__init__(net, loss, steps=steps, adapt=adapt)
         self.layers = nn.ModuleList(LSTMCell(hidden if i else 2, hidden) for i in range(layers))
         self.head, self.scale = nn.Linear(hidden, 1), scale
 

@@ -30,7 +30,7 @@ class MetaLSTM(UpdateRule):
     `hidden` units on the preprocessed gradient and support loss: (log|∇|/p, sgn ∇), or (−1, eᵖ∇) where |∇| < e⁻ᵖ, with
     p = 7. Gradients and losses are constants to the outer loop.
 
-    At the start f is about 0.993 and i about `rate`, a small step of gradient descent. The paper takes 12 steps for one
+    At the start f is about 0.993 and i about `lr`, a small step of gradient descent. The paper takes 12 steps for one
     shot and 5 for five, trains on the last step's loss with Adam 1e-3, and clips meta-gradients at 0.25.
     """
 
@@ -42,13 +42,13 @@ class MetaLSTM(UpdateRule):
         *,
         steps: Whole = 5,
         hidden: Count = 20,
-        rate: Annotated[float, Range(0, 1, above=True, below=True)] = 0.01,
-        fast: str = "",
+        lr: Annotated[float, Range(0, 1, above=True, below=True)] = 0.01,
+        adapt: str = "",
     ) -> None:
-        super().__init__(net, loss, steps=steps, fast=fast)
+        super().__init__(net, loss, steps=steps, adapt=adapt)
         self.first = LSTMCell(4, hidden)
         self.keep, self.rate = nn.Linear(hidden + 2, 1), nn.Linear(hidden + 2, 1)
-        for gate, bias in ((self.keep, 5.0), (self.rate, math.log(rate / (1 - rate)))):
+        for gate, bias in ((self.keep, 5.0), (self.rate, math.log(lr / (1 - lr)))):
             nn.init.uniform_(gate.weight, -0.01, 0.01)
             nn.init.constant_(gate.bias, bias)
 

@@ -16,7 +16,7 @@ NORMS = (BatchNorm, nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 class MAMLPlusPlus(GradientLearner):
     """θ_{k+1} = θ_k − α_{k,layer}∇L_support(θ_k), α learned for each step and layer (Antoniou et al. 2019, LSLR).
 
-    A layer is a module with parameters of its own; every α starts at `rate`. With `norm_per_step`, the scale and shift
+    A layer is a module with parameters of its own; every α starts at `lr`. With `norm_per_step`, the scale and shift
     of normalisations are not adapted: the outer loop learns them for the net before the first step and after each
     (BNWB). Further steps than `steps` use the last step's values. Statistics are the net's affair: Conv4 has those of
     the batch it is given at every step and keeps no running ones, so none are kept per step (the paper's BNRS, which
@@ -26,14 +26,14 @@ class MAMLPlusPlus(GradientLearner):
 
     @checked
     def __init__(
-        self, net: nn.Module, loss: Loss, *, steps: Count = 5, rate: Positive = 0.1, norm_per_step: bool = True
+        self, net: nn.Module, loss: Loss, *, steps: Count = 5, lr: Positive = 0.1, norm_per_step: bool = True
     ) -> None:
-        super().__init__(net, loss, steps=steps, rate=rate)
+        super().__init__(net, loss, steps=steps, lr=lr)
         norms = [path for path, module in net.named_modules() if norm_per_step and isinstance(module, NORMS)]
         fixed = {name: p for name, p in net.named_parameters() if _layer(name) in norms}
         self.names = [name for name in self.names if name not in fixed]
         self.layers = list(dict.fromkeys(map(_layer, self.names)))
-        self.layer_rates = nn.Parameter(torch.full((steps, len(self.layers)), float(rate)))
+        self.layer_rates = nn.Parameter(torch.full((steps, len(self.layers)), float(lr)))
         self.norms = nn.ParameterDict(  # row k: after inner step k
             {name.replace(".", "/"): p.detach().expand(steps, *p.shape).clone() for name, p in fixed.items()}
         )
@@ -49,8 +49,8 @@ class MAMLPlusPlus(GradientLearner):
 
     def descend(self, state: dict[str, Tensor], gradients: dict[str, Tensor], k: int) -> dict[str, Tensor]:
         k = min(k, self.steps - 1)
-        rates = dict(zip(self.layers, self.layer_rates[k], strict=True))
-        moved = {name: state[name] - rates[_layer(name)] * gradients[name] for name in self.names}
+        lrs = dict(zip(self.layers, self.layer_rates[k], strict=True))
+        moved = {name: state[name] - lrs[_layer(name)] * gradients[name] for name in self.names}
         fixed = {name: self.norms[name.replace(".", "/")][k].expand_as(state[name]) for name in self._fixed}
         return {**moved, **fixed}
 

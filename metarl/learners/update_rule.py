@@ -30,19 +30,19 @@ class Adapted(NamedTuple):
 class UpdateRule(Learner):
     """A net whose parameters take `steps` steps by `update`; all of them are meta-parameters at their start.
 
-    With `fast`, only parameters whose name starts so take steps ("head": the last layer): a rule that remembers much of
-    each is costly.
+    With `adapt`, only parameters whose name starts so take steps ("head": the last layer): a rule that remembers
+    much of each is costly.
     Gradients and losses of the support are constants to the outer loop: no derivative passes through them, nor do
     second derivatives arise. What passes are the parameters that a step starts from, and the rule itself.
 
-    Raises ValueError when `fast` matches no parameter.
+    Raises ValueError when `adapt` matches no parameter.
     """
 
     @checked
-    def __init__(self, net: nn.Module, loss: Loss, *, steps: Whole, fast: str = "") -> None:
+    def __init__(self, net: nn.Module, loss: Loss, *, steps: Whole, adapt: str = "") -> None:
         super().__init__()
         self.net, self.loss, self.steps = net, loss, steps
-        self.names = check_names(net, fast, "fast")
+        self.names = check_names(net, adapt, "adapt")
 
     @abstractmethod
     def memory(self) -> Tree:

@@ -43,9 +43,9 @@ class WorldDistribution(Distribution):
     """Tasks of an environment of `metarl.envs`, each met through `trajectories` episodes of `horizon` steps a batch.
 
     `env` is an id such as "metarl/HalfCheetahVel-v0", or a function (num_envs, *, threads) -> World of your own.
-    Advantages have `discount` γ and `gae_lambda` λ. With `credit_from` (γ, λ, share) training begins with those two and
-    comes to these over that share of it: short credit has less noise for an untrained policy, long credit teaches what
-    lasts. Support batches can have γ and λ of their own, `inner_credit`, in training and in tests: an inner step needs
+    Advantages have `discount` γ and `gae_lambda` λ. With `gae_schedule` (γ, λ, share) training begins with those two
+    and comes to these over that share of it: short credit has less noise for an untrained policy, long credit teaches
+    what lasts. Support batches can have γ and λ of their own, `inner_gae`, in training and in tests: an inner step needs
     a direction more than it needs a true one, since the outer loop learns what to make of it.
     The environment receives `action_scale` times what the policy draws: 1 makes a policy std of 1 the whole action
     range, as in the MAML paper; 0.1 a tenth of it, as in ProMP and garage.
@@ -64,16 +64,16 @@ class WorldDistribution(Distribution):
         horizon: Count | None = None,
         discount: Share = 0.99,
         gae_lambda: Share = 1.0,
-        credit_from: tuple[Share, Share, Annotated[float, Range(0, 1, above=True)]] | None = None,
-        inner_credit: tuple[Share, Share] | None = None,
+        gae_schedule: tuple[Share, Share, Annotated[float, Range(0, 1, above=True)]] | None = None,
+        inner_gae: tuple[Share, Share] | None = None,
         action_scale: Positive = 1.0,
         threads: Whole = 0,
         device: torch.device | str = "cpu",
     ) -> None:
         self.env, self.trajectories, self.threads, self.device = env, trajectories, threads, as_device(device)
         self.discount, self.gae_lambda, self.action_scale = discount, gae_lambda, action_scale
-        self.credit_from, self.credit = credit_from, (discount, gae_lambda)  # the latter: γ and λ now
-        self.inner_credit = inner_credit
+        self.gae_schedule, self.credit = gae_schedule, (discount, gae_lambda)  # the latter: γ and λ now
+        self.inner_gae = inner_gae
         self.template = self.world(1)
         spaces = self.template.observation_space, self.template.action_space
         if any(len(space.shape) != 1 for space in spaces):
@@ -114,8 +114,8 @@ class WorldDistribution(Distribution):
 
     @checked
     def progress(self, share: Share) -> None:
-        if self.credit_from is not None:
-            discount, gae_lambda, whole = self.credit_from
+        if self.gae_schedule is not None:
+            discount, gae_lambda, whole = self.gae_schedule
             way = min(1.0, share / whole)
             self.credit = (
                 discount + way * (self.discount - discount),
@@ -150,7 +150,7 @@ class WorldTasks(Tasks):
     @checked
     def support(self, predict: Predictor, step: int) -> Rollout:
         """Fresh trajectories of the policies as they are after `step` inner steps."""
-        return self.rollout(predict, *(self.distribution.inner_credit or self.distribution.credit))
+        return self.rollout(predict, *(self.distribution.inner_gae or self.distribution.credit))
 
     @checked
     def query(self, predict: Predictor) -> Rollout:

@@ -49,16 +49,17 @@ def fit(
     (`metarl evaluate`, `plot`, `compare`, …) take it.
 
     Scores on `validation_tasks` tasks of `validation` (default: `tasks`, with random numbers of their own) are logged
-    and choose the best checkpoint. `metarl evaluate` shows `test_steps` gradient steps (default: as many as in training)
-    on `test_tasks` tasks of `test` (default: `validation`). A row is logged every `log_every` iterations and a
-    checkpoint written every `checkpoint_every` (default of both: a hundredth of the run), of which `keep` are kept,
-    evenly spaced, beside the newest two (0: all).
+    and choose the best checkpoint. `metarl evaluate` shows `test_steps` gradient steps (default: as many as in
+    training) on `test_tasks` tasks of `test` (default: `validation`). A row is logged every `log_every` iterations
+    (default: a hundredth of the run) and a checkpoint written every `checkpoint_every` (default: a twentieth), of which
+    `keep` are kept, evenly spaced, beside the newest two (0: all).
 
     Raises ValueError where `out` holds something else, or a run with other arguments, and names what differs;
     KeyboardInterrupt after Ctrl-C, SIGTERM or SIGHUP, once a checkpoint is written.
     """
-    path, often, learner = Path(out), max(1, iterations // 100), outer.learner
-    schedule = Schedule(iterations, log_every or often, checkpoint_every or often, keep)
+    path, learner = Path(out), outer.learner
+    log_every, checkpoint_every = log_every or -(-iterations // 100), checkpoint_every or -(-iterations // 20)
+    schedule = Schedule(iterations, log_every, checkpoint_every, keep)
     tests = Tests(
         seed, steps=max(learner.steps, 1) if test_steps is None else test_steps, tasks=test_tasks,
         validation_tasks=validation_tasks, chunk=outer.chunk,
@@ -66,14 +67,14 @@ def fit(
     settings = {
         "outer": describe(outer), "tasks": describe(tasks), "validation": describe(validation), "test": describe(test),
         "iterations": iterations, "meta_batch": meta_batch, "seed": seed, "test_steps": tests.steps,
-        "test_tasks": test_tasks, "validation_tasks": validation_tasks, "log_every": schedule.log_every,
-        "checkpoint_every": schedule.checkpoint_every, "keep": keep, "torch_threads": torch.get_num_threads(),
+        "test_tasks": test_tasks, "validation_tasks": validation_tasks, "log_every": log_every,
+        "checkpoint_every": checkpoint_every, "keep": keep, "torch_threads": torch.get_num_threads(),
     }  # fmt: skip
     name = f"{type(tasks).__name__}-{type(learner).__name__}"
     run = opened(path, {"made_by": BY, "preset": name, "settings": settings, "versions": versions()})
     trained = Trained(run, learner, test or validation or tasks, validation or tasks, tests, partial(fresh, settings))
     with run.locked():
-        record = run_training(
+        run_training(
             run, MetaTraining(outer, tasks, iterations=iterations, meta_batch=meta_batch, seed=seed), schedule,
             begin=Record(run.config["run"]), metric=tasks.metric, warm_start=lambda: 0.0,
             validate=None if tasks.metric == "return" else trained.validate, go_on=_command(),

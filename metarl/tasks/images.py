@@ -72,8 +72,8 @@ class Images(Distribution):
     ways·queries, in random order, as learners that read a sequence need. Labels are given anew in each task. The images
     are held on `device`; only indices are drawn in NumPy. Two augmentations for training: with `shift`, every image is
     moved by up to so many pixels each way, its border repeated; with `warp`, it is turned, scaled and sheared by the
-    linear map 1 + `warp`·N(0, 1) of its plane. `alike` is the share of tasks whose classes are all of one alphabet
-    (`ImageClasses.families`), which are harder to tell apart.
+    linear map 1 + `warp`·N(0, 1) of its plane. `same_alphabet` is the share of tasks whose classes are all of one
+    alphabet (`ImageClasses.families`), which are harder to tell apart.
 
     Nets that normalise by the batch see all queries of a task at once: their score is `transductive`. Where that is
     False, each query is scored in a batch of itself and the support, and knows nothing of the others.
@@ -93,7 +93,7 @@ class Images(Distribution):
         queries: Count = 15,
         shift: Whole = 0,
         warp: Warp = 0.0,
-        alike: Share = 0.0,
+        same_alphabet: Share = 0.0,
         transductive: bool = True,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -108,9 +108,9 @@ class Images(Distribution):
         self.classes, self.device, self.transductive = classes, as_device(device), transductive
         self.ways, self.shots, self.queries, self.shift, self.warp = ways, shots, queries, shift, warp
         self.windows = windows(classes.images.to(self.device), shift)
-        self.alike, families = alike, [f for f in classes.families if len(f) >= ways]
-        if alike and not families:
-            raise ValueError(f"alike is {alike}, but no alphabet has {ways} classes: lower the ways")
+        self.same_alphabet, families = same_alphabet, [f for f in classes.families if len(f) >= ways]
+        if same_alphabet and not families:
+            raise ValueError(f"same_alphabet is {same_alphabet}, but no alphabet has {ways} classes: lower the ways")
         self.families, self.sizes = families, np.array([len(family) for family in families])
 
     def memory(self, n: int) -> int:
@@ -119,8 +119,8 @@ class Images(Distribution):
     @checked
     def sample(self, n: Count, rng: np.random.Generator) -> ImageTasks:
         chosen = distinct(np.full(n, len(self.classes)), self.ways, rng)  # [T, ways]
-        if self.alike:
-            chosen = np.where(rng.random((n, 1)) < self.alike, self._of_one_family(n, rng), chosen)
+        if self.same_alphabet:
+            chosen = np.where(rng.random((n, 1)) < self.same_alphabet, self._of_one_family(n, rng), chosen)
         within = distinct(self.classes.counts[chosen], self.shots + self.queries, rng)
         index = self.classes.starts[chosen][..., None] + within  # [T, ways, shots + queries]
         picks = (self._picks(part, rng) for part in np.split(index, [self.shots], axis=2))

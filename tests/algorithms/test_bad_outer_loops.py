@@ -34,7 +34,7 @@ SGD = partial(torch.optim.SGD, lr=0.01)
 
 def alpha(learner: Any = None, **settings: Any) -> AlphaMAML:
     own = AlphaLearner(MLP(1, 1), mse).double() if learner is None else learner
-    return AlphaMAML(own, **{"objective": final(mse), "rate": 0.1, "inner_hyper": 0.1, "outer_hyper": 0.1, **settings})
+    return AlphaMAML(own, **{"objective": final(mse), "lr": 0.1, "inner_hyper": 0.1, "outer_hyper": 0.1, **settings})
 
 
 def of(make: Callable[..., Algorithm], *arguments: Any) -> Callable[..., Algorithm]:
@@ -49,10 +49,10 @@ LOOPS: dict[str, Callable[..., Algorithm]] = {
     "reptile": of(Reptile),
     "trust region": of(partial(TrustRegion, damping=0.1), mse, squared_change),
     "alpha": alpha,
-    "fixed": of(Fixed),
+    "freeze": of(Fixed),
 }
-JUDGING = [name for name in LOOPS if name not in ("reptile", "fixed")]
-LEARNING = [name for name in LOOPS if name != "fixed"]
+JUDGING = [name for name in LOOPS if name not in ("reptile", "freeze")]
+LEARNING = [name for name in LOOPS if name != "freeze"]
 BAD: dict[str, dict[str, tuple[Any, ...]]] = {  # values that a setting cannot have
     "trust region": {
         "max_kl": (0, -1, NAN, INF), "damping": (-1, NAN, INF), "backtrack": (0, 1, 2, -1, NAN),
@@ -60,10 +60,10 @@ BAD: dict[str, dict[str, tuple[Any, ...]]] = {  # values that a setting cannot h
         "curvature_every": ((1, 0), (1,), 3, (1.5, 1)), "recompute": ("no",),
         "step_weights": ((0,), (-1,), (NAN,), (INF,), 1.0), "divergence": (None, "kl"), "loss": (None,),
     },
-    "reptile": {"rate": (0, -1, 5, NAN), "rate_end": (-1, 2, INF), "iterations": (0, -1, 2.5)},
+    "reptile": {"lr": (0, -1, 5, NAN), "lr_end": (-1, 2, INF), "iterations": (0, -1, 2.5)},
     "multi-step": {"annealing": (0, -1, 1.5, NAN), "loss": (None,)},
     "proximal": {"epochs": (0, -1, 1.5), "penalty": (-1, NAN, INF), "divergence": (None,), "objective": (None,)},
-    "alpha": {"rate": (0, -1, NAN), "inner_hyper": (-1, NAN), "outer_hyper": (-1, INF), "objective": (None,)},
+    "alpha": {"lr": (0, -1, NAN), "inner_hyper": (-1, NAN), "outer_hyper": (-1, INF), "objective": (None,)},
     "descent": {"optimizer": (None, 0.1), "scheduler": (0.1,), "objective": (None, "mse")},
 }  # fmt: skip
 MAKE: dict[str, Callable[..., Any]] = {
@@ -113,18 +113,18 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
        for name in LEARNING},
     **{f"{name}: nothing to learn": (partial(LOOPS[name], NearestNeighbour(ways=2)), "no parameter to|adapts none")
        for name in LEARNING if name != "alpha"},
-    **{f"{name}: a parameter that is frozen": (partial(LOOPS[name], frozen()), "say by `fixed` what is to stay")
+    **{f"{name}: a parameter that is frozen": (partial(LOOPS[name], frozen()), "say by `freeze` what is to stay")
        for name in LEARNING if name != "alpha"},
     **{f"{name}: another's state": (partial(make().load_state_dict, {"foreign": 1}), "state .foreign. is not of")
        for name, make in LOOPS.items()},
-    "everything fixed": (lambda: LOOPS["descent"](fixed="net"), "GradientLearner has no parameter to learn"),
-    "fixed by a number": (lambda: LOOPS["descent"](fixed=3), "fixed is 3: give a text"),
-    "half a layer's name": (lambda: LOOPS["reptile"](fixed="net.lay"), "fixed is 'net.lay', but no"),
+    "everything fixed": (lambda: LOOPS["descent"](freeze="net"), "GradientLearner has no parameter to learn"),
+    "fixed by a number": (lambda: LOOPS["descent"](freeze=3), "freeze is 3: give a text"),
+    "half a layer's name": (lambda: LOOPS["reptile"](freeze="net.lay"), "freeze is 'net.lay', but no"),
     "Alpha MAML of a plain learner": (lambda: alpha(regressor()), "type GradientLearner: give an AlphaLearner"),
     "Reptile of prototypes": (lambda: Reptile(ProtoNet(MLP(1, 2), ways=2)), "ProtoNet with 1 inner steps adapts none"),
     "Reptile of contexts": (lambda: Reptile(CAVIA(Concatenated(MLP(3, 1)), mse, context=2)), "CAVIA .* adapts none"),
     "Reptile without steps": (lambda: Reptile(regressor(steps=0)), "with 0 inner steps adapts none: give it steps"),
-    "Reptile that speeds up": (lambda: Reptile(regressor(), rate=0.1, rate_end=0.5), "give rate_end ≤ rate"),
+    "Reptile that speeds up": (lambda: Reptile(regressor(), lr=0.1, lr_end=0.5), "give lr_end ≤ lr"),
     "multi-step without steps": (lambda: LOOPS["multi-step"](regressor(steps=0)), "takes no inner step"),
     "proximal without steps": (lambda: LOOPS["proximal"](regressor(steps=0)), "takes no inner step"),
     "an optimiser that is none": (
@@ -205,11 +205,11 @@ class Headed(nn.Module):
 
 
 @pytest.mark.parametrize("name", ["descent", "multi-step", "proximal", "reptile"])
-@pytest.mark.parametrize("fixed", ["net.head", "net.out"])
-def test_a_fixed_head_that_tasks_adapt_begins_at_0_and_stays(name: str, fixed: str) -> None:
+@pytest.mark.parametrize("freeze", ["net.head", "net.out"])
+def test_a_fixed_head_that_tasks_adapt_begins_at_0_and_stays(name: str, freeze: str) -> None:
     learner = GradientLearner(Headed(), mse, steps=2).double()
     start = learner.get_parameter("net.body.weight").detach().clone()
-    algorithm = LOOPS[name](learner, fixed=fixed)
+    algorithm = LOOPS[name](learner, freeze=freeze)
     for _ in range(2):
         algorithm.update(sample_episodes(steps=2))
         assert not learner.get_parameter("net.out.weight").any()
@@ -219,8 +219,8 @@ def test_a_fixed_head_that_tasks_adapt_begins_at_0_and_stays(name: str, fixed: s
 
 def test_a_fixed_head_that_tasks_do_not_adapt_is_kept() -> None:
     """At 0 it would let no gradient through."""
-    learner = GradientLearner(Headed(), mse, fast="body").double()
+    learner = GradientLearner(Headed(), mse, adapt="body").double()
     head = learner.get_parameter("net.out.weight").detach().clone()
-    LOOPS["descent"](learner, fixed="net.head").update(sample_episodes())
+    LOOPS["descent"](learner, freeze="net.head").update(sample_episodes())
     assert torch.equal(learner.get_parameter("net.out.weight"), head)
     assert head.all()

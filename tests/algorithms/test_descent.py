@@ -39,7 +39,7 @@ def weights(learner: Learner) -> torch.Tensor:
 
 
 def test_update_is_the_optimisers_on_the_unrolled_gradient() -> None:
-    learner, twin, episodes = regressor(steps=2, rate=0.2), regressor(steps=2, rate=0.2), sample_episodes(steps=2)
+    learner, twin, episodes = regressor(steps=2, lr=0.2), regressor(steps=2, lr=0.2), sample_episodes(steps=2)
     algorithm = Descent(learner, final(mse), optimizer=ADAM)
     params = dict(twin.net.named_parameters())
     optimizer = torch.optim.Adam(twin.parameters(), lr=0.01)
@@ -49,7 +49,7 @@ def test_update_is_the_optimisers_on_the_unrolled_gradient() -> None:
         terms = []
         for t in range(4):
             episode = byhand.task(episodes, t)
-            last = byhand.adapted(params, episode.support, byhand.squared_error, rate=0.2)[-1]
+            last = byhand.adapted(params, episode.support, byhand.squared_error, lr=0.2)[-1]
             terms.append(byhand.squared_error(last, episode.query))
         loss = torch.stack(terms).mean()
         loss.backward()
@@ -64,7 +64,7 @@ def test_update_is_the_optimisers_on_the_unrolled_gradient() -> None:
 def test_every_algorithms_update_is_the_same_for_every_chunk(name: str) -> None:
     results = []
     for chunk in (None, 1, 3):
-        learner = regressor(steps=2, rate=0.2)
+        learner = regressor(steps=2, lr=0.2)
         before = weights(learner)
         EVERY[name](learner, chunk=chunk).update(sample_episodes(steps=2))
         results.append(weights(learner) - before)
@@ -77,7 +77,7 @@ def test_every_algorithms_update_is_the_same_for_every_chunk(name: str) -> None:
 def test_every_algorithm_refuses_a_bad_chunk_and_a_nan(name: str) -> None:
     with pytest.raises(ValueError, match="chunk is 0"):
         EVERY[name](regressor(), chunk=0)
-    learner, episodes = regressor(rate=0.2), sample_episodes()
+    learner, episodes = regressor(lr=0.2), sample_episodes()
     before = weights(learner)
     for batch in (*episodes.support, episodes.query):
         batch.y[1, 2] = torch.nan
@@ -89,7 +89,7 @@ def test_every_algorithm_refuses_a_bad_chunk_and_a_nan(name: str) -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_every_algorithms_state_survives_a_round_trip(name: str) -> None:
     """Two updates in one go, or one, a copy of all state into new objects, and another: the same bits."""
-    whole, first, second = (regressor(steps=2, rate=0.2, seed=s) for s in (0, 0, 1))
+    whole, first, second = (regressor(steps=2, lr=0.2, seed=s) for s in (0, 0, 1))
     algorithm = EVERY[name](whole)
     for seed in (0, 1):
         algorithm.update(sample_episodes(steps=2, seed=seed))
@@ -104,10 +104,10 @@ def test_every_algorithms_state_survives_a_round_trip(name: str) -> None:
 
 @pytest.mark.parametrize("name", FIXED)
 def test_fixed_parameters_stay_and_the_first_step_of_the_others_is_as_ever(name: str) -> None:
-    learner, twin, episodes = regressor(steps=2, rate=0.2), regressor(steps=2, rate=0.2), sample_episodes(steps=2)
+    learner, twin, episodes = regressor(steps=2, lr=0.2), regressor(steps=2, lr=0.2), sample_episodes(steps=2)
     before = {key: value.detach().clone() for key, value in learner.named_parameters()}
     epochs = {"epochs": 1} if name == "proximal" else {}
-    FIXED[name](learner, fixed="net.layers.0", **epochs).update(episodes)
+    FIXED[name](learner, freeze="net.layers.0", **epochs).update(episodes)
     FIXED[name](twin, **epochs).update(episodes)
     after, free = dict(learner.named_parameters()), dict(twin.named_parameters())
     for key, value in after.items():
@@ -118,4 +118,4 @@ def test_fixed_parameters_stay_and_the_first_step_of_the_others_is_as_ever(name:
 @pytest.mark.parametrize("name", FIXED)
 def test_fixed_that_matches_nothing_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"'net.haed', but no parameter's name starts so: .*net.layers.0.weight"):
-        FIXED[name](regressor(), fixed="net.haed")
+        FIXED[name](regressor(), freeze="net.haed")

@@ -19,7 +19,7 @@ WEIGHTS = ((1 / 3, 1 / 3, 1 / 3), (1 / 6, 1 / 6, 2 / 3), (0, 0, 1), (0, 0, 1))
 
 
 def test_weights_go_from_equal_to_the_last_and_the_updates_are_descents() -> None:
-    learner, twin, episodes = (*(regressor(steps=3, rate=0.2) for _ in range(2)), sample_episodes(steps=3))
+    learner, twin, episodes = (*(regressor(steps=3, lr=0.2) for _ in range(2)), sample_episodes(steps=3))
     algorithm = MultiStep(learner, mse, annealing=2, optimizer=ADAM)
     by_hand = Descent(twin, final(mse), optimizer=ADAM)
     for weights in WEIGHTS:
@@ -33,7 +33,7 @@ def test_weights_go_from_equal_to_the_last_and_the_updates_are_descents() -> Non
 def test_a_resumed_run_goes_on_with_its_weights() -> None:
     def outer() -> MultiStep:
         return MultiStep(
-            regressor(steps=3, rate=0.2), mse, annealing=3, optimizer=ADAM,
+            regressor(steps=3, lr=0.2), mse, annealing=3, optimizer=ADAM,
             scheduler=lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 5, eta_min=1e-5),
         )  # fmt: skip
 

@@ -38,7 +38,7 @@ def objective_by_hand(learner: GradientLearner, old: list[list[byhand.Params]], 
     terms = []
     for t in range(len(old)):
         episode = byhand.task(episodes, t)
-        states = byhand.adapted(dict(learner.net.named_parameters()), episode.support, byhand.ratio_loss, rate=0.1)
+        states = byhand.adapted(dict(learner.net.named_parameters()), episode.support, byhand.ratio_loss, lr=0.1)
         query, valid = episode.query, episode.query.mask.bool()
         log_probs = byhand.policy(states[-1], query.observations).log_prob(query.actions).sum(-1)
         ratio = (log_probs - query.log_probs).exp()
@@ -61,7 +61,7 @@ def test_epochs_equal_the_paper_s_objective_by_hand(chunk: int | None) -> None:
         old = [
             [{n: v.detach().clone() for n, v in state.items()} for state in states]
             for states in (
-                byhand.adapted(params, byhand.task(episodes.support, t), byhand.ratio_loss, rate=0.1) for t in range(3)
+                byhand.adapted(params, byhand.task(episodes.support, t), byhand.ratio_loss, lr=0.1) for t in range(3)
             )
         ]
         losses = []
@@ -105,7 +105,7 @@ def test_it_also_serves_regression() -> None:
     """A large penalty, over many epochs, keeps the predictions closer to where they were."""
     moves = []
     for penalty in (0.0, 100.0):
-        learner, episodes = regressor(rate=0.1), sample_episodes()
+        learner, episodes = regressor(lr=0.1), sample_episodes()
         algorithm = Proximal(learner, final(mse), squared_change, optimizer=ADAM, epochs=20, penalty=penalty)
         moves.append(algorithm.update(episodes)["kl"])
     assert 0 < moves[1] < 0.1 * moves[0]

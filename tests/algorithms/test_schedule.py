@@ -19,17 +19,17 @@ def descent(learner: GradientLearner) -> Descent:
 
 
 def test_the_rate_falls_and_resumes() -> None:
-    episodes, learner = sample_episodes(), regressor(rate=0.1)
-    algorithm, rates = descent(learner), []
+    episodes, learner = sample_episodes(), regressor(lr=0.1)
+    algorithm, lrs = descent(learner), []
     for k in range(5):
-        rates.append(algorithm.optimizer.param_groups[0]["lr"])
+        lrs.append(algorithm.optimizer.param_groups[0]["lr"])
         algorithm.update(episodes)
         if k == 2:
             resumed = descent(learner)
             resumed.load_state_dict(algorithm.state_dict())
             assert resumed.optimizer.param_groups[0]["lr"] == algorithm.optimizer.param_groups[0]["lr"]
             algorithm = resumed
-    torch.testing.assert_close(rates, [0.5, 0.4, 0.3, 0.2, 0.1])
+    torch.testing.assert_close(lrs, [0.5, 0.4, 0.3, 0.2, 0.1])
     before = [p.detach().clone() for p in learner.parameters()]
     algorithm.update(episodes)  # the rate has reached 0
     assert all(torch.equal(a, b) for a, b in zip(before, learner.parameters(), strict=True))

@@ -25,8 +25,8 @@ from metarl.rl.rollout import WorldDistribution
 from metarl.train import train
 
 
-def adam(rate: float) -> Callable[[Any], torch.optim.Optimizer]:
-    return lambda parameters: torch.optim.Adam(parameters, lr=rate)
+def adam(lr: float) -> Callable[[Any], torch.optim.Optimizer]:
+    return lambda parameters: torch.optim.Adam(parameters, lr=lr)
 
 
 def descent(learner: Learner) -> Algorithm:
@@ -36,9 +36,9 @@ def descent(learner: Learner) -> Algorithm:
 REGRESSION: dict[str, tuple[dict[str, Any], Callable[[Learner], Algorithm]]] = {
     "maml": ({}, descent),
     "fomaml": ({"first_order": True}, descent),
-    "meta-sgd": ({"learn_rate": True}, descent),
-    "anil": ({"fast": "layers.1"}, descent),
-    "reptile": ({"steps": 5}, lambda learner: Reptile(learner, rate=1.0, rate_end=0.1, iterations=200)),
+    "meta-sgd": ({"learn_lr": True}, descent),
+    "anil": ({"adapt": "layers.1"}, descent),
+    "reptile": ({"steps": 5}, lambda learner: Reptile(learner, lr=1.0, lr_end=0.1, iterations=200)),
     "trust region": ({}, lambda learner: TrustRegion(learner, mse, squared_change, max_kl=0.01, damping=0.01)),
     "proximal": (
         {},
@@ -57,7 +57,7 @@ POLICIES: dict[str, tuple[dict[str, Any], Callable[[Learner], Algorithm]]] = {
         lambda learner: Proximal(learner, final(clipped_surrogate(0.3)), gaussian_kl, optimizer=adam(0.02)),
     ),
     "fomaml": ({"first_order": True}, lambda learner: Descent(learner, final(surrogate), optimizer=adam(0.02))),
-    "reptile": ({"steps": 3}, lambda learner: Reptile(learner, rate=1.0, rate_end=0.1, iterations=40)),
+    "reptile": ({"steps": 3}, lambda learner: Reptile(learner, lr=1.0, lr_end=0.1, iterations=40)),
 }
 
 
@@ -67,7 +67,7 @@ def test_waves(method: str) -> None:
     settings, outer = REGRESSION[method]
     torch.manual_seed(0)
     net = MLP(1, 1, hidden=(20,), activation="tanh")
-    learner = GradientLearner(net, mse, **{"steps": 2, "rate": 0.1, **settings})
+    learner = GradientLearner(net, mse, **{"steps": 2, "lr": 0.1, **settings})
 
     def error() -> float:
         rng = np.random.default_rng(1)
@@ -86,7 +86,7 @@ def test_waves(method: str) -> None:
 def test_two_goals(method: str) -> None:
     """Adapted policies go towards their goal: a quarter and more of the way from the first return to the best."""
     settings, outer = POLICIES[method]
-    learner = track_learner(**{"steps": 1, "rate": 0.05, **settings})
+    learner = track_learner(**{"steps": 1, "lr": 0.05, **settings})
     distribution = WorldDistribution(Track, trajectories=10, horizon=8, threads=1)
 
     def returns() -> np.ndarray:

@@ -57,11 +57,11 @@ class ByHand:
     def adapted(self) -> list[list[Params]]:
         """Of each task, after each inner step that counts."""
         learner = self.learner
-        rate = learner.rates[0] if learner.learned is None else {
+        lr = learner.lrs[0] if learner.learned is None else {
             name.replace("/", "."): value for name, value in learner.learned.items()
         }  # fmt: skip
-        fast = learner.names[0].removesuffix("weight") if len(learner.names) == 2 else ""
-        adapt = partial(byhand.adapted, loss=self.loss, rate=rate, first_order=learner.first_order, fast=fast)
+        adapt = learner.names[0].removesuffix("weight") if len(learner.names) == 2 else ""
+        adapt = partial(byhand.adapted, loss=self.loss, lr=lr, first_order=learner.first_order, adapt=adapt)
         params = dict(learner.net.named_parameters())
         supports = [byhand.task(self.episodes.support, t) for t in range(len(self.episodes.query[0]))]
         return [adapt(params, support)[-len(self.weights) :] for support in supports]
@@ -107,13 +107,13 @@ class ByHand:
 
 @KIND
 @pytest.mark.parametrize(
-    "settings", [{"steps": 1}, {"steps": 2}, {"learn_rate": True}, {"first_order": True}, {"fast": "head"}], ids=str
+    "settings", [{"steps": 1}, {"steps": 2}, {"learn_lr": True}, {"first_order": True}, {"adapt": "head"}], ids=str
 )
 def test_hessian_product(kind: str, settings: dict[str, Any]) -> None:
     make, episodes_of, algorithm_of, *_ = KINDS[kind]
-    if "fast" in settings:
-        settings = {"fast": {"regression": "layers.1", "policy": "mean.layers.1"}[kind]}
-    learner, episodes = make(rate=0.2, **settings), episodes_of(steps=settings.get("steps", 1))
+    if "adapt" in settings:
+        settings = {"adapt": {"regression": "layers.1", "policy": "mean.layers.1"}[kind]}
+    learner, episodes = make(lr=0.2, **settings), episodes_of(steps=settings.get("steps", 1))
     reference = ByHand(kind, learner, episodes)
     vector = torch.from_numpy(np.random.default_rng(0).normal(size=len(flat(reference.leaves))))
     for chunk, recompute in ((None, False), (2, False), (2, True)):
@@ -148,7 +148,7 @@ def test_conjugate_gradient_solves_a_positive_definite_system() -> None:
 @pytest.mark.parametrize("max_kl", [1e-3, 1e-1])
 def test_an_accepted_step_lowers_the_loss_within_the_bound(kind: str, max_kl: float) -> None:
     make, episodes_of, algorithm_of, *_ = KINDS[kind]
-    learner, episodes = make(rate=0.2, steps=2), episodes_of(steps=2)
+    learner, episodes = make(lr=0.2, steps=2), episodes_of(steps=2)
     reference = ByHand(kind, learner, episodes)
     before = float(reference.mean_loss().detach())
     metrics = algorithm_of(learner, max_kl=max_kl).update(episodes)
@@ -165,7 +165,7 @@ def test_an_accepted_step_lowers_the_loss_within_the_bound(kind: str, max_kl: fl
 def test_the_first_step_tried_is_the_natural_gradient_at_the_bound(kind: str) -> None:
     """√(2·max_kl / sᵀHs)·s with s = −(H + damping)⁻¹g, from the dense Hessian."""
     make, episodes_of, algorithm_of, *_ = KINDS[kind]
-    learner, episodes = make(rate=0.2), episodes_of()
+    learner, episodes = make(lr=0.2), episodes_of()
     reference = ByHand(kind, learner, episodes)
     start = flat(reference.leaves)
     matrix = torch.stack([reference.hessian_product(v) for v in torch.eye(len(start), dtype=torch.float64)])
@@ -184,7 +184,7 @@ WEIGHTS = (0.3, 0.7)
 def test_every_inner_step_can_count(kind: str) -> None:
     """The loss, the Hessian product and the divergence are weighted sums over the steps, each on its own batch."""
     make, episodes_of, algorithm_of, *_ = KINDS[kind]
-    learner, episodes = make(rate=0.2, steps=2), episodes_of(steps=2)
+    learner, episodes = make(lr=0.2, steps=2), episodes_of(steps=2)
     reference = ByHand(kind, learner, episodes, WEIGHTS)
     vector = torch.from_numpy(np.random.default_rng(0).normal(size=len(flat(reference.leaves))))
     for chunk in (None, 2):
@@ -206,7 +206,7 @@ def test_only_the_last_step_is_what_no_weights_mean(kind: str) -> None:
     make, episodes_of, algorithm_of, *_ = KINDS[kind]
     ends = []
     for weights in ((), (0.0, 1.0), (0.5, 0.5)):
-        learner = make(rate=0.2, steps=2)
+        learner = make(lr=0.2, steps=2)
         algorithm_of(learner, step_weights=weights).update(episodes_of(steps=2))
         ends.append(flat(list(learner.parameters())))
     assert relative_error(ends[0], ends[1]) < 1e-9
@@ -224,7 +224,7 @@ def test_a_search_that_finds_nothing_leaves_the_same_bits(obstacle: str) -> None
         calls.append(batch)
         return mse(predict, batch) + (len(calls) > 1)  # the first is the meta-gradient's, then come the trials
 
-    learner, episodes = regressor(rate=0.2), sample_episodes()
+    learner, episodes = regressor(lr=0.2), sample_episodes()
     algorithm = TrustRegion(
         learner, worse if obstacle == "loss" else mse, far if obstacle == "divergence" else squared_change
     )
@@ -238,7 +238,7 @@ def test_a_search_that_finds_nothing_leaves_the_same_bits(obstacle: str) -> None
 
 
 def test_no_gradient_no_step() -> None:
-    learner, episodes = regressor(rate=0.2), sample_episodes()
+    learner, episodes = regressor(lr=0.2), sample_episodes()
     before = flat(list(learner.parameters()))
     metrics = TrustRegion(learner, lambda predict, batch: 0 * mse(predict, batch), squared_change).update(episodes)
     assert metrics["step_size"] == 0
@@ -252,7 +252,7 @@ def test_curvature_on_every_nth_sample(kind: str, every: tuple[int, int]) -> Non
     make, episodes_of, algorithm_of, *_ = KINDS[kind]
 
     def updated(episodes: Episodes, every: tuple[int, int]) -> tuple[Tensor, dict[str, float]]:
-        learner = make(rate=0.2)
+        learner = make(lr=0.2)
         before = flat(list(learner.parameters()))
         metrics = algorithm_of(learner, curvature_every=every).update(episodes)
         return flat(list(learner.parameters())) - before, metrics
@@ -269,7 +269,7 @@ def test_curvature_on_every_nth_sample(kind: str, every: tuple[int, int]) -> Non
 @KIND
 def test_kept_graphs_take_less_memory_and_give_the_same_product(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, episodes_of, algorithm_of, *_ = KINDS[kind]
-    learner, episodes, sizes = make(rate=0.2), episodes_of(), []
+    learner, episodes, sizes = make(lr=0.2), episodes_of(), []
 
     def seen(saved: Tensor) -> Tensor:
         kept = without_zeros(saved)
@@ -286,9 +286,9 @@ def test_kept_graphs_take_less_memory_and_give_the_same_product(kind: str, monke
 
 
 def test_the_outer_loss_may_ask_for_more_than_its_batch() -> None:
-    learner, episodes = regressor(rate=0.2), sample_episodes()
+    learner, episodes = regressor(lr=0.2), sample_episodes()
     found = TrustRegion(learner, lambda predict, batch: predict(2 * batch.x).mean(), squared_change).update(episodes)
-    learner = regressor(rate=0.2)
+    learner = regressor(lr=0.2)
     said = learner(episodes, lambda predicts, episode: predicts[-1](2 * episode.query.x).mean()).mean()
     assert found["loss"] == pytest.approx(float(said.detach()), rel=1e-9)
 

@@ -14,7 +14,7 @@ def evaluation(method: str = "maml", training_seed: int = 0, **changes: Any) -> 
         "preset": f"point-nav-{method}",
         "settings": {
             "task": {"env": "metarl/PointNav-v0", "horizon": None, "hidden": [64, 64]},
-            "learner": {"steps": 1, "rate": [0.1, 0.05]},
+            "learner": {"steps": 1, "lr": [0.1, 0.05]},
             "seed": training_seed, "threads": 0, "torch_threads": 2, "iterations": 100,
         },
         "versions": {}, "iteration": 90 + training_seed, "env_steps": 9000 + training_seed,

@@ -61,7 +61,7 @@ def test_unknown_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     [
         ("--iterations", "-3"), ("--meta-batch", "0"), ("--seed", "-1"), ("--threads", "-2"), ("--chunk", "0"),
         ("--learner.steps", "-1"), ("--task.trajectories", "0"), ("--task.horizon", "-5"), ("--algorithm.max-kl", "-1"),
-        ("--algorithm.curvature-every", "0", "1"), ("--task.activation", "sine"), ("--learner.fast", "nothing"),
+        ("--algorithm.curvature-every", "0", "1"), ("--task.activation", "sine"), ("--learner.adapt", "nothing"),
     ],
 )  # fmt: skip
 def test_impossible_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path, setting: tuple[str, str]) -> None:
@@ -174,7 +174,7 @@ def test_a_run_older_than_a_setting_stays_as_it_was() -> None:
     """Its config.json lacks the setting; today's preset may have given it a value that the run was not made with."""
     for name, part, setting, was in (
         ("point-nav-2017-maml", "algorithm", "step_weights", ()),
-        ("ant-dir-2017-maml", "task", "credit_from", None),
+        ("ant-dir-2017-maml", "task", "gae_schedule", None),
     ):
         stored = json.loads(json.dumps(asdict(PRESETS[name])))
         assert restore(PRESETS[name], stored) == PRESETS[name]
@@ -199,7 +199,7 @@ def test_only_training_begins_with_short_credit() -> None:
         distribution: Any = config.distribution(torch.device("cpu"), split=split)
         distribution.progress(0.0)
         credit[split] = distribution.credit
-        assert distribution.inner_credit == (0.9, 0.5)  # everywhere
+        assert distribution.inner_gae == (0.9, 0.5)  # everywhere
     assert credit == {"train": (0.9, 0.5), "validation": (0.99, 0.95), "test": (0.99, 0.95)}
 
 

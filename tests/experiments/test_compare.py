@@ -50,10 +50,10 @@ def test_settings_tell_groups_of_one_preset_apart(tmp_path: Path) -> None:
     other = {"learner__rate": [0.2], "task__hidden": [8]}
     stored = [evaluation(), evaluation(training_seed=1), evaluation(**other), evaluation("promp", task__hidden=[9])]
     maml, changed, promp, *_ = compare(write(tmp_path, *stored)).rows
-    assert maml.name == "maml, learner.rate 0.1/0.05, task.hidden 64/64"
+    assert maml.name == "maml, learner.lr 0.1/0.05, task.hidden 64/64"
     assert maml.seeds == (0, 1)
-    assert changed.name == "maml, learner.rate 0.2, task.hidden 8"
-    assert changed.settings == {"learner.rate": [0.2], "task.hidden": [8]}
+    assert changed.name == "maml, learner.lr 0.2, task.hidden 8"
+    assert changed.settings == {"learner.lr": [0.2], "task.hidden": [8]}
     assert promp.name == "promp"
 
 

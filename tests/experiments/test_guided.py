@@ -95,7 +95,7 @@ def test_what_is_no_expert_is_refused_before_a_folder_is_made(
         (["point-nav-2017-gmps", "--expert", str(other)], "no expert for metarl/PointNav-MAML2017-v0"),
         (["ant-dir-2017-gmps", "--expert", str(oracle)], "no expert for metarl/AntDir-MAML2017-v0"),
         (["point-nav-2017-gmps", "--expert", str(oracle), "--task.action-scale", "2"], "scales actions by"),
-        (["point-nav-2017-gmps", "--expert", str(oracle), "--algorithm.rate", "-1"], "rate"),
+        (["point-nav-2017-gmps", "--expert", str(oracle), "--algorithm.lr", "-1"], "lr"),
         (["point-nav-2017-gmps", "--expert", str(oracle), "--algorithm.step-weights", "1"], "step_weights"),
     )
     for args, said in tries:
@@ -114,6 +114,6 @@ def test_presets_are_maml_s_but_for_the_outer_loop() -> None:
             assert guided.learner == maml.learner
             assert isinstance(guided.task, LocomotionConfig)
             assert isinstance(maml.task, LocomotionConfig)
-            assert replace(guided.task, credit_from=maml.task.credit_from) == maml.task
+            assert replace(guided.task, gae_schedule=maml.task.gae_schedule) == maml.task
             assert guided.env_steps == maml.env_steps
             assert quick(guided).iterations == guided.iterations

@@ -36,7 +36,7 @@ def track() -> Config:
     return Config(
         LocomotionConfig(env="tests/Track-v0", trajectories=4, hidden=(16,), activation="tanh", init_std=0.5),
         LearnerConfig(steps=0),
-        PPOConfig(rate=3e-3, batch_size=64, value_hidden=(16,)),
+        PPOConfig(lr=3e-3, batch_size=64, value_hidden=(16,)),
         meta_batch=64,
         iterations=12,
     )
@@ -103,16 +103,16 @@ def test_every_iteration_draws_anew_and_repeats_by_its_seed() -> None:
     same, again, other = (returns(replace(track(), iterations=3, seed=seed)) for seed in (0, 0, 1))
     assert same == again
     assert same != other
-    still = returns(replace(track(), iterations=3, algorithm=replace(track().algorithm, rate=1e-12)))
+    still = returns(replace(track(), iterations=3, algorithm=replace(track().algorithm, lr=1e-12)))
     assert len(set(still)) == 3
 
 
 def test_the_step_size_falls() -> None:
-    training = pretraining(replace(track(), iterations=4, algorithm=PPOConfig(rate=1e-3, rate_end=2e-4)))
-    rates = []
+    training = pretraining(replace(track(), iterations=4, algorithm=PPOConfig(lr=1e-3, lr_end=2e-4)))
+    lrs = []
     for _ in training.updates(0):
-        rates.append(training.policy.optimizer.param_groups[0]["lr"])
-    np.testing.assert_allclose(rates, [1e-3, 8e-4, 6e-4, 4e-4])
+        lrs.append(training.policy.optimizer.param_groups[0]["lr"])
+    np.testing.assert_allclose(lrs, [1e-3, 8e-4, 6e-4, 4e-4])
 
 
 def test_the_learner_follows_and_a_restored_training_goes_on_the_same() -> None:
@@ -133,7 +133,7 @@ def test_the_learner_follows_and_a_restored_training_goes_on_the_same() -> None:
 
 
 def test_weights_that_are_not_numbers_stop_the_run_in_one_line() -> None:
-    training = pretraining(replace(track(), algorithm=replace(track().algorithm, rate=1e30)))
+    training = pretraining(replace(track(), algorithm=replace(track().algorithm, lr=1e30)))
     with pytest.raises(FloatingPointError, match="PPO's update"):
         list(training.updates(0))
 
@@ -147,7 +147,7 @@ def test_what_makes_no_sense_is_refused() -> None:
         track().build_algorithm(learner)
     with pytest.raises(ValueError, match="Waves"):
         Pretraining(track(), Waves(), learner)
-    for wrong in ({"epochs": 0}, {"rate_end": 1.0}, {"clip": 0.0}, {"gae_lambda": 1.5}, {"batch_size": 1}):
+    for wrong in ({"epochs": 0}, {"lr_end": 1.0}, {"clip": 0.0}, {"gae_lambda": 1.5}, {"batch_size": 1}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             PPOConfig(**wrong)  # type: ignore[arg-type]
 
@@ -161,7 +161,7 @@ def test_presets_have_their_budget_in_environment_steps() -> None:
                 assert config.iterations * config.env_steps == pytest.approx(budget, rel=0.03)
                 assert config.task.observe_goal == (method == "oracle")
                 assert config.learner.steps == 0
-                assert config.learner.rate == PRESETS[f"{task}{middle}-maml"].learner.rate
+                assert config.learner.lr == PRESETS[f"{task}{middle}-maml"].learner.lr
                 assert quick(config).iterations == config.iterations
                 assert quick(config).meta_batch == config.meta_batch
     assert PRESETS["half-cheetah-vel-2017-maml"].env_steps == 2 * 20 * 10 * 200

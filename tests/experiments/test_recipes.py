@@ -51,7 +51,7 @@ def test_every_recipe_has_presets_and_fits_its_budget() -> None:
                 assert each.env_steps - config.env_steps < spent <= each.env_steps, f"{task}-{method}"
             tenth = each.config(method, seed=0, fraction=0.1)
             assert tenth.iterations == max(1, int(config.iterations * 0.1))
-            credit, shorter = (getattr(c.task, "credit_from", None) for c in (config, tenth))
+            credit, shorter = (getattr(c.task, "gae_schedule", None) for c in (config, tenth))
             if credit is not None:  # it lengthens over as many environment steps
                 assert shorter == (*credit[:2], min(1.0, 10 * credit[2]))
         for values in each.published.values():

@@ -27,10 +27,10 @@ POINT = PRESETS["point-nav-2017-maml"]
         (TrustRegionConfig, "cg_steps", 0), (TrustRegionConfig, "cg_steps", True), (TrustRegionConfig, "cg_steps", 2.0),
         (TrustRegionConfig, "backtracks", 0), (TrustRegionConfig, "backtrack", 1.0),
         (TrustRegionConfig, "curvature_every", (6,)), (TrustRegionConfig, "curvature_every", [6, 15]),
-        (DescentConfig, "step_weights", (math.nan,)), (DescentConfig, "rate", "0.1"), (LaplaceConfig, "weight", -1.0),
-        (MultiStepConfig, "annealing", 2.0), (ReptileConfig, "rate", 5.0), (PPOConfig, "clip", math.nan),
-        (LearnerConfig, "steps", -1), (LearnerConfig, "rate", (-1.0,)), (LearnerConfig, "rate", 0.1),
-        (AdaptedConfig, "rate", 10**400), (SinusoidConfig, "shots", 0), (SinusoidConfig, "hidden", (0,)),
+        (DescentConfig, "step_weights", (math.nan,)), (DescentConfig, "lr", "0.1"), (LaplaceConfig, "weight", -1.0),
+        (MultiStepConfig, "annealing", 2.0), (ReptileConfig, "lr", 5.0), (PPOConfig, "clip", math.nan),
+        (LearnerConfig, "steps", -1), (LearnerConfig, "lr", (-1.0,)), (LearnerConfig, "lr", 0.1),
+        (AdaptedConfig, "lr", 10**400), (SinusoidConfig, "shots", 0), (SinusoidConfig, "hidden", (0,)),
         (LocomotionConfig, "action_scale", 0.0), (LocomotionConfig, "init_std", math.inf),
         (LocomotionConfig, "min_std", math.inf), (LocomotionConfig, "activation", "sine"),
         (ImagesConfig, "ways", 1), (ImagesConfig, "warp", 0.4), (ImagesConfig, "mirror", 1),
@@ -43,7 +43,7 @@ def test_a_value_out_of_range_is_named_by_its_path(kind: Any, setting: str, valu
 
 def test_settings_that_do_not_go_together() -> None:
     for make, said in (
-        (lambda: DescentConfig(rate=0.1, rate_end=0.2), r"algorithm.rate_end is 0.2, more than rate, 0.1"),
+        (lambda: DescentConfig(lr=0.1, lr_end=0.2), r"algorithm.lr_end is 0.2, more than rate, 0.1"),
         (lambda: DescentConfig(step_weights=(0.0, 0.0)), "algorithm.step_weights is"),
         (lambda: LocomotionConfig(min_std=2.0), "task.min_std is 2.0, more than init_std, 1.0"),
         (lambda: LocomotionConfig("metarl/Point"), "task.env: unknown environment 'metarl/Point': did you mean"),
@@ -74,8 +74,8 @@ def test_nets_beyond_the_memory_are_counted_not_made() -> None:
         ({"task": []}, r"settings.task is \[\]"),
         ({"task": 3}, r"settings.task is 3"),
         ({"learner": {"steps": 1.5}}, "learner.steps is 1.5"),
-        ({"learner": {"rate": 0.1}}, "learner.rate is 0.1: give a tuple"),
-        ({"learner": {"rate": [[0.1]]}}, "learner.rate is"),
+        ({"learner": {"lr": 0.1}}, "learner.lr is 0.1: give a tuple"),
+        ({"learner": {"lr": [[0.1]]}}, "learner.lr is"),
         ({"learner": {"speed": 1}}, "settings.learner has no 'speed'"),
         ({"algorithm": {"curvature_every": [6]}}, r"algorithm.curvature_every is \(6,\): give 2 values"),
         ({"algorithm": {"recompute": "no"}}, "algorithm.recompute is 'no': give True or False"),
@@ -100,12 +100,12 @@ def test_settings_that_are_no_object() -> None:
 def test_pretraining_keeps_every_setting_but_those_of_few_shot_tasks() -> None:
     changed = ImagesConfig(
         "miniimagenet", "here", ways=7, shots=3, queries=4, train_shots=2, train_queries=3, architecture="resnet12",
-        filters=32, shift=2, warp=0.1, mirror=True, alike=0.5, pretraining=9,
+        filters=32, shift=2, warp=0.1, mirror=True, same_alphabet=0.5, pretraining=9,
     )  # fmt: skip
     joint = changed.joint_training()
     marked = {f.name for f in fields(ImagesConfig) if f.metadata == FEW_SHOT}
     assert marked == {
-        "ways", "shots", "queries", "train_ways", "train_shots", "train_queries", "alike", "pretraining",
+        "ways", "shots", "queries", "train_ways", "train_shots", "train_queries", "same_alphabet", "pretraining",
     }  # fmt: skip
     for f in fields(ImagesConfig):
         wanted = True if f.name == "joint" else f.default if f.name in marked else getattr(changed, f.name)
@@ -124,13 +124,13 @@ def test_help_shows_types_choices_and_defaults(capsys: pytest.CaptureFixture[str
     said = " ".join(capsys.readouterr().out.split())
     for words in ("--trajectories INT", "--activation {relu,tanh}", "--action-scale FLOAT", "(default: 1e-06)"):
         assert words in said
-    assert "--credit-from {None}|{FLOAT FLOAT FLOAT}" in said
+    assert "--gae-schedule {None}|{FLOAT FLOAT FLOAT}" in said
 
 
 def test_options_are_read_as_before() -> None:
-    words = ["--hidden", "7", "8", "--horizon", "None", "--inner-credit", "0.9", "0.5", "--normalise", "--discount=1"]
+    words = ["--hidden", "7", "8", "--horizon", "None", "--inner-gae", "0.9", "0.5", "--normalise", "--discount=1"]
     read = read_options(LocomotionConfig, words, "metarl")
-    assert read == LocomotionConfig(hidden=(7, 8), horizon=None, inner_credit=(0.9, 0.5), normalise=True, discount=1.0)
+    assert read == LocomotionConfig(hidden=(7, 8), horizon=None, inner_gae=(0.9, 0.5), normalise=True, discount=1.0)
     with pytest.raises(ValueError, match=r"^Missing value for argument '--horizon'.*: see metarl --help$"):
         read_options(LocomotionConfig, ["--horizon"], "metarl")
     with pytest.raises(ValueError, match=r"^Unrecognized options: --bogus: see metarl --help$"):

@@ -30,7 +30,8 @@ def inject(*, call: str = "", code: str = "", at: int = 1, below: str = "", once
         def wrapper(path: Any, *args: Any, **kwargs: Any) -> Any:
             nonlocal count
             name = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else os.path.abspath(os.fspath(path))
-            if name.startswith(below) and is_meant(*args, **kwargs):
+            there = call == "mkdir" and os.path.isdir(name)  # which fails by itself, and does no harm
+            if name.startswith(below) and not there and is_meant(*args, **kwargs):
                 count += 1
                 if count == at or (count > at and not once):
                     Path(log).write_text(name) if not Path(log).exists() else None

@@ -60,24 +60,24 @@ SETTINGS: dict[str, tuple[Callable[[], Any], str]] = {
        for name, make in GRADIENT.items()},
     **{f"{name}: steps {steps}": (partial(make, SMALL, mse, steps=steps), f"steps is {steps}: give a whole number from")
        for name, make in GRADIENT.items() for steps in (-1, 0.5, None)},
-    **{f"{name}: a rate of {rate}": (partial(make, SMALL, mse, rate=rate), f"rate is {rate}: give a finite number")
-       for name, make in GRADIENT.items() if name != "learned optimizer" for rate in (0, -1, NAN, INF, None)},
+    **{f"{name}: a rate of {lr}": (partial(make, SMALL, mse, lr=lr), f"lr is {lr}: give a finite number")
+       for name, make in GRADIENT.items() if name != "learned optimizer" for lr in (0, -1, NAN, INF, None)},
     **{f"{name}: {ways} ways": (partial(make, SMALL, ways=ways), f"ways is {ways}: give a whole number from 2 up")
        for name, make in READERS.items() for ways in (1, -3, 2.5, None)},
     **{f"{name}: no encoder": (partial(make, 3, ways=2), "encoder is 3: give a Module")
        for name, make in READERS.items()},
-    "no rates": (lambda: GradientLearner(SMALL, mse, rate=()), "rate is an empty sequence"),
-    "a rate of NaN among others": (lambda: GradientLearner(SMALL, mse, rate=(0.1, NAN)), r"rate is \(0.1, nan\)"),
-    "learned rates, one a step": (lambda: GradientLearner(SMALL, mse, learn_rate=True, rate=(1, 2)), "not a sequence"),
-    "no such layer": (lambda: GradientLearner(SMALL, mse, fast="layers.7"), "fast is 'layers.7', but no"),
-    "half a layer's name": (lambda: GradientLearner(SMALL, mse, fast="lay"), "fast is 'lay', but no"),
-    "no head": (lambda: GradientLearner(nn.Linear(1, 1), mse, fast="head"), "fast is 'head', but no.*Linear has w"),
-    "no parameters": (lambda: GradientLearner(nn.Flatten(), mse), "fast is ''.*Flatten has none"),
-    "no fast": (lambda: GradientLearner(SMALL, mse, fast=None), "fast is None: give a text"),
-    "no layer for a rule": (lambda: MetaLSTM(SMALL, mse, fast="haed"), "fast is 'haed', but no"),
+    "no rates": (lambda: GradientLearner(SMALL, mse, lr=()), "lr is an empty sequence"),
+    "a rate of NaN among others": (lambda: GradientLearner(SMALL, mse, lr=(0.1, NAN)), r"lr is \(0.1, nan\)"),
+    "learned rates, one a step": (lambda: GradientLearner(SMALL, mse, learn_lr=True, lr=(1, 2)), "not a sequence"),
+    "no such layer": (lambda: GradientLearner(SMALL, mse, adapt="layers.7"), "adapt is 'layers.7', but no"),
+    "half a layer's name": (lambda: GradientLearner(SMALL, mse, adapt="lay"), "adapt is 'lay', but no"),
+    "no head": (lambda: GradientLearner(nn.Linear(1, 1), mse, adapt="head"), "adapt is 'head', but no.*Linear has w"),
+    "no parameters": (lambda: GradientLearner(nn.Flatten(), mse), "adapt is ''.*Flatten has none"),
+    "no fast": (lambda: GradientLearner(SMALL, mse, adapt=None), "adapt is None: give a text"),
+    "no layer for a rule": (lambda: MetaLSTM(SMALL, mse, adapt="haed"), "adapt is 'haed', but no"),
     "a decay of 1": (lambda: Adam(SMALL, mse, decay=1), "decay is 1: give a finite number from 0 and below 1"),
     "no ε": (lambda: Adam(SMALL, mse, epsilon=0), "epsilon is 0"),
-    "a gate of 1": (lambda: MetaLSTM(SMALL, mse, rate=1), "rate is 1: give a finite number above 0 and below 1"),
+    "a gate of 1": (lambda: MetaLSTM(SMALL, mse, lr=1), "lr is 1: give a finite number above 0 and below 1"),
     "no layers": (lambda: LearnedOptimizer(SMALL, mse, layers=0), "layers is 0"),
     "no scale": (lambda: LearnedOptimizer(SMALL, mse, scale=0), "scale is 0"),
     "no strength": (lambda: IMAML(SMALL, mse, strength=0), "strength is 0"),
@@ -220,7 +220,7 @@ def test_layers_whose_second_derivative_torch_gets_wrong_are_refused(make: Any, 
     ids=["own statistics", "ours", "no dropout", "layer", "frozen", "dropout in eval mode"],
 )  # fmt: skip
 def test_layers_that_treat_tasks_alike_are_adapted_task_by_task(layer: nn.Module) -> None:
-    learner, episodes = GradientLearner(with_layer(layer), cross_entropy, rate=0.3).double(), cloud_episodes()
+    learner, episodes = GradientLearner(with_layer(layer), cross_entropy, lr=0.3).double(), cloud_episodes()
     losses = learner(episodes, final(cross_entropy))
     for t, loss in enumerate(losses):
         alone = Episodes(*torch.utils._pytree.tree_map(lambda leaf, t=t: leaf[t : t + 1], tuple(episodes)))

@@ -22,7 +22,7 @@ from metarl.nets import MLP
 
 def test_a_linear_net_worked_by_hand() -> None:
     """f = w·x + u·φ: after a step φ = −2α·mean(wx − y)·u, and f has u·φ more at every x."""
-    learner = CAVIA(Concatenated(MLP(3, 1, hidden=())), mse, context=2, rate=0.25).double()
+    learner = CAVIA(Concatenated(MLP(3, 1, hidden=())), mse, context=2, lr=0.25).double()
     weight, bias = learner.net.parameters()
     with torch.no_grad():
         weight.copy_(torch.tensor([[2.0, 1.0, -3.0]]))
@@ -89,7 +89,7 @@ def test_film_scales_and_shifts_the_normalised_features_of_one_block(pool: bool,
 
 def test_images_are_told_apart_by_the_context_to_second_order() -> None:
     net = modulated()
-    learner = CAVIA(net, cross_entropy, context=5, steps=2, rate=0.5).double()
+    learner = CAVIA(net, cross_entropy, context=5, steps=2, lr=0.5).double()
 
     def batch(n: int) -> Samples:
         return Samples(torch.randn(3, n, 2, 17, 17).double(), torch.randint(3, (3, n)))
@@ -112,7 +112,7 @@ def test_any_net_of_an_input_and_a_context_serves() -> None:
         def forward(self, x: Any, context: Tensor) -> Tensor:
             return self.scale * x["left"] + context[0]
 
-    learner = CAVIA(Shifted(), mse, context=1, rate=0.5)
+    learner = CAVIA(Shifted(), mse, context=1, lr=0.5)
     x = {"left": torch.ones(2, 1)}
     (state,) = learner.states(((Samples(x, torch.full((2, 1), 3.0))),))[1:]  # type: ignore[arg-type]
     assert state.tolist() == [2.0]  # all of the error 2 at once

@@ -18,10 +18,10 @@ from metarl.losses import Samples, cross_entropy, mse
 from metarl.nets import MLP
 
 
-def implicit(*, hidden: tuple[int, ...] = (4,), steps: int = 150, rate: float = 0.3, **settings: float) -> IMAML:
+def implicit(*, hidden: tuple[int, ...] = (4,), steps: int = 150, lr: float = 0.3, **settings: float) -> IMAML:
     torch.manual_seed(0)
     net = MLP(1, 1, hidden=hidden, activation="tanh")
-    return IMAML(net, mse, steps=steps, rate=rate, cg_steps=int(settings.pop("cg_steps", 20)), **settings).double()
+    return IMAML(net, mse, steps=steps, lr=lr, cg_steps=int(settings.pop("cg_steps", 20)), **settings).double()
 
 
 def repeated(*, tasks: int = 3, steps: int = 150) -> Episodes:
@@ -49,7 +49,7 @@ def test_a_linear_net_ends_at_ridge_regression_around_the_start() -> None:
 
 
 def test_meta_gradient_is_that_of_long_unrolling() -> None:
-    learner, episodes = implicit(steps=120, rate=0.15, strength=2.0), repeated(steps=120)
+    learner, episodes = implicit(steps=120, lr=0.15, strength=2.0), repeated(steps=120)
     params: Params = dict(learner.net.named_parameters())
     terms = []
     for t in range(3):
@@ -68,7 +68,7 @@ def test_meta_gradient_is_that_of_long_unrolling() -> None:
 
 
 def test_meta_gradient_is_the_slope_of_the_query_loss_after_a_long_descent() -> None:
-    learner, episodes = implicit(steps=100, rate=0.15, strength=2.0), repeated(tasks=2, steps=100)
+    learner, episodes = implicit(steps=100, lr=0.15, strength=2.0), repeated(tasks=2, steps=100)
     weights = list(learner.parameters())
     found = flat(meta_gradient(learner, episodes, final(mse))[1])
     direction = [torch.randn_like(w) for w in weights]
@@ -86,7 +86,7 @@ def test_meta_gradient_is_the_slope_of_the_query_loss_after_a_long_descent() -> 
 
 def test_without_a_pull_to_speak_of_a_step_is_mamls_and_its_derivative_is_not() -> None:
     episodes = sample_episodes()
-    learner, maml = implicit(steps=1, rate=0.2, strength=1e-9), regressor(hidden=4, rate=0.2)
+    learner, maml = implicit(steps=1, lr=0.2, strength=1e-9), regressor(hidden=4, lr=0.2)
     learner.net.load_state_dict(maml.net.state_dict())
     pair = [meta_gradient(each, episodes, final(mse)) for each in (learner, maml)]
     assert pair[0][0] == pytest.approx(pair[1][0], rel=1e-12)
@@ -94,7 +94,7 @@ def test_without_a_pull_to_speak_of_a_step_is_mamls_and_its_derivative_is_not() 
 
 
 def test_a_step_descends_on_the_loss_with_its_pull_towards_the_start() -> None:
-    learner, task = implicit(rate=0.1, strength=3.0), byhand.task(sample_episodes(), 0)
+    learner, task = implicit(lr=0.1, strength=3.0), byhand.task(sample_episodes(), 0)
     start = {name: value.detach() for name, value in learner.init().items()}
     state = {name: (value + 0.3).requires_grad_() for name, value in start.items()}
     loss = byhand.squared_error(state, task.query)
@@ -108,13 +108,13 @@ def test_cautious_steps_reach_the_minimum_that_others_leave_behind() -> None:
     torch.manual_seed(0)
     x = torch.tensor([3.0, 1.0]).double() * torch.randn(40, 2).double()
     batch = Samples(x, x @ torch.tensor([[1.0], [2.0]]).double())
-    rate, strength = 0.5, 0.1
+    lr, strength = 0.5, 0.1
     hessian = 2 * x.T @ x / len(x)
-    assert rate * hessian.diagonal().max() > 2  # a step of that size goes too far
+    assert lr * hessian.diagonal().max() > 2  # a step of that size goes too far
     ends = []
     for cautious in (False, True):
         net = nn.Linear(2, 1, bias=False).double()
-        learner = IMAML(net, mse, steps=60, rate=rate, strength=strength, cautious=cautious)
+        learner = IMAML(net, mse, steps=60, lr=lr, strength=strength, cautious=cautious)
         start, state = net.weight.detach().clone(), learner.init()
         first = learner.step(state, batch, 0)["weight"] - start
         for k in range(200):
@@ -123,7 +123,7 @@ def test_cautious_steps_reach_the_minimum_that_others_leave_behind() -> None:
         exact = torch.linalg.solve(matrix, 2 * x.T @ batch.y / len(x) + strength * start.T).T
         ends.append(relative_error(state["weight"].detach(), exact))
         slope = start @ hessian - (2 * x.T @ batch.y / len(x)).T
-        size = (slope @ slope.T / (slope @ matrix @ slope.T)).item() if cautious else rate
+        size = (slope @ slope.T / (slope @ matrix @ slope.T)).item() if cautious else lr
         torch.testing.assert_close(first.detach(), -size * slope, rtol=1e-10, atol=1e-12)
     assert not ends[0] < 1
     assert ends[1] < 1e-9
@@ -138,7 +138,7 @@ def test_a_state_that_is_not_judged_has_no_part_and_no_nan() -> None:
 
 def test_second_derivatives_are_those_of_the_minimum() -> None:
     """As a trust region takes them: the slope of the meta-gradient."""
-    learner, episodes = implicit(steps=60, rate=0.15, strength=3.0, cg_steps=13), repeated(tasks=2, steps=60)
+    learner, episodes = implicit(steps=60, lr=0.15, strength=3.0, cg_steps=13), repeated(tasks=2, steps=60)
     weights = list(learner.parameters())
     direction = [torch.randn_like(w) for w in weights]
     start, along = [w.detach().clone() for w in weights], torch.zeros(1, dtype=torch.float64)

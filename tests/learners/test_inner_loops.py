@@ -35,16 +35,16 @@ def net(hidden: int, *, inputs: int = 1) -> MLP:
 
 
 LEARNERS: dict[str, Make] = {
-    "implicit": lambda hidden, steps: IMAML(net(hidden), mse, steps=steps, rate=0.15, strength=0.3, cg_steps=3),
-    "context": lambda hidden, steps: CAVIA(Concatenated(net(hidden, inputs=4)), mse, context=3, steps=steps, rate=0.4),
-    "per step": lambda hidden, steps: MAMLPlusPlus(net(hidden), mse, steps=steps, rate=0.1),
-    "alpha": lambda hidden, steps: AlphaLearner(net(hidden), mse, steps=steps, rate=0.05),
+    "implicit": lambda hidden, steps: IMAML(net(hidden), mse, steps=steps, lr=0.15, strength=0.3, cg_steps=3),
+    "context": lambda hidden, steps: CAVIA(Concatenated(net(hidden, inputs=4)), mse, context=3, steps=steps, lr=0.4),
+    "per step": lambda hidden, steps: MAMLPlusPlus(net(hidden), mse, steps=steps, lr=0.1),
+    "alpha": lambda hidden, steps: AlphaLearner(net(hidden), mse, steps=steps, lr=0.05),
 }
 OUTER: dict[str, Callable[[Any], Algorithm]] = {
     "implicit": lambda learner: Descent(learner, final(mse), optimizer=ADAM),
     "context": lambda learner: Descent(learner, final(mse), optimizer=ADAM),
     "per step": lambda learner: MultiStep(learner, mse, annealing=50, optimizer=ADAM),
-    "alpha": lambda learner: AlphaMAML(learner, final(mse), rate=0.05, inner_hyper=0.01, outer_hyper=0.01),
+    "alpha": lambda learner: AlphaMAML(learner, final(mse), lr=0.05, inner_hyper=0.01, outer_hyper=0.01),
 }
 EACH = pytest.mark.parametrize("name", LEARNERS)
 

@@ -26,7 +26,7 @@ def classifier(**settings: object) -> GradientLearner:
     torch.manual_seed(0)
     encoder = MLP(INPUTS, FEATURES, hidden=(10,), activation="tanh")
     net = Headed(encoder, features=FEATURES, outputs=WAYS)
-    return GradientLearner(net, cross_entropy, **{"steps": 2, "rate": 0.3, **settings})  # type: ignore[arg-type]
+    return GradientLearner(net, cross_entropy, **{"steps": 2, "lr": 0.3, **settings})  # type: ignore[arg-type]
 
 
 def test_evidence_of_linear_regression_is_exact() -> None:
@@ -46,7 +46,7 @@ def test_evidence_of_linear_regression_is_exact() -> None:
 
 
 def test_the_objective_has_the_exact_hessian_of_the_head() -> None:
-    learner, episode = classifier(fast="head").double(), byhand.task(cloud_episodes(), 0)
+    learner, episode = classifier(adapt="head").double(), byhand.task(cloud_episodes(), 0)
     state = learner.states(episode.support)[-1]
     (x, y), precision = episode.support[0], 0.4
     features = learner.net.get_submodule("encoder")(x)
@@ -102,7 +102,7 @@ def test_sure_predictions_have_finite_derivatives() -> None:
 
 
 def test_clouds() -> None:
-    learner = classifier(steps=3, rate=0.5)
+    learner = classifier(steps=3, lr=0.5)
 
     def accuracy() -> float:
         return float(evaluate(learner, Clouds(), steps=3, tasks=100, rng=np.random.default_rng(1))[-1].mean())

@@ -25,8 +25,8 @@ def gradients(weights: nn.ParameterList, x: Tensor, y: Tensor) -> tuple[Tensor, 
     return torch.autograd.grad(functional.cross_entropy(logits, y), list(weights))
 
 
-def augmented(slow: Tensor, fast: Tensor, x: Tensor, *, last: bool = False) -> Tensor:
-    first, second = (functional.linear(x, w[:, :-1], w[:, -1]) for w in (slow, fast))
+def augmented(slow: Tensor, adapt: Tensor, x: Tensor, *, last: bool = False) -> Tensor:
+    first, second = (functional.linear(x, w[:, :-1], w[:, -1]) for w in (slow, adapt))
     return first + second if last else first.relu() + second.relu()
 
 
@@ -39,14 +39,14 @@ def by_hand(learner: MetaNet, x: Tensor, y: Tensor, query: Tensor) -> Tensor:
     state = (torch.zeros(5 * 9, 4).double(), torch.zeros(5 * 9, 4).double())
     for i in range(len(x)):
         state = cell(signals(gradients(learner.embedding, x[i], y[i])[0].flatten()), state)
-    fast = learner.summary_head(state[0]).view(5, 9)
+    adapt = learner.summary_head(state[0]).view(5, 9)
     slow = learner.embedding[0]
-    keys = [augmented(slow, fast, x[i]) for i in range(len(x))]
+    keys = [augmented(slow, adapt, x[i]) for i in range(len(x))]
     weights = [
         [learner.rule(signals(g.flatten())).view_as(g) for g in gradients(learner.base, x[i], y[i])]
         for i in range(len(x))
     ]
-    embedded = augmented(slow, fast, query)
+    embedded = augmented(slow, adapt, query)
     shares = torch.stack([functional.cosine_similarity(embedded, key, dim=0) for key in keys]).softmax(0)
     first, second = (sum(share * w[layer] for share, w in zip(shares, weights, strict=True)) for layer in (0, 1))
     return augmented(learner.base[1], second, augmented(learner.base[0], first, query), last=True)

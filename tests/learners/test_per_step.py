@@ -37,40 +37,40 @@ def conv() -> Conv4:
 
 
 def classifier(*, steps: int = 2, norm_per_step: bool = True) -> MAMLPlusPlus:
-    return MAMLPlusPlus(conv(), cross_entropy, steps=steps, rate=0.25, norm_per_step=norm_per_step).double()
+    return MAMLPlusPlus(conv(), cross_entropy, steps=steps, lr=0.25, norm_per_step=norm_per_step).double()
 
 
 def test_with_equal_rates_and_no_norm_per_step_it_is_maml() -> None:
     weights = (0.2, 0.3, 0.5)
     torch.manual_seed(0)
-    plus = MAMLPlusPlus(MLP(1, 1, hidden=(5,), activation="tanh"), mse, steps=3, rate=0.25).double()
+    plus = MAMLPlusPlus(MLP(1, 1, hidden=(5,), activation="tanh"), mse, steps=3, lr=0.25).double()
     cases = [
-        (plus, regressor(steps=3, rate=0.25), sample_episodes(steps=3), mse),
-        (classifier(steps=3, norm_per_step=False), GradientLearner(conv(), cross_entropy, steps=3, rate=0.25),
+        (plus, regressor(steps=3, lr=0.25), sample_episodes(steps=3), mse),
+        (classifier(steps=3, norm_per_step=False), GradientLearner(conv(), cross_entropy, steps=3, lr=0.25),
          images(steps=3), cross_entropy),
     ]  # fmt: skip
     for learner, maml, episodes, loss in cases:
         pair = [meta_gradient(each, episodes, every(loss, weights)) for each in (learner, maml)]
         assert pair[0][0] == pytest.approx(pair[1][0], rel=1e-9)
-        rates, *rest = pair[0][1]
+        lrs, *rest = pair[0][1]
         assert relative_error(flat(rest), flat(pair[1][1])) < 1e-7
-        assert rates.shape[0] == 3
-        assert (rates != 0).all()
+        assert lrs.shape[0] == 3
+        assert (lrs != 0).all()
 
 
 def test_each_step_and_layer_has_its_rate_and_the_last_holds() -> None:
     torch.manual_seed(0)
-    learner = MAMLPlusPlus(MLP(1, 1, hidden=(5,), activation="tanh"), mse, steps=2, rate=0.2).double()
+    learner = MAMLPlusPlus(MLP(1, 1, hidden=(5,), activation="tanh"), mse, steps=2, lr=0.2).double()
     assert learner.layers == ["layers.0", "layers.1"]
-    rates = torch.tensor([[0.1, 0.2], [0.3, -0.1]]).double()
+    lrs = torch.tensor([[0.1, 0.2], [0.3, -0.1]]).double()
     with torch.no_grad():
-        learner.layer_rates.copy_(rates)
+        learner.layer_rates.copy_(lrs)
     task = byhand.task(sample_episodes(steps=3), 1)
     now = {name: value.detach().requires_grad_() for name, value in learner.net.named_parameters()}
     states = learner.states(task.support)
     for k, row in enumerate((0, 1, 1)):
-        each = {name: rates[row, int(name.startswith("layers.1"))] for name in now}
-        now = byhand.adapted(now, [task.support[k]], byhand.squared_error, rate=each)[-1]
+        each = {name: lrs[row, int(name.startswith("layers.1"))] for name in now}
+        now = byhand.adapted(now, [task.support[k]], byhand.squared_error, lr=each)[-1]
         for name, value in now.items():
             torch.testing.assert_close(states[k + 1][name], value, rtol=1e-12, atol=1e-12)
 

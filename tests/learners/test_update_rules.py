@@ -31,8 +31,8 @@ from metarl.train import train
 
 RULES: dict[str, Callable[[nn.Module, int], UpdateRule]] = {
     "learned optimizer": lambda net, steps: LearnedOptimizer(net, mse, steps=steps, hidden=6),
-    "meta-lstm": lambda net, steps: MetaLSTM(net, mse, steps=steps, hidden=6, rate=0.1),
-    "adam": lambda net, steps: Adam(net, mse, steps=steps, rate=0.05),
+    "meta-lstm": lambda net, steps: MetaLSTM(net, mse, steps=steps, hidden=6, lr=0.1),
+    "adam": lambda net, steps: Adam(net, mse, steps=steps, lr=0.05),
 }
 EACH = pytest.mark.parametrize("name", RULES)
 
@@ -98,8 +98,8 @@ def lstm_by_hand(learner: MetaLSTM, support: tuple[Samples, ...]) -> dict[str, T
             memory[j] = cell(torch.tensor([preprocessed(slope) + preprocessed(loss)]).double(), memory[j])
             seen = torch.cat([memory[j][0], theta[j].view(1, 1)], 1)
             keep = learner.keep(torch.cat([seen, f[j]], 1)).sigmoid()
-            rate = learner.rate(torch.cat([seen, i[j]], 1)).sigmoid()
-            moved.append((keep, rate, keep * theta[j] - rate * slope))
+            lr = learner.rate(torch.cat([seen, i[j]], 1)).sigmoid()
+            moved.append((keep, lr, keep * theta[j] - lr * slope))
         f, i = [m[0] for m in moved], [m[1] for m in moved]
         theta = torch.cat([m[2].view(1) for m in moved])
         params = placed(theta, params)
@@ -195,7 +195,7 @@ def test_at_the_start_the_meta_lstm_is_nearly_gradient_descent() -> None:
 def test_reptile_moves_parameters_by_its_rate_and_moments_to_their_mean(chunk: int | None) -> None:
     learner = learner_of("adam")
     assert isinstance(learner, Adam)
-    algorithm = Reptile(learner, rate=0.5, rate_end=0.5, chunk=chunk)
+    algorithm = Reptile(learner, lr=0.5, lr_end=0.5, chunk=chunk)
     for seed in range(3):  # from the second on, with moments of earlier tasks
         episodes = sample_episodes(steps=3, seed=seed)
         lasts = [learner.states(byhand.task(episodes.support, t))[-1] for t in range(4)]
@@ -214,7 +214,7 @@ def test_moments_live_on_as_torchs_adam_has_them_and_are_saved() -> None:
     learner = learner_of("adam")
     moved = {name: value.detach().clone().requires_grad_() for name, value in learner.net.named_parameters()}
     optimizer = torch.optim.Adam(moved.values(), lr=0.05, betas=(0.0, 0.999))
-    algorithm = Reptile(learner, rate=1.0, rate_end=1.0)
+    algorithm = Reptile(learner, lr=1.0, lr_end=1.0)
     for seed in range(3):
         episodes = sample_episodes(tasks=1, steps=3, seed=seed)
         algorithm.update(episodes)
@@ -239,13 +239,13 @@ TOYS: dict[str, tuple[Callable[[nn.Module], UpdateRule], Callable[[UpdateRule], 
         100,
     ),
     "meta-lstm": (
-        lambda net: MetaLSTM(net, mse, steps=3, hidden=8, rate=0.1),
+        lambda net: MetaLSTM(net, mse, steps=3, hidden=8, lr=0.1),
         lambda learner: Descent(learner, final(mse), optimizer=lambda p: torch.optim.Adam(p, lr=0.01)),
         100,
     ),
     "adam": (
-        lambda net: Adam(net, mse, steps=5, rate=0.02),
-        lambda learner: Reptile(learner, rate=1.0, rate_end=0.1, iterations=100),
+        lambda net: Adam(net, mse, steps=5, lr=0.02),
+        lambda learner: Reptile(learner, lr=1.0, lr_end=0.1, iterations=100),
         100,
     ),
 }
@@ -275,7 +275,7 @@ def test_settings_that_cannot_be_are_refused() -> None:
         Adam(net, mse, steps=-1)
     with pytest.raises(ValueError, match="decay is 1"):
         Adam(net, mse, decay=1)
-    with pytest.raises(ValueError, match="rate is 0"):
-        MetaLSTM(net, mse, rate=0)
+    with pytest.raises(ValueError, match="lr is 0"):
+        MetaLSTM(net, mse, lr=0)
     with pytest.raises(ValueError, match="layers is 0"):
         LearnedOptimizer(net, mse, layers=0)

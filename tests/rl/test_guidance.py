@@ -70,7 +70,7 @@ def test_the_query_is_labelled_where_the_adapted_policies_went() -> None:
 
 @pytest.mark.parametrize("first_order", [False, True])
 def test_adapted_policies_come_to_act_as_the_expert(*, first_order: bool) -> None:
-    learner, guided = track_learner(rate=0.05, first_order=first_order), tasks()
+    learner, guided = track_learner(lr=0.05, first_order=first_order), tasks()
     algorithm = Proximal(
         learner, final(imitation), gaussian_kl, optimizer=lambda p: torch.optim.Adam(p, lr=0.01), epochs=5, penalty=0.1
     )

@@ -21,7 +21,7 @@ GOALS = np.array([[-1.0], [1.0], [-1.0]])
 
 def adapted(*, task: int = 0, **settings: float) -> tuple[AdaptedPolicy, GradientLearner, dict[str, torch.Tensor]]:
     """An adapted policy, its learner and its state."""
-    learner = track_learner(rate=0.5)
+    learner = track_learner(lr=0.5)
     tasks = WorldDistribution(Track, trajectories=4).tasks(GOALS, np.random.default_rng(0))
     *_, (predict, _) = adapt(learner, tasks, steps=1)
     policy = AdaptedPolicy(predict, task=task, **settings)  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ def test_a_task_that_is_not_there_is_refused(task: int) -> None:
 
 
 def test_adapt_policy_is_the_inner_loop_on_one_task() -> None:
-    learner = track_learner(rate=0.5, steps=2)
+    learner = track_learner(lr=0.5, steps=2)
     distribution = WorldDistribution(Track, trajectories=4, action_scale=0.5)
     x = np.linspace(-1, 1, 5)[:, None]
     for steps in (None, 0, 1):
@@ -99,7 +99,7 @@ def test_a_policy_in_torch_warns_of_nothing() -> None:
 
 def test_stable_baselines3_evaluates_it() -> None:
     torch.manual_seed(0)
-    learner = GradientLearner(GaussianPolicy(2, 2, hidden=(8,)), surrogate, rate=0.1)
+    learner = GradientLearner(GaussianPolicy(2, 2, hidden=(8,)), surrogate, lr=0.1)
     distribution = WorldDistribution("metarl/PointNav-MAML2017-v0", trajectories=4, horizon=20, action_scale=0.5)
     goal = np.array([0.3, -0.4])
     policy = adapt_policy(learner, distribution, goal)

@@ -97,7 +97,8 @@ def test_advantages_are_those_of_the_options() -> None:
     ("share", "discount", "gae_lambda"), [(0.0, 0.5, 0.1), (0.125, 0.6, 0.3), (0.25, 0.7, 0.5), (0.9, 0.7, 0.5)]
 )
 def test_credit_lengthens_over_a_share_of_training(share: float, discount: float, gae_lambda: float) -> None:
-    distribution = WorldDistribution(Walled, trajectories=4, discount=0.7, gae_lambda=0.5, credit_from=(0.5, 0.1, 0.25))
+    schedule = (0.5, 0.1, 0.25)
+    distribution = WorldDistribution(Walled, trajectories=4, discount=0.7, gae_lambda=0.5, gae_schedule=schedule)
     for earlier in (0.7, share):  # what counts is where training is, not where it was
         distribution.progress(earlier)
     tasks = distribution.tasks(GOALS, np.random.default_rng(0))
@@ -110,10 +111,10 @@ def test_credit_lengthens_over_a_share_of_training(share: float, discount: float
 @pytest.mark.parametrize("from_", [None, (0.5, 0.1, 0.25)])
 def test_inner_steps_have_a_credit_of_their_own(from_: tuple[float, float, float] | None) -> None:
     distribution = WorldDistribution(
-        Walled, trajectories=4, discount=0.7, gae_lambda=0.5, credit_from=from_, inner_credit=(0.9, 0.2)
+        Walled, trajectories=4, discount=0.7, gae_lambda=0.5, gae_schedule=from_, inner_gae=(0.9, 0.2)
     )
     distribution.progress(0.0)
-    learner = track_learner(steps=2, rate=0.5)
+    learner = track_learner(steps=2, lr=0.5)
     episodes = collect(learner, distribution.tasks(GOALS, np.random.default_rng(0)))
     discount, gae_lambda = (0.7, 0.5) if from_ is None else from_[:2]
     credits = [(0.9, 0.2), (0.9, 0.2), (discount, gae_lambda)]
@@ -126,7 +127,7 @@ def test_inner_steps_have_a_credit_of_their_own(from_: tuple[float, float, float
 
 
 def test_log_probs_are_of_the_policy_that_acted_and_each_step_acts_with_adapted_weights() -> None:
-    learner = track_learner(steps=2, rate=0.5)
+    learner = track_learner(steps=2, lr=0.5)
     episodes = collect(learner, WorldDistribution(Track, trajectories=6).tasks(GOALS, np.random.default_rng(0)))
     batches = [*episodes.support, episodes.query]
     states = [vmap(partial(lambda support, k: learner.states(support)[k], k=k))(episodes.support) for k in range(3)]
@@ -149,7 +150,7 @@ def test_actions_are_recorded_as_drawn_and_scaled_for_the_environment() -> None:
 
 def test_metrics_are_returns_after_each_step_and_the_steps_simulated() -> None:
     tasks = WorldDistribution(Walled, trajectories=4).tasks(GOALS, np.random.default_rng(0))
-    learner = pusher(steps=2, rate=1e-9)
+    learner = pusher(steps=2, lr=1e-9)
     episodes = collect(learner, tasks)
     metrics = tasks.metrics(episodes)
     assert set(metrics) == {"return_0", "return_1", "return_2", "env_steps"}
@@ -260,8 +261,8 @@ def test_settings_out_of_range_are_refused() -> None:
         ("horizon", [0, -1, 2.5]),
         ("discount", [1.1, -0.1, nan, inf, None]),
         ("gae_lambda", [1.1, nan]),
-        ("credit_from", [(0.9, 0.5, 0.0), (0.9, 0.5, 1.5), (0.9, 1.5, 0.5), (0.9, 0.5), (nan, 0.5, 0.5), 0.9]),
-        ("inner_credit", [(-0.1, 0.5), (0.5, nan), (0.5,)]),
+        ("gae_schedule", [(0.9, 0.5, 0.0), (0.9, 0.5, 1.5), (0.9, 1.5, 0.5), (0.9, 0.5), (nan, 0.5, 0.5), 0.9]),
+        ("inner_gae", [(-0.1, 0.5), (0.5, nan), (0.5,)]),
         ("action_scale", [0, -1.0, nan, inf]),
         ("threads", [-1, 1.5]),
         ("env", [3, None]),

@@ -24,7 +24,7 @@ STORED: dict[str, Any] = {"preset": "test", "settings": {}, "versions": {}}
 
 def training(iterations: int = 10, *, hidden: int = 4) -> MetaTraining:
     torch.manual_seed(0)
-    learner = GradientLearner(MLP(1, 1, hidden=(hidden,)), mse, steps=1, rate=0.01)
+    learner = GradientLearner(MLP(1, 1, hidden=(hidden,)), mse, steps=1, lr=0.01)
     outer = Descent(learner, final(mse), optimizer=lambda p: torch.optim.Adam(p, lr=1e-3))
     return MetaTraining(outer, Sinusoid(shots=5), iterations=iterations, meta_batch=2)
 

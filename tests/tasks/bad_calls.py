@@ -93,8 +93,8 @@ CALLS = [
     *arguments("Sinusoid", Sinusoid, {"device": [None, 1, "gpu", "cpu:x", "", "cuda:99"]}),
     *arguments("Images", images, {
         "classes": [None, torch.zeros(3), [1]], "ways": [1, *NO_COUNT], "shots": NO_COUNT, "queries": NO_COUNT,
-        "shift": NO_WHOLE, "warp": [0.31, *NO_NUMBER], "alike": [1.1, *NO_NUMBER], "transductive": [0, None, "no"],
-        "device": [None, "gpu", "cuda:99"],
+        "shift": NO_WHOLE, "warp": [0.31, *NO_NUMBER], "same_alphabet": [1.1, *NO_NUMBER],
+        "transductive": [0, None, "no"], "device": [None, "gpu", "cuda:99"],
     }),
     *arguments("Joint", joint, {
         "classes": [None, "x"], "images": [1, *NO_COUNT], "shift": NO_WHOLE, "warp": [0.31, *NO_NUMBER],

@@ -241,28 +241,28 @@ def test_families_are_alphabets_alike_mirrored() -> None:
     assert [len(family) for family in numbered(COUNTS).families] == [len(COUNTS)]  # no alphabets: one family
 
 
-@pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
-def test_alike_is_the_share_of_tasks_of_one_alphabet(alike: float) -> None:
+@pytest.mark.parametrize("same_alphabet", [0.0, 0.5, 1.0])
+def test_alike_is_the_share_of_tasks_of_one_alphabet(same_alphabet: float) -> None:
     classes = alphabets()
     family = np.full(len(classes), -1)
     for i, members in enumerate(classes.families):
         family[members] = i
-    tasks = Images(classes, ways=3, queries=1, alike=alike).sample(2000, np.random.default_rng(0))
+    tasks = Images(classes, ways=3, queries=1, same_alphabet=same_alphabet).sample(2000, np.random.default_rng(0))
     drawn = family[tasks._picks[0].places.numpy() // 3]  # [T, ways]
     assert (np.sort(tasks._picks[0].places.numpy() // 3) == np.sort(tasks._picks[1].places.numpy() // 3)).all()
     same = (drawn == drawn[:, :1]).all(1)
     by_chance = 2 * (4 * 3 * 2 + 6 * 5 * 4) / (24 * 23 * 22)
-    assert same.mean() == pytest.approx(alike + (1 - alike) * by_chance, abs=0.03)
-    if alike == 1:  # alphabets as likely as they are large; two characters are too few for three ways
+    assert same.mean() == pytest.approx(same_alphabet + (1 - same_alphabet) * by_chance, abs=0.03)
+    if same_alphabet == 1:  # alphabets as likely as they are large; two characters are too few for three ways
         share = np.bincount(drawn[:, 0], minlength=6) / len(drawn)
         np.testing.assert_allclose(share, [0.2, 0.3, 0, 0.2, 0.3, 0], atol=0.03)
 
 
 def test_alike_needs_alphabets_that_are_large_enough() -> None:
-    with pytest.raises(ValueError, match=r"alike is 1\.0, but no alphabet has 7 classes"):
-        Images(alphabets(), ways=7, queries=1, alike=1.0)
-    with pytest.raises(ValueError, match=r"alike is 1\.5: give a finite number from 0 to 1"):
-        Images(alphabets(), ways=2, queries=1, alike=1.5)
+    with pytest.raises(ValueError, match=r"same_alphabet is 1\.0, but no alphabet has 7 classes"):
+        Images(alphabets(), ways=7, queries=1, same_alphabet=1.0)
+    with pytest.raises(ValueError, match=r"same_alphabet is 1\.5: give a finite number from 0 to 1"):
+        Images(alphabets(), ways=2, queries=1, same_alphabet=1.5)
 
 
 def test_memory_is_that_of_the_batches() -> None:

@@ -28,17 +28,17 @@ class Clone(nn.Module):
     def __init__(self, module: nn.Module, *, lr: float, first_order: bool) -> None:
         super().__init__()
         assert not first_order
-        self.module, self.lr, self.fast = module, lr, dict(module.named_parameters())
+        self.module, self.lr, self.adapt = module, lr, dict(module.named_parameters())
 
     def clone(self) -> Clone:
         return self
 
     def adapt(self, loss: Tensor) -> None:
-        gradients = torch.autograd.grad(loss, list(self.fast.values()), create_graph=True)
-        self.fast = {name: p - self.lr * g for (name, p), g in zip(self.fast.items(), gradients, strict=True)}
+        gradients = torch.autograd.grad(loss, list(self.adapt.values()), create_graph=True)
+        self.adapt = {name: p - self.lr * g for (name, p), g in zip(self.adapt.items(), gradients, strict=True)}
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional_call(self.module, self.fast, (x,))
+        return functional_call(self.module, self.adapt, (x,))
 
 
 class Prototypes:
@@ -95,15 +95,15 @@ def test_the_plain_loop_trains_to_the_same_weights(method: str, classify: Any, l
         pass
     start = [p.detach().clone() for p in module.parameters()]
     accuracy.descend(module, classify(library, config), learning, config)
-    rate = config.algorithm.rate  # type: ignore[union-attr]
+    lr = config.algorithm.lr  # type: ignore[union-attr]
     for before, (name, one), other in zip(start, module.named_parameters(), net.parameters(), strict=True):
         if name.startswith("head"):
             assert torch.equal(one, before)  # fixed
             assert torch.equal(other, before)
             continue
-        assert (other - before).abs().max() > rate / 2  # it did train
+        assert (other - before).abs().max() > lr / 2  # it did train
         # Adam's first steps divide a gradient by its own size, so rounding shows where it is near 0
-        assert (one - other).abs().median() < rate / 20
+        assert (one - other).abs().median() < lr / 20
 
 
 def test_both_are_tested_alike_and_a_missing_library_is_said(

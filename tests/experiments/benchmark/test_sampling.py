@@ -90,7 +90,7 @@ def test_rates_count_steps_and_the_best_size_of_a_peer_is_the_one_compared(monke
     monkeypatch.setattr(sampling, "SIZES", {"Other": (5, 10)})
     monkeypatch.setitem(peers.MAKERS, "Other", fake)
     report = Sampling(**TINY).report("metarl/HalfCheetahVel-v0")  # type: ignore[arg-type]
-    assert {row.name: row.rate for row in report.rows} == {
+    assert {row.name: row.lr for row in report.rows} == {
         "metarl, policies in the loop": 16,  # 2 tasks × 2 trajectories × 4 steps in 1 s
         "matched floor": 32,
         "matched floor, contacts searched for": 16,
