@@ -59,7 +59,7 @@ class Pipe:
 
 TRAIN = "metarl train sinusoid-maml --iterations 6 --meta-batch 2 --out NEW"
 PIPES = [
-    Pipe("metarl list | head -1", (0, 141), "preset"),
+    Pipe("metarl list | head -1", (0, 141)),
     Pipe("metarl --help | true", (0, 141)),
     Pipe("metarl train sinusoid-maml --help | head -3", (0, 141), "usage"),
     Pipe("metarl evaluate RUN --steps 1 | true", (0, 141)),
