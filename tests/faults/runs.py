@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "long pre-training": (*IMAGES, "--task.pretraining", "110", "--task.architecture", "mlp"),
     "PPO": ("point-nav-2017-pretrained", *WALK),
     "guided": ("point-nav-2017-gmps", *WALK, *EPISODES),
+    "point": ("point-nav-2017-maml", *WALK, *EPISODES),
     "oracle": ("point-nav-2017-oracle", *WALK, *EPISODES),
 }
 
@@ -85,6 +86,10 @@ class Runs:
         """Such a run to do with as one likes, at `path`."""
         shutil.copytree(self.evaluated(kind) if evaluated else self.finished(kind), path, symlinks=True)
         return path
+
+    def link(self, kind: str, path: Path) -> None:
+        """A finished run at `path`, which nobody will change."""
+        path.symlink_to(self.finished(kind), target_is_directory=True)
 
     def again(self, kind: str, path: Path) -> None:
         """The same as a finished run, but another one."""
