@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from metarl.convnets import Maps
 from metarl.core import Distribution, Learner, Loss
 from metarl.experiments.settings import Part, nearest
 from metarl.experiments.tasks import ImageNet, ImagesConfig, SinusoidConfig, TaskConfig, conv4
@@ -25,8 +24,9 @@ from metarl.learners.mixture import IMP
 from metarl.learners.snail import SNAIL
 from metarl.learners.svm import MetaOptNet
 from metarl.losses import cross_entropy
-from metarl.nets import MLP
-from metarl.normalisation import BatchNorm
+from metarl.nets.conv4 import Maps
+from metarl.nets.mlp import MLP
+from metarl.nets.normalisation import BatchNorm
 from metarl.tasks.images import Images
 
 

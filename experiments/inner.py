@@ -18,7 +18,7 @@ from metarl.learners.laplace import Headed
 from metarl.learners.learned_optimizer import LearnedOptimizer
 from metarl.learners.meta_lstm import MetaLSTM
 from metarl.learners.per_step import MAMLPlusPlus
-from metarl.nets import MLP
+from metarl.nets.mlp import MLP
 from metarl.ranges import NonNegative
 
 

@@ -17,14 +17,15 @@ from metarl.algorithms.base import Algorithm
 from metarl.algorithms.descent import Descent
 from metarl.algorithms.fixed import Fixed
 from metarl.algorithms.multi_step import MultiStep
-from metarl.algorithms.proximal import Proximal
+from metarl.algorithms.proximal import ProMP
 from metarl.algorithms.reptile import Reptile
-from metarl.algorithms.trust_region import TrustRegion
-from metarl.core import Learner, Loss, Objective, every, final
+from metarl.algorithms.trust_region import TRPO
+from metarl.core import Learner, Loss, Objective
 from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.settings import Clip, Epochs, Number, Part, check_lrs
 from metarl.experiments.tasks import TaskConfig
 from metarl.learners.laplace import laplace, softmax_roots
+from metarl.objectives import every, final
 from metarl.ranges import NonNegative, Positive, Range, Share
 from metarl.rl.guidance import imitation
 
@@ -190,7 +191,7 @@ class TrustRegionConfig(Part, path="algorithm"):
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
     ) -> Algorithm:
-        return TrustRegion(
+        return TRPO(
             learner, loss, task.divergence, max_kl=self.max_kl, cg_steps=self.cg_steps, damping=self.damping,
             backtrack=self.backtrack, backtracks=self.backtracks,
             curvature_every=self.curvature_every, recompute=self.recompute, step_weights=self.step_weights, chunk=chunk,
@@ -210,7 +211,7 @@ class ProximalConfig(Part, path="algorithm"):
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
     ) -> Algorithm:
-        return Proximal(
+        return ProMP(
             learner, final(task.clipped(self.clip)), task.divergence, epochs=self.epochs, penalty=self.penalty,
             optimizer=lambda p: torch.optim.Adam(p, lr=self.lr), chunk=chunk,
         )  # fmt: skip
@@ -230,7 +231,7 @@ class GuidedConfig(DescentConfig):
     def build(
         self, learner: Learner, task: TaskConfig, loss: Loss, *, iterations: int, chunk: int | None
     ) -> Algorithm:
-        return Proximal(
+        return ProMP(
             learner, self.objective(imitation), task.divergence, optimizer=self.optimizer,
             scheduler=self.scheduler(iterations), epochs=self.epochs, penalty=self.penalty, freeze=self.freeze,
             chunk=chunk,

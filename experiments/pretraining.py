@@ -28,7 +28,7 @@ from metarl.experiments.config import Config
 from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.tasks import LocomotionConfig
 from metarl.learners.gradient import GradientLearner
-from metarl.nets import GaussianPolicy
+from metarl.nets.policy import GaussianPolicy
 from metarl.rl.rollout import WorldDistribution
 from metarl.train import Stream, generator
 

@@ -19,7 +19,7 @@ from metarl.experiments.presets import preset
 from metarl.experiments.tasks import LocomotionConfig
 from metarl.experiments.warm_start import encoders, wanted, warm_start
 from metarl.learners.gradient import GradientLearner
-from metarl.nets import GaussianPolicy
+from metarl.nets.policy import GaussianPolicy
 from metarl.rl.guidance import Guided, told
 from metarl.rl.rollout import WorldDistribution
 from metarl.run.checkpoint import Record, Training

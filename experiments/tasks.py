@@ -9,17 +9,18 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 
-from metarl.convnets import Conv4
 from metarl.core import Loss, adapt
-from metarl.dense import Dense
 from metarl.envs import world_class
 from metarl.envs.informed import informed
 from metarl.experiments.settings import LAST, Fraction, Number, Part, Width, check_hidden
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import cross_entropy, mse, squared_change
-from metarl.nets import MLP, GaussianPolicy
+from metarl.nets.conv4 import Conv4
+from metarl.nets.dense import Dense
+from metarl.nets.mlp import MLP
+from metarl.nets.policy import GaussianPolicy
+from metarl.nets.resnet import ResNet12
 from metarl.ranges import Positive, Range, Share
-from metarl.resnet import ResNet12
 from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
 from metarl.rl.rollout import WorldDistribution, WorldTasks
 from metarl.sampling import sampled

@@ -11,16 +11,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from metarl.convnets import Conv4, Maps
 from metarl.core import Learner, collect
-from metarl.dense import Dense
 from metarl.experiments.config import Config
 from metarl.experiments.encoded import EncodedConfig
 from metarl.experiments.outer import DescentConfig
 from metarl.experiments.tasks import ImagesConfig
 from metarl.learners.baselines import FineTune
 from metarl.learners.per_step import MAMLPlusPlus
-from metarl.resnet import ResNet12
+from metarl.nets.conv4 import Conv4, Maps
+from metarl.nets.dense import Dense
+from metarl.nets.resnet import ResNet12
 from metarl.run.checkpoint import Record
 from metarl.run.folder import RunFolder, versions
 from metarl.run.loop import run_training

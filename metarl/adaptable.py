@@ -43,7 +43,7 @@ def check_layers(net: nn.Module) -> None:
         if isinstance(layer, _NormBase) and layer.track_running_stats and layer.training:
             raise ValueError(
                 f"{kind} keeps running statistics, which tasks that are adapted side by side cannot share: use "
-                "metarl.normalisation.BatchNorm, or track_running_stats=False"
+                "metarl.nets.normalisation.BatchNorm, or track_running_stats=False"
             )
         if isinstance(layer, _DropoutNd) and layer.p > 0 and layer.training:
             raise ValueError(
@@ -55,12 +55,12 @@ def check_layers(net: nn.Module) -> None:
 def check_second_derivatives(net: nn.Module) -> None:
     """Raise ValueError for a layer whose second derivative torch gets wrong under `torch.func.grad` in `vmap`.
 
-    It does so in silence. In torch 2.13 these are its own normalisations by scale: metarl.normalisation has another.
+    It does so in silence. In torch 2.13 these are its own normalisations by scale; metarl.nets.normalisation has one.
     """
     for layer in net.modules():
         frozen = isinstance(layer, _NormBase) and layer.track_running_stats and not layer.training
         if isinstance(layer, _NormBase | nn.LayerNorm) and layer.weight is not None and not frozen:
             raise ValueError(
                 f"torch's second derivative of {type(layer).__name__}, which this learner needs, is wrong: use "
-                "metarl.normalisation.BatchNorm, or torch's nn.GroupNorm"
+                "metarl.nets.normalisation.BatchNorm, or torch's nn.GroupNorm"
             )

@@ -24,9 +24,10 @@ from torch.func import vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
 from metarl.adaptable import check_layers
+from metarl.described import Described
 from metarl.parts import fitting, joined, lock, over_parts, split
-from metarl.ranges import Count, NonNegative, Whole, checked
-from metarl.sums import check_weights, one_number, weighted
+from metarl.ranges import Count, Whole, checked
+from metarl.sums import one_number
 from metarl.trees import Tree, check_batch, count
 
 Predict = Callable[[Any], Tree]
@@ -41,25 +42,6 @@ class Episodes(NamedTuple):
 
 
 Objective = Callable[[Sequence[Predict], Episodes], Tensor]
-
-
-@checked
-def final(loss: Loss) -> Objective:
-    """The query loss after the last inner step: MAML's objective (Finn et al. 2017, eq. 1)."""
-    return lambda predicts, episode: loss(predicts[-1], episode.query)
-
-
-@checked
-def every(loss: Loss, weights: Sequence[NonNegative]) -> Objective:
-    """Σ_k weights[k]·(query loss after inner step k + 1): MAML++'s multi-step loss (Antoniou et al. 2019, eq. 4)."""
-    check_weights(weights)
-
-    def objective(predicts: Sequence[Predict], episode: Episodes) -> Tensor:
-        if len(weights) != len(predicts) - 1:
-            raise ValueError(f"every has {len(weights)} weights for {len(predicts) - 1} inner steps: give one for each")
-        return weighted([loss(predict, episode.query) for predict in predicts[1:]], weights, "the loss")
-
-    return objective
 
 
 def with_output(predict: Predict, x: Tree, output: Tree) -> Predict:
@@ -137,7 +119,7 @@ class Tasks(ABC):
         return {}
 
 
-class Distribution(ABC):
+class Distribution(Described, ABC):
     """A distribution over tasks."""
 
     metric: str  # "return", "accuracy" (more is better) or "loss" (less is better)
@@ -150,11 +132,11 @@ class Distribution(ABC):
         """The bytes that a meta-batch of `n` tasks needs at least; 0 where it is not known."""
         return 0
 
-    def progress(self, share: float) -> None:  # noqa: B027  (most do not change)
+    def progress(self, share: float) -> None:
         """Told before every training iteration what share of them, 0 … 1, is done; for what changes on the way."""
 
 
-class Learner(nn.Module, ABC):
+class Learner(Described, nn.Module, ABC):
     """The inner loop. Its Parameters are the meta-parameters; a state is one task's tree of tensors, never mutated."""
 
     steps: int  # inner steps in training

@@ -7,15 +7,16 @@ import torch
 from torch import nn
 
 from metarl.adaptable import names
-from metarl.convnets import Conv4
-from metarl.dense import Dense
 from metarl.learners.adam import Adam
 from metarl.learners.gradient import GradientLearner
 from metarl.learners.laplace import Headed
 from metarl.learners.update_rule import UpdateRule
 from metarl.losses import mse
-from metarl.nets import MLP, GaussianPolicy
-from metarl.resnet import ResNet12
+from metarl.nets.conv4 import Conv4
+from metarl.nets.dense import Dense
+from metarl.nets.mlp import MLP
+from metarl.nets.policy import GaussianPolicy
+from metarl.nets.resnet import ResNet12
 from metarl.rl.losses import surrogate
 
 NETS: dict[str, tuple[nn.Module, str]] = {  # with the name of the last layer

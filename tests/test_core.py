@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from toys import regressor, sample_episodes
 
-from metarl.core import Episodes, Learner, Predictor, Tasks, adapt, collect, every, final, meta_gradient, split
+from metarl.core import Episodes, Learner, Predictor, Tasks, adapt, collect, meta_gradient, split
 from metarl.losses import Samples, mse
+from metarl.objectives import every, final
 from metarl.tasks.sinusoid import Sinusoid
 
 

@@ -11,12 +11,13 @@ from torch.utils._pytree import tree_leaves
 
 from metarl.algorithms.base import Algorithm
 from metarl.algorithms.descent import Descent
-from metarl.algorithms.proximal import Proximal
+from metarl.algorithms.proximal import ProMP
 from metarl.algorithms.reptile import Reptile
-from metarl.algorithms.trust_region import TrustRegion
-from metarl.core import Episodes, collect, final, meta_gradient
+from metarl.algorithms.trust_region import TRPO
+from metarl.core import Episodes, collect, meta_gradient
 from metarl.learners.gradient import GradientLearner
-from metarl.nets import GaussianPolicy
+from metarl.nets.policy import GaussianPolicy
+from metarl.objectives import final
 from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
 from metarl.rl.rollout import WorldDistribution
 
@@ -28,9 +29,9 @@ def sgd(parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
 
 
 ALGORITHMS: dict[str, Callable[[GradientLearner], Algorithm]] = {
-    "trust region": lambda learner: TrustRegion(learner, surrogate, gaussian_kl, chunk=2),
-    "trust region, built anew": lambda learner: TrustRegion(learner, surrogate, gaussian_kl, recompute=True),
-    "proximal": lambda learner: Proximal(learner, final(clipped_surrogate(0.3)), gaussian_kl, optimizer=sgd),
+    "trust region": lambda learner: TRPO(learner, surrogate, gaussian_kl, chunk=2),
+    "trust region, built anew": lambda learner: TRPO(learner, surrogate, gaussian_kl, recompute=True),
+    "proximal": lambda learner: ProMP(learner, final(clipped_surrogate(0.3)), gaussian_kl, optimizer=sgd),
     "descent": lambda learner: Descent(learner, final(surrogate), optimizer=sgd),
     "reptile": lambda learner: Reptile(learner, lr=0.5, lr_end=0.1, iterations=10),
 }

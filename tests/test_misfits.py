@@ -18,8 +18,6 @@ from metarl.core import (
     Tasks,
     adapt,
     collect,
-    every,
-    final,
     meta_gradient,
     meta_gradient_and_outputs,
 )
@@ -27,7 +25,9 @@ from metarl.evaluation import evaluate
 from metarl.learners.gradient import GradientLearner
 from metarl.learners.metric import ProtoNet
 from metarl.losses import Samples, cross_entropy, mse, squared_change
-from metarl.nets import MLP, GaussianPolicy
+from metarl.nets.mlp import MLP
+from metarl.nets.policy import GaussianPolicy
+from metarl.objectives import every, final
 from metarl.train import Stream, generator
 
 FLAT = MLP(1, 1, hidden=(3,))

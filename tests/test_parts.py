@@ -9,8 +9,9 @@ from torch import nn
 from toys import policy_learner, regressor, rollout_episodes, sample_episodes
 
 from metarl.algorithms.reptile import Reptile
-from metarl.core import Episodes, Learner, Tree, final, meta_gradient
+from metarl.core import Episodes, Learner, Tree, meta_gradient
 from metarl.losses import mse
+from metarl.objectives import final
 from metarl.parts import joined, over_parts, split
 from metarl.rl.losses import surrogate
 

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from metarl.algorithms.descent import Descent
-from metarl.core import final
 from metarl.evaluation import evaluate
 from metarl.losses import cross_entropy
-from metarl.nets import MLP
+from metarl.nets.mlp import MLP
+from metarl.objectives import final
 from metarl.tasks.images import ImageClasses, Images
 from metarl.train import train
 

@@ -21,17 +21,18 @@ from toys import Waves, regressor, sample_episodes
 
 from metarl.algorithms.descent import Descent
 from metarl.algorithms.reptile import Reptile
-from metarl.algorithms.trust_region import TrustRegion
-from metarl.core import Learner, adapt, final, meta_gradient
+from metarl.algorithms.trust_region import TRPO
+from metarl.core import Learner, adapt, meta_gradient
 from metarl.evaluation import evaluate
 from metarl.losses import mse, squared_change
+from metarl.objectives import final
 from metarl.parts import lock
 
 SGD = partial(torch.optim.SGD, lr=0.01)
 ALGORITHMS: dict[str, Callable[[Any], Any]] = {
     "descent": lambda learner: Descent(learner, final(mse), optimizer=SGD),
-    "reptile": lambda learner: Reptile(learner, lr=0.5, lr_end=0.5),
-    "trust region": lambda learner: TrustRegion(learner, mse, squared_change, damping=0.1),
+    "reptile": lambda learner: Reptile(learner, lr=0.5),
+    "trust region": lambda learner: TRPO(learner, mse, squared_change, damping=0.1),
 }
 
 

@@ -16,13 +16,15 @@ from toys import Track, track_learner
 
 from metarl.algorithms.base import Algorithm
 from metarl.algorithms.descent import Descent
-from metarl.algorithms.proximal import Proximal
+from metarl.algorithms.proximal import ProMP
 from metarl.algorithms.reptile import Reptile
-from metarl.algorithms.trust_region import TrustRegion
-from metarl.core import Distribution, Loss, final
+from metarl.algorithms.trust_region import TRPO
+from metarl.core import Distribution, Loss
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import Samples, mse, squared_change
-from metarl.nets import MLP, GaussianPolicy
+from metarl.nets.mlp import MLP
+from metarl.nets.policy import GaussianPolicy
+from metarl.objectives import final
 from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
 from metarl.rl.rollout import WorldDistribution
 from metarl.tasks.sinusoid import Sinusoid, SinusoidTasks
@@ -65,9 +67,9 @@ KINDS = {
 }  # fmt: skip
 ALGORITHMS: dict[str, Callable[[GradientLearner, Kind], Algorithm]] = {
     "descent": lambda learner, kind: Descent(learner, final(kind.loss), optimizer=ADAM),
-    "reptile": lambda learner, kind: Reptile(learner, iterations=10),
-    "trust region": lambda learner, kind: TrustRegion(learner, kind.loss, kind.divergence, damping=0.01),
-    "proximal": lambda learner, kind: Proximal(learner, final(kind.clipped), kind.divergence, optimizer=ADAM),
+    "reptile": lambda learner, kind: Reptile(learner, lr_end=0.0, iterations=10),
+    "trust region": lambda learner, kind: TRPO(learner, kind.loss, kind.divergence, damping=0.01),
+    "proximal": lambda learner, kind: ProMP(learner, final(kind.clipped), kind.divergence, optimizer=ADAM),
 }
 EVERY = pytest.mark.parametrize("algorithm", ALGORITHMS)
 KIND = pytest.mark.parametrize("kind", ["sinusoid", "point"])

@@ -15,7 +15,8 @@ from metarl.envs.goals import Goals
 from metarl.envs.world import Step, World
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import Samples, mse
-from metarl.nets import MLP, GaussianPolicy
+from metarl.nets.mlp import MLP
+from metarl.nets.policy import GaussianPolicy
 from metarl.rl.losses import Rollout, surrogate
 
 

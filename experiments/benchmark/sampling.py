@@ -21,7 +21,7 @@ from metarl.experiments.benchmark.measure import Report, Row, interleave
 from metarl.experiments.benchmark.peers import SIZES, peer, peers
 from metarl.experiments.settings import Cores, Number, Width
 from metarl.learners.gradient import GradientLearner
-from metarl.nets import GaussianPolicy
+from metarl.nets.policy import GaussianPolicy
 from metarl.ranges import Settings
 from metarl.rl.losses import surrogate
 from metarl.rl.rollout import WorldDistribution

@@ -18,13 +18,14 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
 from metarl.algorithms.descent import Descent
-from metarl.convnets import Conv4
-from metarl.core import Episodes, Loss, final, meta_gradient
+from metarl.core import Episodes, Loss, meta_gradient
 from metarl.experiments.benchmark.measure import Report, Timing, interleave
 from metarl.experiments.settings import Number
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import Samples, cross_entropy, mse
-from metarl.nets import MLP
+from metarl.nets.conv4 import Conv4
+from metarl.nets.mlp import MLP
+from metarl.objectives import final
 from metarl.ranges import Settings
 from metarl.tasks.images import ImageClasses, Images
 from metarl.train import train

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from metarl.algorithms.trust_region import TrustRegion
+from metarl.algorithms.trust_region import TRPO
 from metarl.core import Episodes, Learner, collect, meta_gradient_and_outputs
 from metarl.experiments.benchmark.iteration import sized
 from metarl.experiments.benchmark.measure import Report, interleave
@@ -108,9 +108,9 @@ class Update(Settings):
         return report
 
 
-def _algorithm(config: Config, learner: Learner, **settings: object) -> TrustRegion:
+def _algorithm(config: Config, learner: Learner, **settings: object) -> TRPO:
     algorithm = replace(config, algorithm=replace(config.algorithm, **settings)).build_algorithm(learner)  # type: ignore[arg-type]
-    assert isinstance(algorithm, TrustRegion)
+    assert isinstance(algorithm, TRPO)
     return algorithm
 
 
@@ -118,6 +118,6 @@ def _call(function, *args):  # type: ignore[no-untyped-def]
     return lambda: function(*args)
 
 
-def _some(algorithm: TrustRegion) -> str:
+def _some(algorithm: TRPO) -> str:
     support, query = algorithm.curvature_every
     return f"1/{support} of support, 1/{query} of query"

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from metarl.adaptable import HEAD, check_names
 from metarl.core import Episodes, Learner, Tree
+from metarl.described import Described
 from metarl.parts import lock
 from metarl.ranges import Count, check, checked
 
@@ -38,7 +39,7 @@ def exclusive(update: Update) -> Update:
     return whole  # type: ignore[return-value]
 
 
-class Algorithm(ABC):
+class Algorithm(Described, ABC):
     """An outer loop over `learner`. `uses_query` is False where the update asks for support batches only."""
 
     uses_query = True

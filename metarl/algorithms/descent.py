@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
+import torch
 from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from metarl.algorithms.base import Algorithm, exclusive
 from metarl.core import Episodes, Learner, Objective, meta_gradient
-from metarl.ranges import Count, check, checked
+from metarl.objectives import final, own_loss
+from metarl.ranges import Count, Positive, check, checked
 
 
 class Descent(Algorithm):
     """θ ← θ − optimiser(∇ mean_T objective) (MAML, algorithm 1 and 2, line "meta-update").
 
-    `optimizer` makes a torch optimiser from parameters: `lambda p: torch.optim.Adam(p, lr=1e-3)`. `scheduler`, if any,
-    makes a torch learning-rate scheduler from the optimiser; it steps once an update. Parameters whose name starts with
+    The objective is the learner's own loss on the query after the last inner step, unless another is given. The
+    optimiser is Adam with the learning rate `lr` (default 1e-3), or what `optimizer` makes of the parameters:
+    `lambda p: torch.optim.SGD(p, lr=0.1)`. `scheduler`, if any, makes a torch learning-rate scheduler from the
+    optimiser; it steps once an update. Parameters whose name starts with
     `freeze` are not learned: "net.head", say, the last layer of a classifier whose labels are drawn anew for each task,
     and whose meta-gradient is but noise (the zeroing trick of Kao et al. 2022). A fixed head that the inner loop adapts
     is set to 0 when this is made, whatever it was before; other fixed parameters stay as they are.
@@ -30,15 +35,19 @@ class Descent(Algorithm):
     def __init__(
         self,
         learner: Learner,
-        objective: Objective,
+        objective: Objective | None = None,
         *,
-        optimizer: Callable[[Iterable[Parameter]], Optimizer],
+        lr: Positive | None = None,
+        optimizer: Callable[[Iterable[Parameter]], Optimizer] | None = None,
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         freeze: str = "",
         chunk: Count | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
-        self.objective, self.optimizer = objective, optimizer(self._moved(freeze))
+        if lr is not None and optimizer is not None:
+            raise ValueError(f"lr is {lr} and an optimizer is given, which has its own: give one of the two")
+        make = optimizer or partial(torch.optim.Adam, lr=lr or 1e-3)
+        self.objective, self.optimizer = objective or final(own_loss(learner)), make(self._moved(freeze))
         check(Optimizer, self.optimizer, "what optimizer returns")
         self.scheduler = scheduler(self.optimizer) if scheduler else None
         check(LRScheduler | None, self.scheduler, "what scheduler returns")

@@ -11,7 +11,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from metarl.algorithms.base import exclusive
 from metarl.algorithms.descent import Descent
-from metarl.core import Episodes, Learner, Loss, every, final
+from metarl.core import Episodes, Learner, Loss
+from metarl.objectives import every, final
 from metarl.ranges import Count, Whole, check, checked
 
 

@@ -1,4 +1,4 @@
-"""Proximal meta-update: several clipped, penalised epochs on the same episodes (ProMP, Rothfuss et al. 2019)."""
+"""ProMP meta-update: several clipped, penalised epochs on the same episodes (ProMP, Rothfuss et al. 2019)."""
 
 from __future__ import annotations
 
@@ -13,32 +13,40 @@ from torch.optim.lr_scheduler import LRScheduler
 from metarl.algorithms.base import Divergence, exclusive
 from metarl.algorithms.descent import Descent
 from metarl.core import Episodes, Learner, Objective, Predict, Tree, meta_gradient, meta_gradient_and_outputs
-from metarl.ranges import Count, NonNegative, checked
+from metarl.objectives import final
+from metarl.ranges import Count, NonNegative, Positive, checked
+from metarl.rl.losses import clipped_surrogate, gaussian_kl
 from metarl.sums import weighted
 
 
-class Proximal(Descent):
+class ProMP(Descent):
     """`epochs` optimiser steps on mean_T objective + `penalty`·Σ_k divergence before inner step k (ProMP, eq. 10, 11).
 
-    For policies the objective is the clipped ratio surrogate on the query and `divergence` the KL from the policies
-    that collected the support batches, as in the paper; any other objective and divergence of outputs serves as well.
+    By default the objective is the clipped ratio surrogate on the query (`clip`) and the divergence the KL from the
+    Gaussian policies that collected the support batches, as in the paper; any other objective and divergence of outputs
+    serves as well. The optimiser is as in `Descent`.
     """
 
     @checked
     def __init__(
         self,
         learner: Learner,
-        objective: Objective,
-        divergence: Divergence,
+        objective: Objective | None = None,
+        divergence: Divergence = gaussian_kl,
         *,
-        optimizer: Callable[[Iterable[Parameter]], Optimizer],
+        clip: Positive = 0.3,
+        lr: Positive | None = None,
+        optimizer: Callable[[Iterable[Parameter]], Optimizer] | None = None,
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         epochs: Count = 5,
         penalty: NonNegative = 5e-4,
         freeze: str = "",
         chunk: Count | None = None,
     ) -> None:
-        super().__init__(learner, objective, optimizer=optimizer, scheduler=scheduler, freeze=freeze, chunk=chunk)
+        objective = objective or final(clipped_surrogate(clip))
+        super().__init__(
+            learner, objective, lr=lr, optimizer=optimizer, scheduler=scheduler, freeze=freeze, chunk=chunk
+        )
         if learner.steps < 1:
             raise ValueError("the learner takes no inner step, and the divergence is on support batches: give some")
         self.divergence, self.epochs, self.penalty = divergence, epochs, penalty

@@ -17,7 +17,9 @@ from metarl.ranges import Count, Range, Share, Whole, check, checked
 
 
 class Reptile(Algorithm):
-    """θ ← θ + ε·mean_T(θ'_T − θ), with ε falling linearly from `lr` to `lr_end` over `iterations` (algorithm 2).
+    """θ ← θ + ε·mean_T(θ'_T − θ), ε being `lr` (algorithm 2).
+
+    Where `lr_end` is given, ε falls linearly from `lr` to it over `iterations`, and stays there.
 
     Buffers in the learner's initial state (the moments of `metarl.learners.adam`) are set to their mean over the tasks
     after the last step. Parameters whose name starts with `freeze` are not learned, and a head among them begins at 0,
@@ -33,12 +35,15 @@ class Reptile(Algorithm):
         learner: Learner,
         *,
         lr: Annotated[float, Range(0, 1, above=True)] = 1.0,
-        lr_end: Share = 0.0,
-        iterations: Count = 1000,
+        lr_end: Share | None = None,
+        iterations: Count | None = None,
         freeze: str = "",
         chunk: Count | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
+        if (lr_end is None) != (iterations is None):
+            raise ValueError("lr_end and iterations say together where the outer step size ends and when: give both")
+        lr_end = lr if lr_end is None else lr_end
         if lr_end > lr:
             raise ValueError(f"lr is {lr} and lr_end {lr_end}: the outer step size falls, give lr_end ≤ lr")
         if learner.steps < 1 or not any(leaf.requires_grad for leaf in tree_leaves(learner.init())):
@@ -47,7 +52,7 @@ class Reptile(Algorithm):
                 f"{learner.steps} inner steps adapts none: give it steps, or take another outer loop"
             )
         self.moved = self._moved(freeze)
-        self.lr, self.lr_end, self.iterations, self.count = lr, lr_end, iterations, 0
+        self.lr, self.lr_end, self.iterations, self.count = lr, lr_end, iterations or 1, 0
 
     @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:

@@ -16,15 +16,17 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from metarl.algorithms.base import Algorithm, Divergence, exclusive, require_finite
 from metarl.core import Episodes, Learner, Loss, Predict, Tree, meta_gradient_and_outputs, with_output
+from metarl.objectives import own_loss
 from metarl.parts import over_parts, split
 from metarl.ranges import Count, NonNegative, Positive, Range, checked
+from metarl.rl.losses import gaussian_kl
 from metarl.sums import check_weights, weighted
 
 log = logging.getLogger(__name__)
 PATIENCE = 5  # line searches in a row that may find nothing before a warning
 
 
-class TrustRegion(Algorithm):
+class TRPO(Algorithm):
     """Minimise the post-adaptation loss subject to a mean divergence ≤ `max_kl` of the adapted learners.
 
     The natural-gradient direction comes from `cg_steps` of conjugate gradient on (Hessian of the divergence +
@@ -33,9 +35,9 @@ class TrustRegion(Algorithm):
     `PATIENCE` of them in a row a warning names remedies. A divergence without curvature, such as one that is linear in
     the outputs, bounds nothing: it raises FloatingPointError.
 
-    For policies `divergence` is the KL from the adapted policies that collected the query; for regression
-    `squared_change`. Both are a loss on outputs, so the Hessian at the current parameters is JᵀHJ (J: outputs by
-    meta-parameters, through the adaptation; H: Hessian by outputs), exactly.
+    The loss is the learner's own unless another is given. `divergence` is the KL from the adapted Gaussian policies
+    that collected the query; for regression give `squared_change`. Both are a loss on outputs, so the Hessian at the
+    current parameters is JᵀHJ (J: outputs by meta-parameters, through the adaptation; H: Hessian by outputs), exactly.
     `curvature_every=(s, q)` computes these products on every s-th sample (time step) of the support batches and every
     q-th of the query: the gradient, the line search and the bound still use all the data. Query states can be thinned
     far, support not: noise in the inner loss's Hessian enters squared, as curvature that is not there. At the MAML
@@ -47,15 +49,15 @@ class TrustRegion(Algorithm):
 
     With `step_weights`, one for each inner step, the learner after every step counts, in the loss and the divergence,
     each on the batch that it collected itself: the next step's support, the query after the last. (In supervised tasks
-    supports are all the same few shots, and `metarl.core.every` is what is wanted.) Without, only the last step does.
+    supports are all the same few shots, and `metarl.objectives.every` is what is wanted.) Without, only the last does.
     """
 
     @checked
     def __init__(
         self,
         learner: Learner,
-        loss: Loss,
-        divergence: Divergence,
+        loss: Loss | None = None,
+        divergence: Divergence = gaussian_kl,
         *,
         max_kl: Positive = 0.01,
         cg_steps: Count = 10,
@@ -75,7 +77,7 @@ class TrustRegion(Algorithm):
                 raise ValueError(f"step_weights has {len(step_weights)} entries for {learner.steps} inner steps")
         self.failures = 0  # line searches in a row that found no step
         self.step_weights = tuple(step_weights) or (1.0,)
-        self.loss, self.divergence, self.max_kl = loss, divergence, max_kl
+        self.loss, self.divergence, self.max_kl = loss or own_loss(learner), divergence, max_kl
         self.cg_steps, self.damping, self.backtrack, self.backtracks = cg_steps, damping, backtrack, backtracks
         self.curvature_every, self.recompute = curvature_every, recompute
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 from metarl.core import Learner
 from metarl.learners.support import SupportLearner, Ways, class_means
 from metarl.losses import Samples
-from metarl.nets import MLP
+from metarl.nets.mlp import MLP
 from metarl.ranges import Count, Range, checked
 
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad
 
 from metarl.adaptable import check_second_derivatives
-from metarl.convnets import Conv4
 from metarl.core import Learner, Loss, Tree
+from metarl.described import Described
+from metarl.nets.conv4 import Conv4
 from metarl.ranges import Count, Positive, Whole, checked
 
 
@@ -42,7 +43,7 @@ class CAVIA(Learner):
         return self.net(x, state)
 
 
-class Concatenated(nn.Module):
+class Concatenated(Described, nn.Module):
     """`net` of inputs [..., d] with the context behind them, [..., d + context]."""
 
     @checked
@@ -54,7 +55,7 @@ class Concatenated(nn.Module):
         return self.net(torch.cat([x, context.expand(*x.shape[:-1], -1)], -1))
 
 
-class FiLM(nn.Module):
+class FiLM(Described, nn.Module):
     """A Conv4 with one of its blocks modulated: h becomes γ∘h + β, with γ, β [filters] linear in the context.
 
     Feature-wise linear modulation, which the paper applies to the third of four blocks. h is what normalisation gives,

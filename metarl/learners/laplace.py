@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from metarl.core import Episodes, Objective, Predict
+from metarl.described import Described
 from metarl.learners.heads import identity, with_ones
 from metarl.ranges import Count, NonNegative, Positive, checked
 
@@ -22,7 +23,7 @@ class Inside(NamedTuple):
     x: Tensor
 
 
-class Headed(nn.Module):
+class Headed(Described, nn.Module):
     """A linear head on an encoder: x [n, …] to outputs [n, outputs], and `Inside(x)` to (outputs, features [n, d])."""
 
     @checked

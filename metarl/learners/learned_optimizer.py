@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from metarl.core import Loss
 from metarl.learners.update_rule import Adapted, Parameters, UpdateRule, flatten, signals, unflatten
+from metarl.nets.recurrent import LSTMCell
 from metarl.ranges import Count, Positive, Whole, checked
-from metarl.recurrent import LSTMCell
 
 Hidden = tuple[tuple[Tensor, Tensor], ...]  # (h, c) of each layer, [coordinates, hidden] each
 

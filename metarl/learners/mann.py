@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metarl.learners.support import SupportLearner, Ways
+from metarl.nets.recurrent import LSTMCell
 from metarl.ranges import Count, Positive, Range, checked
-from metarl.recurrent import LSTMCell
 
 
 class Memory(NamedTuple):

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metarl.described import Described
 from metarl.learners.metric import Embedded
 from metarl.learners.support import SupportLearner, Ways
+from metarl.nets.recurrent import LSTMCell
 from metarl.ranges import Count, checked
-from metarl.recurrent import LSTMCell
 
 
 class MatchingNet(SupportLearner):
@@ -34,7 +35,7 @@ class MatchingNet(SupportLearner):
         return (cosines.softmax(1) @ state.labels).log()
 
 
-class FullContext(nn.Module):
+class FullContext(Described, nn.Module):
     """Full-context embeddings of `features` numbers (Vinyals et al. 2016, section 2.1.2 and appendix A.1, A.2).
 
     The support runs, in its order, through an LSTM each way: g(x_i) = h→_i + h←_i + g'(x_i). A query attends to the

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from metarl.core import Loss
 from metarl.learners.update_rule import Adapted, Parameters, UpdateRule, flatten, signals, unflatten
+from metarl.nets.recurrent import LSTMCell
 from metarl.ranges import Count, Range, Whole, checked
-from metarl.recurrent import LSTMCell
 
 
 class Gates(NamedTuple):

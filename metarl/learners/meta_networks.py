@@ -12,8 +12,8 @@ from torch.nn import functional
 from metarl.learners.heads import with_ones
 from metarl.learners.support import SupportLearner, Ways
 from metarl.learners.update_rule import signals
+from metarl.nets.recurrent import LSTMCell
 from metarl.ranges import Count, checked
-from metarl.recurrent import LSTMCell
 
 
 class Fast(NamedTuple):

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metarl.convnets import Block
 from metarl.core import Predict
+from metarl.described import Described
 from metarl.learners.support import SupportLearner, Ways, class_means, one_hot, squared_distances
 from metarl.losses import Samples
+from metarl.nets.conv4 import Block
 from metarl.ranges import Count, checked
 
 
@@ -87,7 +88,7 @@ class RelationNet(SupportLearner):
         return self.relation(pairs.flatten(0, 1)).view(shape[:2])
 
 
-class Comparison(nn.Module):
+class Comparison(Described, nn.Module):
     """Two pooling convolution blocks of `channels` filters, then linear to 8, ReLU, linear to 1 (Sung et al. 2018,
     section 3.4): joined feature maps [pairs, 2·channels, size, size] to [pairs, 1]. Normalises over the pairs given.
     """

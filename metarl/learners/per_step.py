@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from metarl.core import Loss
 from metarl.learners.gradient import GradientLearner
-from metarl.normalisation import BatchNorm
+from metarl.nets.normalisation import BatchNorm
 from metarl.ranges import Count, Positive, checked
 
 NORMS = (BatchNorm, nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from metarl.core import Distribution, Episodes, Predict, Predictor, Tasks
-from metarl.nets import GaussianPolicy
+from metarl.nets.policy import GaussianPolicy
 from metarl.ranges import Count, checked, shown
 from metarl.rl.losses import Gaussian, Rollout, gaussian_kl
 from metarl.rl.rollout import WorldDistribution, WorldTasks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import torch
@@ -65,14 +66,14 @@ def surrogate(predict: Predict, batch: Rollout) -> Tensor:
 @checked
 def clipped_surrogate(clip: Positive) -> Loss:
     """PPO's clipped surrogate (Schulman et al. 2017, eq. 7), negated: ratios are kept within 1 ± clip."""
+    return partial(_clipped, clip=clip)
 
-    @checked
-    def loss(predict: Predict, batch: Rollout) -> Tensor:
-        ratio = torch.exp(log_prob(predict(batch.observations), batch.actions) - batch.log_probs)
-        bounded = ratio.clamp(1 - clip, 1 + clip)
-        return -masked_mean(torch.minimum(ratio * batch.advantages, bounded * batch.advantages), batch.mask)
 
-    return loss
+@checked
+def _clipped(predict: Predict, batch: Rollout, *, clip: float) -> Tensor:
+    ratio = torch.exp(log_prob(predict(batch.observations), batch.actions) - batch.log_probs)
+    bounded = ratio.clamp(1 - clip, 1 + clip)
+    return -masked_mean(torch.minimum(ratio * batch.advantages, bounded * batch.advantages), batch.mask)
 
 
 @checked

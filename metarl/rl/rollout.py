@@ -45,8 +45,8 @@ class WorldDistribution(Distribution):
     `env` is an id such as "metarl/HalfCheetahVel-v0", or a function (num_envs, *, threads) -> World of your own.
     Advantages have `discount` γ and `gae_lambda` λ. With `gae_schedule` (γ, λ, share) training begins with those two
     and comes to these over that share of it: short credit has less noise for an untrained policy, long credit teaches
-    what lasts. Support batches can have γ and λ of their own, `inner_gae`, in training and in tests: an inner step needs
-    a direction more than it needs a true one, since the outer loop learns what to make of it.
+    what lasts. Support batches can have γ and λ of their own, `inner_gae`, in training and in tests: an inner step
+    needs a direction more than it needs a true one, since the outer loop learns what to make of it.
     The environment receives `action_scale` times what the policy draws: 1 makes a policy std of 1 the whole action
     range, as in the MAML paper; 0.1 a tenth of it, as in ProMP and garage.
     The simulator runs on CPU threads (`threads`, 0: all cores); batches lie on `device`. One rollout runs at a time:

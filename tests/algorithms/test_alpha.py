@@ -10,10 +10,11 @@ from byhand import flat
 from toys import Waves, sample_episodes
 
 from metarl.algorithms.alpha import AlphaLearner, AlphaMAML
-from metarl.core import Episodes, final, meta_gradient
+from metarl.core import Episodes, meta_gradient
 from metarl.evaluation import evaluate
 from metarl.losses import Samples, mse
-from metarl.nets import MLP
+from metarl.nets.mlp import MLP
+from metarl.objectives import final
 from metarl.train import train
 
 

@@ -16,16 +16,17 @@ from metarl.algorithms.base import Algorithm
 from metarl.algorithms.descent import Descent
 from metarl.algorithms.fixed import Fixed
 from metarl.algorithms.multi_step import MultiStep
-from metarl.algorithms.proximal import Proximal
+from metarl.algorithms.proximal import ProMP
 from metarl.algorithms.reptile import Reptile
-from metarl.algorithms.trust_region import TrustRegion
-from metarl.core import Episodes, every, final
+from metarl.algorithms.trust_region import TRPO
+from metarl.core import Episodes
 from metarl.learners.baselines import NearestNeighbour
 from metarl.learners.context import CAVIA, Concatenated
 from metarl.learners.gradient import GradientLearner
 from metarl.learners.metric import ProtoNet
 from metarl.losses import mse, squared_change
-from metarl.nets import MLP
+from metarl.nets.mlp import MLP
+from metarl.objectives import every, final
 from metarl.train import MetaTraining, train
 
 NAN, INF = float("nan"), float("inf")
@@ -45,9 +46,9 @@ def of(make: Callable[..., Algorithm], *arguments: Any) -> Callable[..., Algorit
 LOOPS: dict[str, Callable[..., Algorithm]] = {
     "descent": of(partial(Descent, optimizer=SGD), final(mse)),
     "multi-step": of(partial(MultiStep, optimizer=SGD, annealing=3), mse),
-    "proximal": of(partial(Proximal, optimizer=SGD), final(mse), squared_change),
+    "proximal": of(partial(ProMP, optimizer=SGD), final(mse), squared_change),
     "reptile": of(Reptile),
-    "trust region": of(partial(TrustRegion, damping=0.1), mse, squared_change),
+    "trust region": of(partial(TRPO, damping=0.1), mse, squared_change),
     "alpha": alpha,
     "freeze": of(Fixed),
 }
@@ -67,10 +68,10 @@ BAD: dict[str, dict[str, tuple[Any, ...]]] = {  # values that a setting cannot h
     "descent": {"optimizer": (None, 0.1), "scheduler": (0.1,), "objective": (None, "mse")},
 }  # fmt: skip
 MAKE: dict[str, Callable[..., Any]] = {
-    "trust region": lambda **k: TrustRegion(regressor(), **{"loss": mse, "divergence": squared_change, **k}),
+    "trust region": lambda **k: TRPO(regressor(), **{"loss": mse, "divergence": squared_change, **k}),
     "reptile": lambda **k: Reptile(regressor(), **k),
     "multi-step": lambda **k: MultiStep(regressor(), **{"loss": mse, "annealing": 3, "optimizer": SGD, **k}),
-    "proximal": lambda **k: Proximal(
+    "proximal": lambda **k: ProMP(
         regressor(), **{"objective": final(mse), "divergence": squared_change, "optimizer": SGD, **k}
     ),
     "alpha": alpha,
@@ -124,7 +125,7 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "Reptile of prototypes": (lambda: Reptile(ProtoNet(MLP(1, 2), ways=2)), "ProtoNet with 1 inner steps adapts none"),
     "Reptile of contexts": (lambda: Reptile(CAVIA(Concatenated(MLP(3, 1)), mse, context=2)), "CAVIA .* adapts none"),
     "Reptile without steps": (lambda: Reptile(regressor(steps=0)), "with 0 inner steps adapts none: give it steps"),
-    "Reptile that speeds up": (lambda: Reptile(regressor(), lr=0.1, lr_end=0.5), "give lr_end ≤ lr"),
+    "Reptile that speeds up": (lambda: Reptile(regressor(), lr=0.1, lr_end=0.5, iterations=9), "give lr_end ≤ lr"),
     "multi-step without steps": (lambda: LOOPS["multi-step"](regressor(steps=0)), "takes no inner step"),
     "proximal without steps": (lambda: LOOPS["proximal"](regressor(steps=0)), "takes no inner step"),
     "an optimiser that is none": (
@@ -137,20 +138,20 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: Descent(regressor(), final(mse), optimizer=partial(torch.optim.SGD, lr=-1)), "Invalid learning rate"
     ),
     "weights of other steps": (
-        lambda: TrustRegion(regressor(), mse, squared_change, step_weights=(1, 1)), "2 entries for 1 inner steps"
+        lambda: TRPO(regressor(), mse, squared_change, step_weights=(1, 1)), "2 entries for 1 inner steps"
     ),
     "every with other weights": (
         lambda: Descent(regressor(), every(mse, (1, 1)), optimizer=SGD).update(EPISODES), "2 weights for 1 inner steps"
     ),
     "a loss that is no number": (
-        lambda: TrustRegion(regressor(), lambda p, b: p(b.x), squared_change).update(EPISODES), "the loss returned of"
+        lambda: TRPO(regressor(), lambda p, b: p(b.x), squared_change).update(EPISODES), "the loss returned of"
     ),
     "a divergence that is no number": (
-        lambda: TrustRegion(regressor(), mse, lambda new, old, b: new - old).update(EPISODES),
+        lambda: TRPO(regressor(), mse, lambda new, old, b: new - old).update(EPISODES),
         r"the divergence returned of the type Tensor of shape \[7, 1\]: return one number",
     ),
     "a penalty that is no number": (
-        lambda: Proximal(regressor(), final(mse), lambda new, old, b: new - old, optimizer=SGD).update(EPISODES),
+        lambda: ProMP(regressor(), final(mse), lambda new, old, b: new - old, optimizer=SGD).update(EPISODES),
         "the divergence returned",
     ),
     "a loss for an objective": (

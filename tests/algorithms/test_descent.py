@@ -12,25 +12,26 @@ from toys import regressor, sample_episodes
 from metarl.algorithms.base import Algorithm
 from metarl.algorithms.descent import Descent
 from metarl.algorithms.multi_step import MultiStep
-from metarl.algorithms.proximal import Proximal
+from metarl.algorithms.proximal import ProMP
 from metarl.algorithms.reptile import Reptile
-from metarl.algorithms.trust_region import TrustRegion
-from metarl.core import Learner, final
+from metarl.algorithms.trust_region import TRPO
+from metarl.core import Learner
 from metarl.losses import mse, squared_change
+from metarl.objectives import final
 
 ADAM = partial(torch.optim.Adam, lr=0.01)
 EVERY: dict[str, Callable[..., Algorithm]] = {
     "descent": lambda learner, **k: Descent(learner, final(mse), optimizer=ADAM, **k),
-    "reptile": lambda learner, **k: Reptile(learner, iterations=10, **k),
-    "trust region": lambda learner, **k: TrustRegion(learner, mse, squared_change, damping=0.1, **k),
-    "proximal": lambda learner, **k: Proximal(learner, final(mse), squared_change, optimizer=ADAM, **k),
+    "reptile": lambda learner, **k: Reptile(learner, lr_end=0.0, iterations=10, **k),
+    "trust region": lambda learner, **k: TRPO(learner, mse, squared_change, damping=0.1, **k),
+    "proximal": lambda learner, **k: ProMP(learner, final(mse), squared_change, optimizer=ADAM, **k),
 }
 
 
 FIXED: dict[str, Callable[..., Descent]] = {
     "descent": lambda learner, **k: Descent(learner, final(mse), optimizer=ADAM, **k),
     "multi-step": lambda learner, **k: MultiStep(learner, mse, annealing=2, optimizer=ADAM, **k),
-    "proximal": lambda learner, **k: Proximal(learner, final(mse), squared_change, optimizer=ADAM, **k),
+    "proximal": lambda learner, **k: ProMP(learner, final(mse), squared_change, optimizer=ADAM, **k),
 }
 
 

@@ -10,7 +10,7 @@ from byhand import flat
 from torch import Tensor
 from toys import regressor, sample_episodes
 
-from metarl.algorithms.trust_region import PATIENCE, TrustRegion
+from metarl.algorithms.trust_region import PATIENCE, TRPO
 from metarl.core import Predict
 from metarl.losses import mse, squared_change
 
@@ -37,7 +37,7 @@ def nothing(new: Tensor, old: Tensor, batch: Any) -> Tensor:
 def test_a_divergence_without_curvature_is_named(divergence: Any, damping: float, recompute: bool) -> None:
     learner = regressor(lr=0.2)
     before = flat(list(learner.parameters()))
-    algorithm = TrustRegion(learner, mse, divergence, damping=damping, recompute=recompute, chunk=2)
+    algorithm = TRPO(learner, mse, divergence, damping=damping, recompute=recompute, chunk=2)
     message = f"the divergence {divergence.__name__} has the curvature (0|-|nan|inf).* log-probabilities in place of"
     with pytest.raises(FloatingPointError, match=message) as caught:
         algorithm.update(sample_episodes())
@@ -49,7 +49,7 @@ def test_no_gradient_moves_nothing_and_says_nothing(caplog: pytest.LogCaptureFix
     def flat_loss(predict: Predict, batch: Any) -> Tensor:
         return 0 * mse(predict, batch)
 
-    algorithm = TrustRegion(regressor(), flat_loss, linear)
+    algorithm = TRPO(regressor(), flat_loss, linear)
     for _ in range(2 * PATIENCE):
         assert algorithm.update(sample_episodes())["step_size"] == 0
     assert not caplog.records
@@ -62,7 +62,7 @@ def test_the_unit_of_the_loss_does_not_matter(scale: float) -> None:
     def loss(predict: Predict, batch: Any) -> Tensor:
         return scale * mse(predict, batch)
 
-    metrics = TrustRegion(regressor(lr=0.2), loss, squared_change, damping=0.1).update(sample_episodes())
+    metrics = TRPO(regressor(lr=0.2), loss, squared_change, damping=0.1).update(sample_episodes())
     assert metrics["step_size"] > 0
     assert metrics["improvement"] > 0
     assert 0 < metrics["kl"] <= 0.01
@@ -76,7 +76,7 @@ def test_searches_that_fail_in_a_row_are_one_warning_with_remedies(caplog: pytes
         loss = mse(predict, batch)
         return loss if torch.is_grad_enabled() or found[0] else loss + 1
 
-    algorithm = TrustRegion(regressor(lr=0.2), worse, squared_change, damping=0.1)
+    algorithm = TRPO(regressor(lr=0.2), worse, squared_change, damping=0.1)
     told = []
     for step in range(3 * PATIENCE):
         found[0] = step == PATIENCE + 1

@@ -11,8 +11,8 @@ from toys import regressor, sample_episodes
 
 from metarl.algorithms.descent import Descent
 from metarl.algorithms.multi_step import MultiStep
-from metarl.core import every, final
 from metarl.losses import mse
+from metarl.objectives import every, final
 
 ADAM = partial(torch.optim.Adam, lr=0.01)
 WEIGHTS = ((1 / 3, 1 / 3, 1 / 3), (1 / 6, 1 / 6, 2 / 3), (0, 0, 1), (0, 0, 1))

@@ -1,4 +1,4 @@
-"""Proximal updates: epochs of Adam on the clipped loss with a penalty, against the same by hand."""
+"""ProMP updates: epochs of Adam on the clipped loss with a penalty, against the same by hand."""
 
 from functools import partial
 
@@ -10,10 +10,11 @@ from torch import Tensor
 from toys import policy_learner, regressor, rollout_episodes, sample_episodes
 
 from metarl.algorithms.descent import Descent
-from metarl.algorithms.proximal import Proximal
-from metarl.core import Episodes, final, meta_gradient
+from metarl.algorithms.proximal import ProMP
+from metarl.core import Episodes, meta_gradient
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import mse, squared_change
+from metarl.objectives import final
 from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
 
 ADAM = partial(torch.optim.Adam, lr=0.02)
@@ -25,7 +26,7 @@ def weights(learner: GradientLearner) -> Tensor:
 
 def test_one_epoch_without_penalty_or_clip_is_adam_on_the_surrogate() -> None:
     learner, twin, episodes = policy_learner(steps=2), policy_learner(steps=2), rollout_episodes(steps=2)
-    first = Proximal(learner, final(clipped_surrogate(1e6)), gaussian_kl, optimizer=ADAM, epochs=1, penalty=0.0)
+    first = ProMP(learner, final(clipped_surrogate(1e6)), gaussian_kl, optimizer=ADAM, epochs=1, penalty=0.0)
     second = Descent(twin, final(surrogate), optimizer=ADAM)
     for _ in range(3):
         metrics, expected = first.update(episodes), second.update(episodes)
@@ -53,7 +54,7 @@ def objective_by_hand(learner: GradientLearner, old: list[list[byhand.Params]], 
 @pytest.mark.parametrize("chunk", [None, 2])
 def test_epochs_equal_the_paper_s_objective_by_hand(chunk: int | None) -> None:
     learner, twin, episodes = policy_learner(steps=2), policy_learner(steps=2), rollout_episodes(steps=2)
-    algorithm = Proximal(
+    algorithm = ProMP(
         learner, final(clipped_surrogate(0.2)), gaussian_kl, optimizer=ADAM, epochs=3, penalty=0.5, chunk=chunk
     )
     params, optimizer = dict(twin.net.named_parameters()), ADAM(twin.parameters())
@@ -79,7 +80,7 @@ def test_epochs_equal_the_paper_s_objective_by_hand(chunk: int | None) -> None:
 
 def test_the_penalty_is_flat_at_the_old_parameters_and_pulls_back_after_a_move() -> None:
     learner, episodes = policy_learner(steps=2), rollout_episodes(steps=2)
-    algorithm = Proximal(
+    algorithm = ProMP(
         learner,
         final(lambda predict, batch: 0 * surrogate(predict, batch)),
         gaussian_kl,
@@ -106,15 +107,15 @@ def test_it_also_serves_regression() -> None:
     moves = []
     for penalty in (0.0, 100.0):
         learner, episodes = regressor(lr=0.1), sample_episodes()
-        algorithm = Proximal(learner, final(mse), squared_change, optimizer=ADAM, epochs=20, penalty=penalty)
+        algorithm = ProMP(learner, final(mse), squared_change, optimizer=ADAM, epochs=20, penalty=penalty)
         moves.append(algorithm.update(episodes)["kl"])
     assert 0 < moves[1] < 0.1 * moves[0]
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="epochs is 0"):
-        Proximal(regressor(), final(mse), squared_change, optimizer=ADAM, epochs=0)
+        ProMP(regressor(), final(mse), squared_change, optimizer=ADAM, epochs=0)
     with pytest.raises(ValueError, match="takes no inner step"):
-        Proximal(regressor(steps=0), final(mse), squared_change, optimizer=ADAM)
+        ProMP(regressor(steps=0), final(mse), squared_change, optimizer=ADAM)
     with pytest.raises(ValueError, match="clip is 0"):
         clipped_surrogate(0)

@@ -4,9 +4,9 @@ import torch
 from toys import regressor, sample_episodes
 
 from metarl.algorithms.descent import Descent
-from metarl.core import final
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import mse
+from metarl.objectives import final
 
 
 def descent(learner: GradientLearner) -> Descent:

@@ -12,14 +12,15 @@ from toys import Track, Waves, track_learner
 
 from metarl.algorithms.base import Algorithm
 from metarl.algorithms.descent import Descent
-from metarl.algorithms.proximal import Proximal
+from metarl.algorithms.proximal import ProMP
 from metarl.algorithms.reptile import Reptile
-from metarl.algorithms.trust_region import TrustRegion
-from metarl.core import Learner, final
+from metarl.algorithms.trust_region import TRPO
+from metarl.core import Learner
 from metarl.evaluation import evaluate
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import mse, squared_change
-from metarl.nets import MLP
+from metarl.nets.mlp import MLP
+from metarl.objectives import final
 from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
 from metarl.rl.rollout import WorldDistribution
 from metarl.train import train
@@ -39,22 +40,22 @@ REGRESSION: dict[str, tuple[dict[str, Any], Callable[[Learner], Algorithm]]] = {
     "meta-sgd": ({"learn_lr": True}, descent),
     "anil": ({"adapt": "layers.1"}, descent),
     "reptile": ({"steps": 5}, lambda learner: Reptile(learner, lr=1.0, lr_end=0.1, iterations=200)),
-    "trust region": ({}, lambda learner: TrustRegion(learner, mse, squared_change, max_kl=0.01, damping=0.01)),
+    "trust region": ({}, lambda learner: TRPO(learner, mse, squared_change, max_kl=0.01, damping=0.01)),
     "proximal": (
         {},
-        lambda learner: Proximal(learner, final(mse), squared_change, optimizer=adam(0.01), epochs=3, penalty=0.01),
+        lambda learner: ProMP(learner, final(mse), squared_change, optimizer=adam(0.01), epochs=3, penalty=0.01),
     ),
 }
 SHORT = {"trust region": 60, "proximal": 100}
 POLICIES: dict[str, tuple[dict[str, Any], Callable[[Learner], Algorithm]]] = {
-    "trust region": ({}, lambda learner: TrustRegion(learner, surrogate, gaussian_kl, max_kl=0.02)),
+    "trust region": ({}, lambda learner: TRPO(learner, surrogate, gaussian_kl, max_kl=0.02)),
     "first-order trust region": (
         {"first_order": True},
-        lambda learner: TrustRegion(learner, surrogate, gaussian_kl, max_kl=0.02),
+        lambda learner: TRPO(learner, surrogate, gaussian_kl, max_kl=0.02),
     ),
     "proximal": (
         {},
-        lambda learner: Proximal(learner, final(clipped_surrogate(0.3)), gaussian_kl, optimizer=adam(0.02)),
+        lambda learner: ProMP(learner, final(clipped_surrogate(0.3)), gaussian_kl, optimizer=adam(0.02)),
     ),
     "fomaml": ({"first_order": True}, lambda learner: Descent(learner, final(surrogate), optimizer=adam(0.02))),
     "reptile": ({"steps": 3}, lambda learner: Reptile(learner, lr=1.0, lr_end=0.1, iterations=40)),

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_map
 from toys import policy_learner, regressor, rollout_episodes, sample_episodes
 
 from metarl.algorithms import trust_region
-from metarl.algorithms.trust_region import TrustRegion, conjugate_gradient, without_zeros
+from metarl.algorithms.trust_region import TRPO, conjugate_gradient, without_zeros
 from metarl.core import Episodes
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import mse, squared_change
@@ -25,15 +25,15 @@ def change_by_hand(new: Params, old: Params, batch: Any) -> Tensor:
     return 0.5 * ((byhand.mlp(new, batch.x) - byhand.mlp(old, batch.x).detach()) ** 2).mean()
 
 
-Kind = tuple[Callable[..., GradientLearner], Callable[..., Episodes], Callable[..., TrustRegion], Any, Any]
+Kind = tuple[Callable[..., GradientLearner], Callable[..., Episodes], Callable[..., TRPO], Any, Any]
 KINDS: dict[str, Kind] = {
     "regression": (
         regressor, sample_episodes,
-        lambda learner, damping=0.1, **k: TrustRegion(learner, mse, squared_change, damping=damping, **k),
+        lambda learner, damping=0.1, **k: TRPO(learner, mse, squared_change, damping=damping, **k),
         byhand.squared_error, change_by_hand,
     ),
     "policy": (
-        policy_learner, rollout_episodes, lambda learner, **k: TrustRegion(learner, surrogate, gaussian_kl, **k),
+        policy_learner, rollout_episodes, lambda learner, **k: TRPO(learner, surrogate, gaussian_kl, **k),
         byhand.ratio_loss, byhand.mean_kl,
     ),
 }  # fmt: skip
@@ -225,7 +225,7 @@ def test_a_search_that_finds_nothing_leaves_the_same_bits(obstacle: str) -> None
         return mse(predict, batch) + (len(calls) > 1)  # the first is the meta-gradient's, then come the trials
 
     learner, episodes = regressor(lr=0.2), sample_episodes()
-    algorithm = TrustRegion(
+    algorithm = TRPO(
         learner, worse if obstacle == "loss" else mse, far if obstacle == "divergence" else squared_change
     )
     before = flat(list(learner.parameters()))
@@ -240,7 +240,7 @@ def test_a_search_that_finds_nothing_leaves_the_same_bits(obstacle: str) -> None
 def test_no_gradient_no_step() -> None:
     learner, episodes = regressor(lr=0.2), sample_episodes()
     before = flat(list(learner.parameters()))
-    metrics = TrustRegion(learner, lambda predict, batch: 0 * mse(predict, batch), squared_change).update(episodes)
+    metrics = TRPO(learner, lambda predict, batch: 0 * mse(predict, batch), squared_change).update(episodes)
     assert metrics["step_size"] == 0
     assert torch.equal(flat(list(learner.parameters())), before)
 
@@ -287,7 +287,7 @@ def test_kept_graphs_take_less_memory_and_give_the_same_product(kind: str, monke
 
 def test_the_outer_loss_may_ask_for_more_than_its_batch() -> None:
     learner, episodes = regressor(lr=0.2), sample_episodes()
-    found = TrustRegion(learner, lambda predict, batch: predict(2 * batch.x).mean(), squared_change).update(episodes)
+    found = TRPO(learner, lambda predict, batch: predict(2 * batch.x).mean(), squared_change).update(episodes)
     learner = regressor(lr=0.2)
     said = learner(episodes, lambda predicts, episode: predicts[-1](2 * episode.query.x).mean()).mean()
     assert found["loss"] == pytest.approx(float(said.detach()), rel=1e-9)
@@ -306,8 +306,8 @@ def test_graphs_keep_one_zero_in_place_of_many_and_all_else_as_it_is() -> None:
 
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="max_kl is 0"):
-        TrustRegion(regressor(), mse, squared_change, max_kl=0)
+        TRPO(regressor(), mse, squared_change, max_kl=0)
     with pytest.raises(ValueError, match=r"curvature_every is \(1, 0\)"):
-        TrustRegion(regressor(), mse, squared_change, curvature_every=(1, 0))
+        TRPO(regressor(), mse, squared_change, curvature_every=(1, 0))
     with pytest.raises(ValueError, match="step_weights has 2 entries for 1 inner steps"):
-        TrustRegion(regressor(), mse, squared_change, step_weights=(0.5, 0.5))
+        TRPO(regressor(), mse, squared_change, step_weights=(0.5, 0.5))

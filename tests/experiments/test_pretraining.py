@@ -21,7 +21,7 @@ from metarl.experiments.presets import ENVS, ONLY_GYM, PRESETS, quick
 from metarl.experiments.pretraining import Pretraining, copy_policy
 from metarl.experiments.runner import new_learner
 from metarl.experiments.tasks import LocomotionConfig, SinusoidConfig
-from metarl.nets import GaussianPolicy
+from metarl.nets.policy import GaussianPolicy
 from metarl.rl.losses import log_prob
 
 CPU = torch.device("cpu")

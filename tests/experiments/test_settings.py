@@ -43,7 +43,7 @@ def test_a_value_out_of_range_is_named_by_its_path(kind: Any, setting: str, valu
 
 def test_settings_that_do_not_go_together() -> None:
     for make, said in (
-        (lambda: DescentConfig(lr=0.1, lr_end=0.2), r"algorithm.lr_end is 0.2, more than rate, 0.1"),
+        (lambda: DescentConfig(lr=0.1, lr_end=0.2), r"algorithm.lr_end is 0.2, more than lr, 0.1"),
         (lambda: DescentConfig(step_weights=(0.0, 0.0)), "algorithm.step_weights is"),
         (lambda: LocomotionConfig(min_std=2.0), "task.min_std is 2.0, more than init_std, 1.0"),
         (lambda: LocomotionConfig("metarl/Point"), "task.env: unknown environment 'metarl/Point': did you mean"),

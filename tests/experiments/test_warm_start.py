@@ -8,15 +8,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from metarl.convnets import Conv4, Maps
-from metarl.dense import Dense
 from metarl.experiments import runner, warm_start
 from metarl.experiments.cli import main
 from metarl.experiments.config import Config
 from metarl.experiments.presets import preset
 from metarl.experiments.tasks import ImagesConfig
 from metarl.learners.per_step import MAMLPlusPlus
-from metarl.resnet import ResNet12
+from metarl.nets.conv4 import Conv4, Maps
+from metarl.nets.dense import Dense
+from metarl.nets.resnet import ResNet12
 from metarl.run.folder import RunFolder
 
 CPU = torch.device("cpu")

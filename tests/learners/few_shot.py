@@ -17,7 +17,7 @@ from metarl.learners.mixture import IMP
 from metarl.learners.support import SupportLearner
 from metarl.learners.svm import MetaOptNet
 from metarl.losses import Samples, cross_entropy
-from metarl.nets import MLP
+from metarl.nets.mlp import MLP
 
 WAYS, INPUTS, FEATURES = 3, 8, 6
 HEADS: dict[str, Callable[[MLP], SupportLearner]] = {

@@ -12,8 +12,7 @@ from few_shot import FEATURES, HEADS, INPUTS, WAYS, cloud_episodes, learner_of
 from torch import nn
 
 from metarl.algorithms.alpha import AlphaLearner
-from metarl.convnets import Conv4
-from metarl.core import Episodes, Learner, final, meta_gradient
+from metarl.core import Episodes, Learner, meta_gradient
 from metarl.learners.adam import Adam
 from metarl.learners.baselines import FineTune, NearestNeighbour
 from metarl.learners.bayesian import ALPaCA, gaussian_nll
@@ -35,8 +34,10 @@ from metarl.learners.per_step import MAMLPlusPlus
 from metarl.learners.snail import SNAIL
 from metarl.learners.svm import MetaOptNet
 from metarl.losses import Samples, cross_entropy, mse
-from metarl.nets import MLP
-from metarl.normalisation import BatchNorm
+from metarl.nets.conv4 import Conv4
+from metarl.nets.mlp import MLP
+from metarl.nets.normalisation import BatchNorm
+from metarl.objectives import final
 
 NAN, INF = float("nan"), float("inf")
 SMALL = MLP(INPUTS, FEATURES, hidden=(4,))
@@ -188,7 +189,7 @@ def with_layer(layer: nn.Module) -> nn.Sequential:
     return nn.Sequential(nn.Linear(INPUTS, WAYS), layer)
 
 
-RUNNING = "keeps running statistics, .*: use metarl.normalisation.BatchNorm, or track_running_stats=False"
+RUNNING = "keeps running statistics, .*: use metarl.nets.normalisation.BatchNorm, or track_running_stats=False"
 
 
 @pytest.mark.parametrize("name", [*GRADIENT, *READERS])

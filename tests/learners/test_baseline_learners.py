@@ -11,11 +11,11 @@ from torch import nn
 from torch.nn import functional
 
 from metarl.algorithms.descent import Descent
-from metarl.core import final
 from metarl.evaluation import evaluate
 from metarl.learners.baselines import FineTune, NearestNeighbour
 from metarl.losses import Samples, cross_entropy
-from metarl.nets import MLP
+from metarl.nets.mlp import MLP
+from metarl.objectives import final
 from metarl.tasks.images import ImageClasses
 from metarl.tasks.joint import Joint
 from metarl.train import train

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from metarl.algorithms.descent import Descent
-from metarl.core import Episodes, Predictor, collect, final
+from metarl.core import Episodes, Predictor, collect
 from metarl.learners.bayesian import ALPaCA, gaussian_nll
 from metarl.losses import Samples
-from metarl.nets import MLP
+from metarl.nets.mlp import MLP
+from metarl.objectives import final
 from metarl.tasks.sinusoid import Sinusoid
 from metarl.train import train
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, jvp
 
 from metarl.algorithms.descent import Descent
-from metarl.core import Episodes, final, meta_gradient
+from metarl.core import Episodes, meta_gradient
 from metarl.evaluation import evaluate
 from metarl.learners.cnp import CNPClassifier
 from metarl.learners.mann import MANN
@@ -23,7 +23,8 @@ from metarl.learners.meta_networks import MetaNet
 from metarl.learners.snail import SNAIL
 from metarl.learners.support import SupportLearner
 from metarl.losses import Samples, cross_entropy
-from metarl.nets import MLP
+from metarl.nets.mlp import MLP
+from metarl.objectives import final
 from metarl.train import train
 
 KIND = {"ways": WAYS, "features": FEATURES}

@@ -13,11 +13,12 @@ from torch import nn
 from toys import Waves, random_samples
 
 from metarl.algorithms.descent import Descent
-from metarl.core import collect, final
+from metarl.core import collect
 from metarl.learners.bayesian import gaussian_nll
 from metarl.learners.cnp import CNP, CNPClassifier
 from metarl.losses import Samples
-from metarl.nets import MLP
+from metarl.nets.mlp import MLP
+from metarl.objectives import final
 from metarl.train import train
 
 

@@ -13,11 +13,12 @@ from torch.nn import functional
 from toys import sample_episodes
 
 from metarl.algorithms.descent import Descent
-from metarl.convnets import Conv4
-from metarl.core import Episodes, final, meta_gradient
+from metarl.core import Episodes, meta_gradient
 from metarl.learners.context import CAVIA, Concatenated, FiLM
 from metarl.losses import Samples, cross_entropy, mse
-from metarl.nets import MLP
+from metarl.nets.conv4 import Conv4
+from metarl.nets.mlp import MLP
+from metarl.objectives import final
 
 
 def test_a_linear_net_worked_by_hand() -> None:

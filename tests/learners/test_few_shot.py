@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.func import functional_call, grad, jvp
 
 from metarl.algorithms.descent import Descent
-from metarl.core import Episodes, final, meta_gradient
+from metarl.core import Episodes, meta_gradient
 from metarl.evaluation import evaluate
 from metarl.learners.metric import ProtoNet
 from metarl.learners.support import SupportLearner
 from metarl.losses import Samples
+from metarl.objectives import final
 from metarl.train import train
 
 EACH = pytest.mark.parametrize("name", HEADS)

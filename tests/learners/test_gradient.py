@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from toys import policy_learner, regressor, rollout_episodes, sample_episodes
 
-from metarl.core import Episodes, Learner, Predict, final, meta_gradient
+from metarl.core import Episodes, Learner, Predict, meta_gradient
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import mse
-from metarl.nets import MLP
+from metarl.nets.mlp import MLP
+from metarl.objectives import final
 from metarl.rl.losses import surrogate
 
 KINDS: dict[str, tuple[Callable[..., GradientLearner], Callable[..., Episodes], Any, Any]] = {

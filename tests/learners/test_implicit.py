@@ -11,11 +11,12 @@ from byhand import Params, flat, relative_error
 from torch import Tensor, nn
 from toys import regressor, sample_episodes
 
-from metarl.convnets import Conv4
-from metarl.core import Episodes, every, final, meta_gradient
+from metarl.core import Episodes, meta_gradient
 from metarl.learners.implicit import IMAML, conjugate_gradient
 from metarl.losses import Samples, cross_entropy, mse
-from metarl.nets import MLP
+from metarl.nets.conv4 import Conv4
+from metarl.nets.mlp import MLP
+from metarl.objectives import every, final
 
 
 def implicit(*, hidden: tuple[int, ...] = (4,), steps: int = 150, lr: float = 0.3, **settings: float) -> IMAML:

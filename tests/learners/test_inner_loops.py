@@ -17,13 +17,14 @@ from metarl.algorithms.alpha import AlphaLearner, AlphaMAML
 from metarl.algorithms.base import Algorithm
 from metarl.algorithms.descent import Descent
 from metarl.algorithms.multi_step import MultiStep
-from metarl.core import Episodes, Learner, adapt, collect, every, final, meta_gradient
+from metarl.core import Episodes, Learner, adapt, collect, meta_gradient
 from metarl.evaluation import evaluate
 from metarl.learners.context import CAVIA, Concatenated
 from metarl.learners.implicit import IMAML
 from metarl.learners.per_step import MAMLPlusPlus
 from metarl.losses import mse
-from metarl.nets import MLP
+from metarl.nets.mlp import MLP
+from metarl.objectives import every, final
 from metarl.train import train
 
 Make = Callable[[int, int], Learner]  # of hidden units and steps

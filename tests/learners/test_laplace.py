@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from metarl.algorithms.descent import Descent
-from metarl.core import every, final, meta_gradient
+from metarl.core import meta_gradient
 from metarl.evaluation import evaluate
 from metarl.learners.gradient import GradientLearner
 from metarl.learners.heads import with_ones
 from metarl.learners.laplace import Headed, gaussian_roots, laplace, log_determinant, softmax_roots
 from metarl.losses import cross_entropy
-from metarl.nets import MLP
+from metarl.nets.mlp import MLP
+from metarl.objectives import every, final
 from metarl.train import train
 
 

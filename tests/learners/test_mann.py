@@ -12,9 +12,10 @@ from few_shot import cloud_episodes
 from torch import nn
 
 from metarl.algorithms.descent import Descent
-from metarl.core import Episodes, final
+from metarl.core import Episodes
 from metarl.learners.mann import MANN
 from metarl.losses import Samples, cross_entropy
+from metarl.objectives import final
 
 
 def mann(**settings: Any) -> MANN:

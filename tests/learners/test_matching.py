@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from metarl.learners.matching import FullContext, MatchingNet
 from metarl.losses import Samples
-from metarl.recurrent import LSTMCell
+from metarl.nets.recurrent import LSTMCell
 
 
 def torchs(cell: LSTMCell) -> nn.LSTMCell:

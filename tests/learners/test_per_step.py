@@ -8,12 +8,13 @@ import torch
 from byhand import flat, relative_error, slope_along
 from toys import regressor, sample_episodes
 
-from metarl.convnets import Conv4
-from metarl.core import Episodes, every, meta_gradient
+from metarl.core import Episodes, meta_gradient
 from metarl.learners.gradient import GradientLearner
 from metarl.learners.per_step import MAMLPlusPlus
 from metarl.losses import Samples, cross_entropy, mse
-from metarl.nets import MLP
+from metarl.nets.conv4 import Conv4
+from metarl.nets.mlp import MLP
+from metarl.objectives import every
 
 
 def images(*, steps: int, tasks: int = 3) -> Episodes:

@@ -18,15 +18,16 @@ from toys import Waves, sample_episodes
 from metarl.algorithms.base import Algorithm
 from metarl.algorithms.descent import Descent
 from metarl.algorithms.reptile import Reptile
-from metarl.core import Episodes, Objective, every, final, meta_gradient
+from metarl.core import Episodes, Objective, meta_gradient
 from metarl.evaluation import evaluate
 from metarl.learners.adam import Adam
 from metarl.learners.learned_optimizer import LearnedOptimizer
 from metarl.learners.meta_lstm import MetaLSTM
 from metarl.learners.update_rule import UpdateRule
 from metarl.losses import Samples, mse
-from metarl.nets import MLP
-from metarl.recurrent import LSTMCell
+from metarl.nets.mlp import MLP
+from metarl.nets.recurrent import LSTMCell
+from metarl.objectives import every, final
 from metarl.train import train
 
 RULES: dict[str, Callable[[nn.Module, int], UpdateRule]] = {
@@ -195,7 +196,7 @@ def test_at_the_start_the_meta_lstm_is_nearly_gradient_descent() -> None:
 def test_reptile_moves_parameters_by_its_rate_and_moments_to_their_mean(chunk: int | None) -> None:
     learner = learner_of("adam")
     assert isinstance(learner, Adam)
-    algorithm = Reptile(learner, lr=0.5, lr_end=0.5, chunk=chunk)
+    algorithm = Reptile(learner, lr=0.5, chunk=chunk)
     for seed in range(3):  # from the second on, with moments of earlier tasks
         episodes = sample_episodes(steps=3, seed=seed)
         lasts = [learner.states(byhand.task(episodes.support, t))[-1] for t in range(4)]
@@ -214,7 +215,7 @@ def test_moments_live_on_as_torchs_adam_has_them_and_are_saved() -> None:
     learner = learner_of("adam")
     moved = {name: value.detach().clone().requires_grad_() for name, value in learner.net.named_parameters()}
     optimizer = torch.optim.Adam(moved.values(), lr=0.05, betas=(0.0, 0.999))
-    algorithm = Reptile(learner, lr=1.0, lr_end=1.0)
+    algorithm = Reptile(learner, lr=1.0)
     for seed in range(3):
         episodes = sample_episodes(tasks=1, steps=3, seed=seed)
         algorithm.update(episodes)

@@ -14,7 +14,7 @@ from toys import Track, random_rollout, track_learner
 from metarl.core import Predictor, adapt
 from metarl.envs import World
 from metarl.learners.gradient import GradientLearner
-from metarl.nets import GaussianPolicy
+from metarl.nets.policy import GaussianPolicy
 from metarl.rl.advantages import advantages, discounted_sum, features, gae, linear_baseline
 from metarl.rl.guidance import Guidance, Guided, imitation, told
 from metarl.rl.loop import loops

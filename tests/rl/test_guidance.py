@@ -7,10 +7,11 @@ import pytest
 import torch
 from toys import Track, track_learner
 
-from metarl.algorithms.proximal import Proximal
-from metarl.core import adapt, collect, final
+from metarl.algorithms.proximal import ProMP
+from metarl.core import adapt, collect
 from metarl.evaluation import evaluate
-from metarl.nets import GaussianPolicy
+from metarl.nets.policy import GaussianPolicy
+from metarl.objectives import final
 from metarl.rl.guidance import Guidance, Guided, imitation, told
 from metarl.rl.losses import Gaussian, gaussian_kl
 from metarl.rl.rollout import WorldDistribution, episode_returns
@@ -71,7 +72,7 @@ def test_the_query_is_labelled_where_the_adapted_policies_went() -> None:
 @pytest.mark.parametrize("first_order", [False, True])
 def test_adapted_policies_come_to_act_as_the_expert(*, first_order: bool) -> None:
     learner, guided = track_learner(lr=0.05, first_order=first_order), tasks()
-    algorithm = Proximal(
+    algorithm = ProMP(
         learner, final(imitation), gaussian_kl, optimizer=lambda p: torch.optim.Adam(p, lr=0.01), epochs=5, penalty=0.1
     )
     before = evaluate(learner, guided, steps=1, tasks=40, rng=np.random.default_rng(5))

@@ -11,7 +11,7 @@ from toys import Track, track_learner
 
 from metarl.core import adapt
 from metarl.learners.gradient import GradientLearner
-from metarl.nets import GaussianPolicy
+from metarl.nets.policy import GaussianPolicy
 from metarl.rl.losses import surrogate
 from metarl.rl.policy import AdaptedPolicy, adapt_policy
 from metarl.rl.rollout import WorldDistribution

@@ -13,7 +13,7 @@ from toys import Track, pusher, track_learner
 from metarl.core import adapt, collect
 from metarl.envs import World
 from metarl.learners.gradient import GradientLearner
-from metarl.nets import GaussianPolicy
+from metarl.nets.policy import GaussianPolicy
 from metarl.rl.advantages import advantages
 from metarl.rl.guidance import Guided
 from metarl.rl.losses import Rollout, log_prob, surrogate

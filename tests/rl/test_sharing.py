@@ -13,7 +13,7 @@ from toys import Track, track_learner
 from metarl.core import Distribution, Episodes, collect
 from metarl.envs.physics import quiet
 from metarl.learners.gradient import GradientLearner
-from metarl.nets import GaussianPolicy
+from metarl.nets.policy import GaussianPolicy
 from metarl.rl.guidance import Guided
 from metarl.rl.losses import surrogate
 from metarl.rl.rollout import WorldDistribution

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from metarl.algorithms.descent import Descent
-from metarl.core import final
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import mse
-from metarl.nets import MLP
+from metarl.nets.mlp import MLP
+from metarl.objectives import final
 from metarl.run.checkpoint import Record
 from metarl.run.folder import RunFolder
 from metarl.run.loop import Schedule, run_training

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
-from metarl.resnet import ResNet12
+from metarl.nets.resnet import ResNet12
 
 
 def encoder() -> ResNet12:

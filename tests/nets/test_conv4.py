@@ -11,10 +11,11 @@ from byhand import Params, flat, relative_error
 from torch import Tensor
 from torch.nn import functional
 
-from metarl.convnets import Conv4, Maps
-from metarl.core import Episodes, final, meta_gradient
+from metarl.core import Episodes, meta_gradient
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import Samples, cross_entropy
+from metarl.nets.conv4 import Conv4, Maps
+from metarl.objectives import final
 
 FORM = pytest.mark.parametrize("pool", [False, True], ids=["stride", "pool"])
 

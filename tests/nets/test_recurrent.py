@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from metarl.recurrent import LSTMCell
+from metarl.nets.recurrent import LSTMCell
 
 
 def pair() -> tuple[LSTMCell, nn.LSTM]:

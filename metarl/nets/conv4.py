@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metarl.normalisation import BatchNorm
+from metarl.described import Described
+from metarl.nets.normalisation import BatchNorm
 from metarl.ranges import Count, checked
 
 
-class Conv4(nn.Module):
+class Conv4(Described, nn.Module):
     """Four modules of 3×3 convolution, batch normalisation and ReLU, then linear (Finn et al. 2017, section 5.2).
 
     Images [n, channels, size, size] of one task to logits [n, outputs], or, where `outputs` is None, to the features
@@ -66,7 +67,7 @@ def head(features: int, outputs: int | None) -> nn.Linear | None:
     return layer
 
 
-class Maps(nn.Module):
+class Maps(Described, nn.Module):
     """Conv4's modules without its end, and the last of them keeps the size: features [n, filters, `side`, `side`].
 
     `side` is 4 for images of 28 and, pooled, 10 for 84: what a learned comparison of positions takes.
@@ -92,7 +93,7 @@ class Maps(nn.Module):
         return self.blocks(x)
 
 
-class Block(nn.Module):
+class Block(Described, nn.Module):
     """Convolution padded by 1, normalisation, ReLU and, with `pool`, 2×2 max pooling instead of stride 2.
 
     With `halve=False` neither: the size stays.

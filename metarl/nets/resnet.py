@@ -8,12 +8,13 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metarl.convnets import head
-from metarl.normalisation import BatchNorm
+from metarl.described import Described
+from metarl.nets.conv4 import head
+from metarl.nets.normalisation import BatchNorm
 from metarl.ranges import Count, checked
 
 
-class ResNet12(nn.Module):
+class ResNet12(Described, nn.Module):
     """Four residual blocks and the mean over positions (Oreshkin et al. 2018; Lee et al. 2019, section 4.1).
 
     Images [n, channels, size, size] of one task to logits [n, outputs], or, where `outputs` is None, to features

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from metarl.described import Described
 from metarl.ranges import Count, Positive, checked
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(Described, nn.Module):
     """y = γ·(x − mean)/√(variance + ε) + β for each of `features` channels (Ioffe and Szegedy 2015): [n, features, …].
 
     Statistics are the batch's, in training and in test; none are kept. torch's own takes, in version 2.13, a wrong

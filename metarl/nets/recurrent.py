@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from metarl.described import Described
 from metarl.ranges import Count, checked
 
 
-class LSTMCell(nn.Module):
+class LSTMCell(Described, nn.Module):
     """h, c from x and the last h, c (Hochreiter and Schmidhuber 1997, with forget gates).
 
     i, f, o = σ(W x + U h + b), g = tanh(…); c' = f⊙c + i⊙g, h' = o⊙tanh c'. Rows x [n, inputs], h and c [n, hidden].

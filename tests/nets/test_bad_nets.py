@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from metarl.convnets import Conv4, Maps
-from metarl.core import every, final
-from metarl.dense import Dense
 from metarl.losses import mse
-from metarl.nets import MLP, GaussianPolicy
-from metarl.normalisation import BatchNorm
-from metarl.recurrent import LSTMCell
-from metarl.resnet import ResNet12
+from metarl.nets.conv4 import Conv4, Maps
+from metarl.nets.dense import Dense
+from metarl.nets.mlp import MLP
+from metarl.nets.normalisation import BatchNorm
+from metarl.nets.policy import GaussianPolicy
+from metarl.nets.recurrent import LSTMCell
+from metarl.nets.resnet import ResNet12
+from metarl.objectives import every, final
 from metarl.statistics import estimate, interquartile_mean, mean, mean_ci95
 
 RNG = np.random.default_rng(0)

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
-from metarl.dense import Dense
-from metarl.normalisation import BatchNorm
+from metarl.nets.dense import Dense
+from metarl.nets.normalisation import BatchNorm
 
 
 def net(outputs: int | None = 3) -> Dense:

@@ -8,12 +8,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from metarl.convnets import head
-from metarl.normalisation import BatchNorm
+from metarl.described import Described
+from metarl.nets.conv4 import head
+from metarl.nets.normalisation import BatchNorm
 from metarl.ranges import Count, checked
 
 
-class Dense(nn.Module):
+class Dense(Described, nn.Module):
     """Layers of units, each with batch normalisation and ReLU, then linear (Finn et al. 2017, section 5.2).
 
     Images [n, channels, size, size] of one task, flattened, to logits [n, outputs], or, where `outputs` is None, to the

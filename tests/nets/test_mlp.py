@@ -11,7 +11,8 @@ from torch.func import grad, vmap
 
 from metarl.core import Learner
 from metarl.learners.gradient import GradientLearner
-from metarl.nets import MLP, GaussianPolicy, Tanh
+from metarl.nets.mlp import MLP, Tanh
+from metarl.nets.policy import GaussianPolicy
 from metarl.rl.losses import surrogate
 
 
