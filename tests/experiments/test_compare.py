@@ -47,7 +47,7 @@ def test_a_run_folder_stands_for_its_evaluation(tmp_path: Path) -> None:
 
 
 def test_settings_tell_groups_of_one_preset_apart(tmp_path: Path) -> None:
-    other = {"learner__rate": [0.2], "task__hidden": [8]}
+    other = {"learner__lr": [0.2], "task__hidden": [8]}
     stored = [evaluation(), evaluation(training_seed=1), evaluation(**other), evaluation("promp", task__hidden=[9])]
     maml, changed, promp, *_ = compare(write(tmp_path, *stored)).rows
     assert maml.name == "maml, learner.lr 0.1/0.05, task.hidden 64/64"
