@@ -25,6 +25,7 @@ lint: .venv/installed
 # The site, in build/docs; a warning is an error.
 docs: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	rm -rf docs/api/generated  # modules may have gone
 	$(BIN)/sphinx-build --quiet --jobs auto --fail-on-warning --keep-going docs build/docs
 
 # The sdist, and the wheel made from it, in dist/.
