@@ -53,10 +53,11 @@ class Train(Settings):
 
     def run(self) -> None:
         from metarl.experiments import runner
+        from metarl.run.load import resume, where
 
         device = runner.pick_device(self.device)
         if self.resume is not None:
-            runner.resume(self.resume, device=device, data=self.data)
+            resume(self.resume, **where(device, self.data))
             path = self.resume
         else:
             assert self.preset is not None
@@ -70,7 +71,8 @@ class Train(Settings):
 class Evaluate(Settings):
     """Adapt a trained initialisation to held-out tasks and print the score after 0 … K gradient steps."""
 
-    run_folder: tyro.conf.Positional[Path]
+    run_folder: tyro.conf.Positional[str]
+    """a run folder, or pretrained:NAME"""
     steps: Steps | None = None
     """K; default: the preset's"""
     tasks: Number | None = None
@@ -157,7 +159,8 @@ class Plot(Settings):
 class Video(Settings):
     """Film a policy before and after adaptation to a task, or after adaptation to several, side by side."""
 
-    run_folder: tyro.conf.Positional[Path]
+    run_folder: tyro.conf.Positional[str]
+    """a run folder, or pretrained:NAME"""
     out: Path
     """the film, .mp4 or .gif"""
     task: tyro.conf.UseAppendAction[tuple[float, ...]] = ()

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from metarl.evaluation import evaluate
-from metarl.experiments import runner
 from metarl.experiments.selection import load_checkpoint
 from metarl.experiments.settings import Number, Seed, Steps
 from metarl.files import write_text
 from metarl.ranges import checked
+from metarl.run.load import load, where
 from metarl.statistics import mean_ci95
 from metarl.tasks.images import Images
 from metarl.train import Stream, generator
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @checked
 def evaluate_run(
-    path: Path,
+    path: str | Path,
     *,
     steps: Steps | None = None,
     tasks: Number | None = None,
@@ -35,25 +35,27 @@ def evaluate_run(
     device: torch.device,
     data: str | None = None,
 ) -> dict[str, Any]:
-    """Scores of the run in `path` after 0 … `steps` gradient steps on `tasks` held-out tasks drawn with `seed`.
+    """Scores of the run in `path`, a folder or "pretrained:NAME", after 0 … `steps` gradient steps.
 
-    `checkpoint` is "last", "best" (on validation tasks) or a number of iterations. Returns what `metarl evaluate
-    --json` writes: what was trained, and for each number of steps the mean, its 95 % interval over tasks and each
-    task's score, of the trained initialisation and of a random one; None (null) where adaptation diverged. Both meet
-    the same tasks. A learner without gradient steps has one entry, steps [0], after it has seen the support. Without
-    `transductive`, images of a query are classified one by one, each with the support alone (metarl.tasks.images);
-    ValueError for tasks that are not images. `data` is where the run's images lie now (None: where they lay).
+    They are of `tasks` held-out tasks drawn with `seed`. `checkpoint` is "last", "best" (on validation tasks) or a
+    number of iterations. Returns what `metarl evaluate --json` writes: what was trained, and for each number of steps
+    the mean, its 95 % interval over tasks and each task's score, of the trained initialisation and of a random one;
+    None (null) where adaptation diverged. Both meet the same tasks. A learner without gradient steps has one entry,
+    steps [0], after it has seen the support. Without `transductive`, images of a query are classified one by one, each
+    with the support alone (metarl.tasks.images); ValueError for tasks that are not images. `data` is where the run's
+    images lie now (None: where they lay).
     """
-    run, config, distribution, learner = runner.load(path, device=device, data=data)
-    record = load_checkpoint(run, config, learner, checkpoint, device=device)
+    trained = load(path, **where(device, data))
+    run, distribution, learner, tests = trained.folder, trained.tasks, trained.learner, trained.tests
+    record = load_checkpoint(trained, checkpoint)
     if not transductive:
         if not isinstance(distribution, Images):
             raise ValueError(f"{path} classifies no images: queries are one by one already")
         distribution.transductive = False
     counted = learner.gradient_steps
-    steps = (config.test_steps if steps is None else steps) if counted else 1
-    tasks = config.test_tasks if tasks is None else tasks
-    random = runner.new_learner(config, distribution, device, seed=config.seed + seed + 1)
+    steps = (tests.steps if steps is None else steps) if counted else 1
+    tasks = tests.tasks if tasks is None else tasks
+    random = trained.fresh(tests.seed + seed + 1)
     result: dict[str, Any] = {
         "preset": run.config["preset"],
         "settings": run.config["settings"],
@@ -66,7 +68,7 @@ def evaluate_run(
     }
     for prefix, subject in (("", learner), ("random_", random)):
         rng = generator(Stream.TEST, seed)
-        scores = evaluate(subject, distribution, steps=steps, tasks=tasks, rng=rng, chunk=config.chunk)
+        scores = evaluate(subject, distribution, steps=steps, num_tasks=tasks, rng=rng, chunk=tests.chunk)
         scores = scores if counted else scores[1:]
         _warn(scores, "random initialisation" if prefix else "trained")
         pairs = [mean_ci95(row) if np.isfinite(row).all() else (None, None) for row in scores]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from metarl.core import Distribution, Learner
-from metarl.evaluation import evaluate
 from metarl.experiments.config import Config, restore
 from metarl.experiments.outer import GuidedConfig
 from metarl.experiments.ppo import PPOConfig
@@ -25,11 +24,10 @@ from metarl.rl.rollout import WorldDistribution
 from metarl.run.checkpoint import Record, Training
 from metarl.run.folder import CONFIG, RunFolder, versions
 from metarl.run.loop import run_training
+from metarl.run.pretrained import located
+from metarl.run.trained import Tests, Trained
 from metarl.sampling import check_memory
 from metarl.train import MetaTraining, Stream, generator, seed_torch
-
-if TYPE_CHECKING:
-    pass
 
 VALIDATION_TASKS = 100  # supervised runs, whose episodes tell no score: tasks behind the scores in the log
 EXPERT = "expert"  # in the folder of a guided run: a copy of the run that it imitates
@@ -83,17 +81,16 @@ def start(name: str, config: Config, path: Path, *, device: torch.device) -> Non
     training, distribution, begin = new_training(config, device)
     for split in ("validation", "test"):
         config.distribution(device, split=split)  # raises where the data lack it: before training, not after
-    expert = RunFolder.open(Path(config.algorithm.expert)) if isinstance(config.algorithm, GuidedConfig) else None
-    stored = {"preset": name, "settings": asdict(config), "versions": versions()}
+    expert = RunFolder.open(located(config.algorithm.expert)) if isinstance(config.algorithm, GuidedConfig) else None
+    stored = {"made_by": __name__, "preset": name, "settings": asdict(config), "versions": versions()}
     run = RunFolder.create(path, stored, expert=expert)
     with run.locked():
         _run(run, config, distribution, training, begin, device)
 
 
-def resume(path: Path, *, device: torch.device, data: str | None = None) -> None:
-    """Go on with the run in `path` from its newest checkpoint; `data` is where its images lie now."""
-    run = RunFolder.open(path)
-    config = settings(run).with_data(data)
+def resume(run: RunFolder, *, device: torch.device | None = None, data: str | None = None) -> None:
+    """Go on with a run from its newest checkpoint, on `device` (default: CPU); `data` is where its images lie now."""
+    config, path, device = settings(run).with_data(data), run.path, device or torch.device("cpu")
     if isinstance(config.algorithm, GuidedConfig) and (path / EXPERT).is_dir():
         config = replace(config, algorithm=replace(config.algorithm, expert=str(path / EXPERT)))
     training, distribution, begin = new_training(config, device)
@@ -112,7 +109,8 @@ def guided(config: Config, distribution: Distribution, device: torch.device) -> 
             "guided meta-policy search imitates a policy that is told the task: train one, `metarl train TASK-oracle "
             "--out DIR`, and give --expert DIR"
         )
-    run, made, _, learner = load(Path(config.algorithm.expert), device=device)
+    run = RunFolder.open(located(config.algorithm.expert))
+    made = settings(run)
     assert isinstance(config.task, LocomotionConfig)
     assert isinstance(distribution, WorldDistribution)
     if not isinstance(made.task, LocomotionConfig) or not made.task.observe_goal or made.task.env != config.task.env:
@@ -125,6 +123,7 @@ def guided(config: Config, distribution: Distribution, device: torch.device) -> 
             f"{run.path} scales actions by {made.task.action_scale}, this run by {config.task.action_scale}: "
             "one --task.action-scale for both"
         )
+    learner = restored(run, device=device).learner
     assert isinstance(learner, GradientLearner)
     assert isinstance(learner.net, GaussianPolicy)
     return Guided(distribution, told(learner.net)), replace(run.record(), run="", iteration=0)
@@ -139,17 +138,24 @@ def settings(run: RunFolder) -> Config:
         raise ValueError(f"{run.path / CONFIG}: {error}") from None
 
 
-def load(
-    path: Path, *, device: torch.device, data: str | None = None
-) -> tuple[RunFolder, Config, Distribution, Learner]:
-    """A run's folder, settings, test tasks and trained learner; `data` is where its images lie now."""
-    run = RunFolder.open(path)
-    config = settings(run).with_data(data)
+def restored(run: RunFolder, *, device: torch.device | None = None, data: str | None = None) -> Trained:
+    """A run's trained learner and tasks, on `device` (default: the CPU); `data` is where its images lie now."""
+    config, device = settings(run).with_data(data), device or torch.device("cpu")
     torch.set_num_threads(config.torch_threads)  # the same scores wherever they are asked for
     distribution = config.distribution(device, split="test")
-    learner = new_learner(config, distribution, device)
+    fresh = partial(_fresh, config, distribution, device)
+    learner = fresh(config.seed)
     run.load_weights(learner)
-    return run, config, distribution, learner
+    return Trained(
+        run, learner, distribution, tests(config), fresh, lambda: config.distribution(device, split="validation")
+    )
+
+
+def tests(config: Config) -> Tests:
+    """How a run with these settings is tested."""
+    return Tests(
+        config.seed, config.test_steps, config.test_tasks, config.validation_tasks, VALIDATION_TASKS, config.chunk
+    )
 
 
 def _run(
@@ -163,27 +169,30 @@ def _run(
             (lambda: warm_start(config, training.learner, run.path, device=device, go_on=go_on))
             if wanted(config) else None
         ),
-        validate=None if distribution.metric == "return" else validation(training.learner, config, device),
+        validate=None if distribution.metric == "return" else validation(run, training.learner, config, device),
         go_on=go_on,
     )  # fmt: skip
 
 
-def validation(learner: Learner, config: Config, device: torch.device) -> Callable[[], dict[str, float]]:
-    """A function that scores `learner` as it is now on validation tasks, always the same, before and after adaptation.
+def validation(
+    run: RunFolder, learner: Learner, config: Config, device: torch.device
+) -> Callable[[], dict[str, float]]:
+    """A function that scores `learner` as it is now on validation tasks.
 
     It is for supervised runs: in reinforcement learning, training itself tells the returns.
     """
     distribution = config.distribution(device, split="validation")
-    tested = new_learner(config, distribution, device)  # whose number of ways is that of tests
-    steps = max(1, learner.steps)  # a pre-trained initialisation is fine-tuned too
-    shown = (0, steps)
+    fresh = partial(_fresh, config, distribution, device)
+    tested = fresh(config.seed)  # whose number of ways is that of tests
+    trained = Trained(run, tested, distribution, tests(config), fresh, lambda: distribution)
 
     def validate() -> dict[str, float]:
         tested.load_state_dict(learner.state_dict())
-        rng = generator(Stream.VALIDATE, config.seed)
-        scores = evaluate(
-            tested, distribution, steps=steps, tasks=VALIDATION_TASKS, rng=rng, at=shown, chunk=config.chunk
-        )
-        return {f"{distribution.metric}_{k}": float(row.mean()) for k, row in zip(shown, scores, strict=True)}
+        return trained.validate()
 
     return validate
+
+
+def _fresh(config: Config, distribution: Distribution, device: torch.device, seed: int) -> Learner:
+    """A learner at the random initialisation of `seed`."""
+    return new_learner(config, distribution, device, seed=seed)

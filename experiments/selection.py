@@ -6,61 +6,57 @@ import json
 import math
 from pathlib import Path
 
-import torch
-
-from metarl.core import Distribution, Learner
 from metarl.evaluation import evaluate
-from metarl.experiments.config import Config
 from metarl.experiments.stored import Stored
 from metarl.files import write_text
 from metarl.ranges import Count, Whole
 from metarl.run.checkpoint import Record, spread
-from metarl.run.folder import RunFolder
+from metarl.run.trained import Trained
 from metarl.train import Stream, generator
 
 SMALLER_IS_BETTER = ("loss",)  # metrics
 CANDIDATES = 6  # checkpoints that are scored, evenly spaced: in locomotion each costs as much as some iterations
 
 
-def load_checkpoint(run: RunFolder, config: Config, learner: Learner, which: str, *, device: torch.device) -> Record:
+def load_checkpoint(trained: Trained, which: str) -> Record:
     """Load the weights of checkpoint `which`, "last", "best" or a number of iterations; returns its record.
 
-    "best" has the best mean score over 1 … `config.test_steps` gradient steps (0: before any) on
-    `config.validation_tasks` validation tasks, the same for every checkpoint, among at most `CANDIDATES`, evenly spaced
-    and the last one among them. Those that diverged, whose score is not finite, are left out; ValueError where all did.
-    The scores are kept in validation.json in the run folder: each checkpoint is scored once for as many tasks and
-    steps.
+    "best" has the best mean score over 1 … `tests.steps` gradient steps (0: before any) on `tests.validation_tasks`
+    validation tasks, the same for every checkpoint, among at most `CANDIDATES`, evenly spaced and the last one among
+    them. Those that diverged, whose score is not finite, are left out; ValueError where all did. The scores are kept in
+    validation.json in the run folder: each checkpoint is scored once for as many tasks and steps.
     """
     if which == "last":
-        return run.load_weights(learner)
+        return trained.load()
     if which.isdecimal():
-        return run.load_weights(learner, iteration=int(which))
+        return trained.load(int(which))
     if which != "best":
         raise ValueError(f"unknown checkpoint {which!r}: choose best, last or a number of iterations")
-    distribution = config.distribution(device, split="validation")
-    sign = -1 if distribution.metric in SMALLER_IS_BETTER else 1
-    scores = validate(run, config, distribution, learner)
+    if len(trained.folder.checkpoints()) == 1:
+        return trained.load()
+    sign = -1 if trained.validation.metric in SMALLER_IS_BETTER else 1
+    scores = validate(trained)
     finite = {iteration: sign * score for iteration, score in scores.items() if math.isfinite(score)}
     if not finite:
         raise ValueError(
-            f"no checkpoint of {run.path} has a finite score on validation tasks, so none is the best: train anew with "
-            "a smaller inner or outer step size"
+            f"no checkpoint of {trained.path} has a finite score on validation tasks, so none is the best: train anew "
+            "with a smaller inner or outer step size"
         )
-    best = max(finite, key=lambda iteration: (finite[iteration], -iteration))
-    return run.load_weights(learner, iteration=best)
+    return trained.load(max(finite, key=lambda iteration: (finite[iteration], -iteration)))
 
 
-def validate(run: RunFolder, config: Config, distribution: Distribution, learner: Learner) -> dict[int, float]:
-    """Mean validation score of each candidate, {iteration: score}; leaves the last one's weights in `learner`."""
-    file, tasks = run.path / "validation.json", config.validation_tasks
-    steps = config.test_steps if learner.gradient_steps else 1
+def validate(trained: Trained) -> dict[int, float]:
+    """Mean validation score of each candidate, {iteration: score}; leaves the last one's weights in the learner."""
+    learner, tests = trained.learner, trained.tests
+    file, tasks = trained.path / "validation.json", tests.validation_tasks
+    steps = tests.steps if learner.gradient_steps else 1
     known = _read(file, tasks=tasks, steps=steps)
-    iterations = spread(run.checkpoints(), CANDIDATES)
+    iterations = spread(trained.folder.checkpoints(), CANDIDATES)
     for iteration in iterations:
-        run.load_weights(learner, iteration=iteration)
+        trained.load(iteration)
         if iteration not in known:
-            rng = generator(Stream.VALIDATE, config.seed)
-            scores = evaluate(learner, distribution, steps=steps, tasks=tasks, rng=rng, chunk=config.chunk)
+            rng = generator(Stream.VALIDATE, tests.seed)
+            scores = evaluate(learner, trained.validation, steps=steps, num_tasks=tasks, rng=rng, chunk=tests.chunk)
             known[iteration] = float(scores[min(1, steps) :].mean())
             kept = {k: score if math.isfinite(score) else None for k, score in known.items()}
             write_text(file, json.dumps({"tasks": tasks, "steps": steps, "scores": kept}, indent=2) + "\n")

@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 
 from metarl.envs import TaskEnv
 from metarl.envs.goals import Corners, Direction, Goals, Heading, Square, TargetVelocity
-from metarl.experiments import runner
 from metarl.experiments.output import check_output
 from metarl.experiments.plot import gradient_steps
 from metarl.files import written
 from metarl.rl.policy import AdaptedPolicy, adapt_policy
 from metarl.rl.rollout import WorldDistribution
+from metarl.run.load import load
 from metarl.train import Stream, generator
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Panel(NamedTuple):
     colour: tuple[int, int, int]  # of the title
 
 
-def film_run(run_folder: Path, out: Path, *, tasks: Sequence[float] = (), steps: int | None, seed: int) -> None:
+def film_run(run_folder: str | Path, out: Path, *, tasks: Sequence[float] = (), steps: int | None, seed: int) -> None:
     """Film the trained initialisation of `run_folder` on one task before and after `steps` gradient steps, into `out`.
 
     `tasks` are goals where a goal is one number; with more than one, the film shows each after adaptation. Without, a
@@ -81,9 +80,11 @@ def film_run(run_folder: Path, out: Path, *, tasks: Sequence[float] = (), steps:
     write = _writer(out.suffix.lower())
     if steps is not None and steps < 0:
         raise ValueError(f"steps is {steps}: give 0 or a positive number")
-    run, _, distribution, learner = runner.load(run_folder, device=torch.device("cpu"))
+    trained = load(run_folder)
+    distribution, learner = trained.tasks, trained.learner
     if not isinstance(distribution, WorldDistribution):
-        raise ValueError(f"{run_folder} is a run of {run.config['preset']}, supervised: there is nothing to film")
+        preset = trained.folder.config["preset"]
+        raise ValueError(f"{run_folder} is a run of {preset}, supervised: there is nothing to film")
     steps = learner.steps if steps is None else steps
     form = FORMATS[out.suffix.lower()]
     goals = [choose_task(distribution, task, seed) for task in tasks or (None,)]

@@ -114,8 +114,9 @@ def pretrained(
 
 def _folder(path: Path, joint: Config) -> RunFolder:
     """The run folder of a pre-training: the one in `path`, or a copy of a finished one of the same, or a new one."""
-    settings = asdict(replace(joint, task=replace(joint.task, data=None)))  # wherever the data lie now
-    stored = {"preset": "pretraining", "settings": json.loads(json.dumps(settings)), "versions": versions()}
+    settings = asdict(joint) | {"task": asdict(joint.task) | {"data": None}}  # wherever the data lie now
+    settings = json.loads(json.dumps(settings))
+    stored = {"made_by": __name__, "preset": "pretraining", "settings": settings, "versions": versions()}
     if not (path / "config.json").exists():
         for other in sorted(path.parent.parent.glob(f"*/{path.name}")):
             with suppress(ValueError, OSError):  # it is another's to say what is wrong there

@@ -80,7 +80,7 @@ def samples(tasks: int = 2, n: int = 3, *, inputs: int = 1, x: float = 0.5, y: f
 
 
 def judged(**settings: Any) -> np.ndarray:
-    return evaluate(learner(), **{"distribution": Waves(), "steps": 1, "tasks": 2, "rng": RNG, **settings})
+    return evaluate(learner(), **{"tasks": Waves(), "steps": 1, "num_tasks": 2, "rng": RNG, **settings})
 
 
 def gradient(episodes: Any, objective: Any = None, **settings: Any) -> Any:
@@ -201,29 +201,29 @@ BAD_TASKS: dict[str, tuple[Callable[[], Any], str]] = {
     "a net in place of a learner": (lambda: collect(FLAT, Given(samples())), "type MLP: give a Learner"),
     "fewer than no steps": (lambda: adapt(learner(), Given(samples()), steps=-1), "steps is -1: give a whole number"),
     "half a step": (lambda: adapt(learner(), Given(samples()), steps=0.5), "steps is 0.5: give a whole number"),
-    "judging no learner": (lambda: evaluate(FLAT, Waves(), steps=1, tasks=2, rng=RNG), "learner is of the type MLP"),
-    "judging on no distribution": (lambda: judged(distribution=Given(samples())), "type Given: give a Distribution"),
-    "judging on no tasks": (lambda: judged(tasks=0), "tasks is 0: give a whole number from 1 up"),
-    "judging on half a task": (lambda: judged(tasks=1.5), "tasks is 1.5"),
+    "judging no learner": (lambda: evaluate(FLAT, Waves(), steps=1, num_tasks=2), "learner is of the type MLP"),
+    "judging on no distribution": (lambda: judged(tasks=Given(samples())), "type Given: give a Distribution"),
+    "judging on no tasks": (lambda: judged(num_tasks=0), "num_tasks is 0: give a whole number from 1 up"),
+    "judging on half a task": (lambda: judged(num_tasks=1.5), "num_tasks is 1.5"),
     "judging after fewer than no steps": (lambda: judged(steps=-2), "steps is -2"),
-    "judging by a seed": (lambda: judged(rng=0), "rng is 0: give a Generator"),
+    "judging by a seed": (lambda: judged(rng="0"), "rng is .0.: give a whole number"),
     "judging after no step": (lambda: judged(at=[]), "at is .*: give numbers of steps from 0 to 1"),
     "judging after other steps": (lambda: judged(at=np.array([0, 2])), "give numbers of steps from 0 to 1"),
     "judging after some number": (lambda: judged(at=1), "at is 1: give a Collection, or None"),
     "a distribution that gives others": (
-        lambda: judged(distribution=Giving(Given(samples(3), n=3))),
+        lambda: judged(tasks=Giving(Given(samples(3), n=3))),
         "Giving gave 3 tasks where 2 tasks were asked for: see its sample",
     ),
-    "a distribution that gives none": (lambda: judged(distribution=Giving(None)), "Giving gave a NoneType where 2"),
+    "a distribution that gives none": (lambda: judged(tasks=Giving(None)), "Giving gave a NoneType where 2"),
     "one score for all": (
-        lambda: judged(distribution=Giving(Given(samples(), score=torch.zeros(())))),
-        r"score returned .*: return a tensor \[2\], one of each",
+        lambda: judged(tasks=Giving(Given(samples(), score=torch.zeros(())))),
+        r"score returned .*: return a tensor \[2\], one a task",
     ),
     "a score in NumPy": (
-        lambda: judged(distribution=Giving(Given(samples(), score=np.zeros(2)))), "score returned of the type ndarray"
+        lambda: judged(tasks=Giving(Given(samples(), score=np.zeros(2)))), "score returned of the type ndarray"
     ),
     "more tasks than fit": (
-        lambda: judged(distribution=Giving(None, need=2**34), tasks=2**20),
+        lambda: judged(tasks=Giving(None, need=2**34), num_tasks=2**20),
         r"1048576 tasks need at least 16,777,216 GiB, this machine has [\d,]+: ask for fewer",
     ),
     "a seed that is negative": (lambda: generator(Stream.TEST, -1), "seed is -1"),

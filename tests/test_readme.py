@@ -63,4 +63,4 @@ def test_a_learner_of_ones_own() -> None:
     outer = Descent(learner, final(cross_entropy), optimizer=lambda p: torch.optim.Adam(p, lr=0.01))
     losses = [metrics["loss"] for metrics in train(outer, tasks, iterations=60, meta_batch=8)]
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
-    assert evaluate(learner, tasks, steps=1, tasks=50, rng=np.random.default_rng(1))[1].mean() > 0.9
+    assert evaluate(learner, tasks, steps=1, num_tasks=50, rng=np.random.default_rng(1))[1].mean() > 0.9

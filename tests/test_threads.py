@@ -47,7 +47,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 
 def scores(learner: Learner, seed: int) -> np.ndarray:
     return np.concatenate([
-        evaluate(learner, Waves(), steps=3, tasks=5, rng=np.random.default_rng((seed, i))) for i in range(10)
+        evaluate(learner, Waves(), steps=3, num_tasks=5, rng=np.random.default_rng((seed, i))) for i in range(10)
     ])  # fmt: skip
 
 

@@ -110,7 +110,7 @@ class Accuracy(Settings):
         held = runner.new_learner(config, test, cpu)
         held.load_state_dict(learner.state_dict())
         rng = generator(Stream.TEST, 0)
-        scores = evaluate(held, test, steps=steps, tasks=self.tasks, rng=rng, at=(steps,), chunk=config.chunk)
+        scores = evaluate(held, test, steps=steps, num_tasks=self.tasks, rng=rng, at=(steps,), chunk=config.chunk)
         report.rows.append(Score("metarl", steps, *mean_ci95(scores[0]), seconds))
 
         try:

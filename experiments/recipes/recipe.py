@@ -25,6 +25,7 @@ from metarl.experiments.tasks import ImagesConfig, LocomotionConfig
 from metarl.files import check_writable, writing
 from metarl.ranges import checked
 from metarl.run.folder import RunFolder
+from metarl.run.load import resume, where
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Recipe:
             raise ValueError(f"{path} was made with other settings than the recipe's: move it, or choose other --runs")
         checkpoints = run.checkpoints()
         if not checkpoints or checkpoints[-1] < config.iterations:
-            runner.resume(path, device=device, data=data)
+            resume(path, **where(device, data))
 
     def evaluate(self, path: Path, *, device: torch.device, data: str | None = None) -> None:
         """Write the run's evaluation.json: the checkpoint that is best on validation tasks, on the test tasks."""

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from metarl.core import Predictor, adapt
-from metarl.experiments import runner
 from metarl.rl.rollout import WorldDistribution, WorldTasks
+from metarl.run.load import load, where
 from metarl.train import Stream, generator
 
 
@@ -19,13 +19,14 @@ def achieved_velocities(path: Path, *, steps: int, iteration: int, device: torch
     Of the run in `path` after `iteration` iterations, on its test tasks. A velocity is the mean over the second half
     of the task's trajectories, whose actions are drawn as in evaluation.
     """
-    run, config, distribution, learner = runner.load(path, device=device)
+    trained = load(path, **where(device, None))
+    distribution, learner, tests = trained.tasks, trained.learner, trained.tests
     if not isinstance(distribution, WorldDistribution) or distribution.template.goals.space.shape != (1,):
         raise ValueError(f"{path} has no goal velocities: choose a run of a velocity task")
-    run.load_weights(learner, iteration=iteration)
-    tasks = distribution.sample(config.test_tasks, generator(Stream.TEST, 0))
+    trained.load(iteration)
+    tasks = distribution.sample(tests.tasks, generator(Stream.TEST, 0))
     with torch.no_grad():
-        predictors = [predict for predict, _ in adapt(learner, tasks, steps=steps, chunk=config.chunk)]
+        predictors = [predict for predict, _ in adapt(learner, tasks, steps=steps, chunk=tests.chunk)]
     return (tasks.goals[:, 0], *(velocity(tasks, predict) for predict in (predictors[0], predictors[-1])))
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from metarl.core import Predictor, adapt
-from metarl.experiments import runner
 from metarl.experiments.compare import read_evaluation
 from metarl.experiments.plot import BEFORE, COLOURS, gradient_steps
+from metarl.run.load import load, where
 from metarl.tasks.sinusoid import SinusoidTasks
 from metarl.train import Stream, generator
 
@@ -31,14 +31,15 @@ class Wave:
     """A test task of a run: its support, its true curve, and what was fitted after some numbers of steps."""
 
     def __init__(self, path: Path, *, device: torch.device, seed: int = 0) -> None:
-        run, config, distribution, learner = runner.load(path, device=device)
-        run.load_weights(learner, iteration=read_evaluation(path).iteration)
+        trained = load(path, **where(device, None))
+        distribution, learner = trained.tasks, trained.learner
+        trained.load(read_evaluation(path).iteration)
         tasks = distribution.sample(CANDIDATES, generator(Stream.TEST, seed))
         assert isinstance(tasks, SinusoidTasks)
         chosen = int(tasks.test.y.abs().amax((1, 2)).argmax())
         order = tasks.test.x[chosen, :, 0].argsort()
         self.truth = [part[chosen, order, 0].cpu().numpy() for part in tasks.test]
-        steps = [k for k in STEPS if k <= config.test_steps] if learner.gradient_steps else [0, 1]
+        steps = [k for k in STEPS if k <= trained.tests.steps] if learner.gradient_steps else [0, 1]
         self.gradient_steps = learner.gradient_steps
         self.fits: dict[int, np.ndarray] = {}
         for k, (predict, batch) in enumerate(adapt(learner, tasks, steps=steps[-1])):

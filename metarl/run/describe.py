@@ -15,9 +15,9 @@ import inspect
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -153,7 +153,7 @@ def _array(values: np.ndarray) -> dict[str, Any]:
 
 def _unknown(value: Any) -> dict[str, Any]:
     """What tells a function without a name of its own, or another's object, from others of its kind."""
-    code: Callable[..., Any] | None = getattr(value, "__code__", None)
+    code: CodeType | None = getattr(value, "__code__", None)
     digest = hashlib.sha256(code.co_code + repr(code.co_consts).encode()).hexdigest() if code is not None else ""
     kind = value if hasattr(value, "__qualname__") else type(value)
     return {"unknown": _name(kind), "sha256": digest}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from metarl.run.loop import Schedule, run_training
 from metarl.run.trained import Tests, Trained
 from metarl.train import MetaTraining, Stream, generator, seed_torch
 
-BY = "metarl.run.fit:restored"
+BY = __name__
 
 
 @checked
@@ -72,7 +73,8 @@ def fit(
     }  # fmt: skip
     name = f"{type(tasks).__name__}-{type(learner).__name__}"
     run = opened(path, {"made_by": BY, "preset": name, "settings": settings, "versions": versions()})
-    trained = Trained(run, learner, test or validation or tasks, validation or tasks, tests, partial(fresh, settings))
+    held_out = validation or tasks
+    trained = Trained(run, learner, test or held_out, tests, partial(fresh, settings), lambda: held_out)
     with run.locked():
         run_training(
             run, MetaTraining(outer, tasks, iterations=iterations, meta_batch=meta_batch, seed=seed), schedule,
@@ -89,7 +91,7 @@ def opened(path: Path, stored: dict[str, Any]) -> RunFolder:
     run = RunFolder.open(path)
     config = run.config
     if config.get("made_by") != BY:
-        raise ValueError(f"{path} is a run of {config['preset']} that `metarl train` made: choose another out")
+        raise ValueError(f"{path} is a run of {config['preset']}, which no call of fit made: choose another out")
     if (found := difference(config["settings"], stored["settings"])) is not None:
         name, old, new = found
         raise ValueError(f"{path} is a run with other arguments, {name} was {old} and is {new}: choose another out")
@@ -113,22 +115,41 @@ def restored(run: RunFolder, **given: Any) -> Trained:
     Raises Unknown, naming the part, where the folder cannot give one back and none is given.
     """
     settings = run.config["settings"]
-    parts: dict[str, Any] = {"learner": settings["outer"]["arguments"]["learner"]}
-    parts |= {name: settings[name] for name in ("tasks", "validation", "test")}
-    for name, description in parts.items():
-        try:
-            parts[name] = given[name] if name in given else made(description)
-        except Unknown as error:
-            raise Unknown(f"{run.path}, {name}: {error}, or metarl.load(…, {name}=…)") from None
-    validation = parts["validation"] or parts["tasks"]
+    parts = _parts(run, {**settings, "learner": settings["outer"]["arguments"]["learner"]}, LOADED, given)
+    held_out = parts["validation"] or parts["tasks"]
     tests = Tests(
         settings["seed"], settings["test_steps"], settings["test_tasks"], settings["validation_tasks"],
         chunk=settings["outer"]["arguments"].get("chunk"),
     )  # fmt: skip
-    record = run.load_weights(parts["learner"])
+    run.load_weights(parts["learner"])
     return Trained(
-        run, parts["learner"], parts["test"] or validation, validation, tests, partial(fresh, settings), record
+        run, parts["learner"], parts["test"] or held_out, tests, partial(fresh, settings), lambda: held_out
     )
+
+
+def resume(run: RunFolder, **given: Any) -> None:
+    """Go on with a run that `fit` made, as calling `fit` again does. Raises Unknown where a part is not known."""
+    settings = run.config["settings"]
+    torch.set_num_threads(settings["torch_threads"])  # float32 sums differ in the last bit by it
+    parts = _parts(run, settings, ("outer", "tasks", "validation", "test"), given)
+    options = {name: value for name, value in settings.items() if name not in (*parts, "torch_threads")}
+    fit(**parts, **options, out=run.path)
+
+
+LOADED = ("learner", "tasks", "validation", "test")
+
+
+def _parts(run: RunFolder, described: dict[str, Any], names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a run by name, those that are `given` or else made as `described`."""
+    if unknown := sorted(given.keys() - set(names)):
+        raise ValueError(f"{unknown[0]} is no part of the run in {run.path}: give of {', '.join(names)}")
+    parts = {}
+    for name in names:
+        try:
+            parts[name] = given[name] if name in given else made(described[name])
+        except Unknown as error:
+            raise Unknown(f"{run.path}: its {name} cannot be made again ({error})") from None
+    return parts
 
 
 def fresh(settings: dict[str, Any], seed: int) -> Learner:

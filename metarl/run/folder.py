@@ -109,7 +109,7 @@ class RunFolder:
             config = json.loads(read_text(file))
             if not isinstance(config, dict):
                 raise ValueError("it holds no settings")
-            for name, kind in (("run", str), ("preset", str), ("settings", dict), ("versions", dict)):
+            for name, kind in (("run", str), ("made_by", str), ("preset", str), ("settings", dict), ("versions", dict)):
                 if not isinstance(config.get(name), kind):
                     raise ValueError(f"no {name} in it")
         except (ValueError, RecursionError) as error:

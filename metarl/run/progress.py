@@ -37,7 +37,8 @@ def read_progress(path: Path) -> list[dict[str, float]]:
     """
     text = read_text(path)
     header, *lines = text.split("\n")
-    columns, rows = header.split(","), []
+    columns = header.split(",")
+    rows: list[dict[str, float]] = []
     for number, line in enumerate(lines[:-1], 2):  # after the last line break is nothing, or a row cut short
         try:
             row = dict(zip(columns, map(float, line.split(",")), strict=True))

@@ -1,9 +1,10 @@
-"""What a run folder gives back: the trained learner, the tasks to validate and to test it on, and how to test it."""
+"""What a run folder gives back: the trained learner, the tasks to validate and to test it on, and how it is tested."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from metarl.core import Distribution, Learner
@@ -18,13 +19,13 @@ class Tests:
     """How a run is tested where nothing else is asked for."""
 
     seed: int = 0
-    """of the run"""
+    """of the run, which says what validation tasks are drawn"""
     steps: int = 1
     """gradient steps"""
     tasks: int = 100
     """held-out tasks"""
     validation_tasks: int = 100
-    """tasks by which the best checkpoint is chosen"""
+    """tasks that the best checkpoint is chosen by"""
     logged_tasks: int = 100
     """validation tasks behind the scores in the log"""
     chunk: int | None = None
@@ -33,34 +34,38 @@ class Tests:
 
 @dataclass(frozen=True)
 class Trained:
-    """A run: its folder, its learner with trained weights, and its tasks.
+    """A run: its folder, its learner with trained weights, and `tasks` to test it on.
 
-    `tasks` are those to test on. `fresh(seed)` makes a learner at the random initialisation of that seed.
+    `fresh(seed)` makes a learner at the random initialisation of that seed.
     """
 
     folder: RunFolder
     learner: Learner
     tasks: Distribution
-    validation: Distribution
     tests: Tests
     fresh: Callable[[int], Learner]
-    record: Record = field(default_factory=lambda: Record(""))
-    """what is behind the weights in `learner`"""
+    make_validation: Callable[[], Distribution]
 
     @property
     def path(self) -> Path:
         """The run folder's path."""
         return self.folder.path
 
-    def validate(self) -> dict[str, float]:
-        """Scores of `learner` as it is now on validation tasks, always the same, before and after adaptation."""
-        steps, metric = max(1, self.learner.steps), self.validation.metric
+    @cached_property
+    def validation(self) -> Distribution:
+        """Tasks to choose a checkpoint by, which neither training nor tests see."""
+        return self.make_validation()
+
+    def validate(self, learner: Learner | None = None) -> dict[str, float]:
+        """Scores of the learner as it is now on validation tasks, always the same, before and after adaptation."""
+        learner, metric = learner or self.learner, self.validation.metric
+        shown = (0, max(1, learner.steps))  # a pre-trained initialisation is adapted, too
         scores = evaluate(
-            self.learner, self.validation, steps=steps, tasks=self.tests.logged_tasks,
-            rng=generator(Stream.VALIDATE, self.tests.seed), at=(0, steps), chunk=self.tests.chunk,
+            learner, self.validation, steps=shown[1], num_tasks=self.tests.logged_tasks,
+            rng=generator(Stream.VALIDATE, self.tests.seed), at=shown, chunk=self.tests.chunk,
         )  # fmt: skip
-        return {f"{metric}_{k}": float(row.mean()) for k, row in zip((0, steps), scores, strict=True)}
+        return {f"{metric}_{k}": float(row.mean()) for k, row in zip(shown, scores, strict=True)}
 
     def load(self, iteration: int | None = None) -> Record:
-        """Load the weights after `iteration` (None: the newest) into `learner`; returns what is behind them."""
+        """Load the weights after `iteration` (None: the newest) into the learner; returns what is behind them."""
         return self.folder.load_weights(self.learner, iteration=iteration)

@@ -94,7 +94,7 @@ def test_bad_step_sizes_find_better_ones() -> None:
         outer = AlphaMAML(learner, final(mse), lr=0.01, inner_hyper=hyper, outer_hyper=hyper)
         for _ in train(outer, Waves(), iterations=60, meta_batch=10):
             pass
-        return float(evaluate(learner, Waves(), steps=2, tasks=200, rng=np.random.default_rng(1))[-1].mean())
+        return float(evaluate(learner, Waves(), steps=2, num_tasks=200, rng=np.random.default_rng(1))[-1].mean())
 
     assert error(0.0) > 0.9 * Waves.blind
     assert error(0.02) < 0.75 * Waves.blind

@@ -59,13 +59,13 @@ BAD: dict[str, dict[str, tuple[Any, ...]]] = {  # values that a setting cannot h
         "max_kl": (0, -1, NAN, INF), "damping": (-1, NAN, INF), "backtrack": (0, 1, 2, -1, NAN),
         "cg_steps": (0, -1, 2.5), "backtracks": (0, -1),
         "curvature_every": ((1, 0), (1,), 3, (1.5, 1)), "recompute": ("no",),
-        "step_weights": ((0,), (-1,), (NAN,), (INF,), 1.0), "divergence": (None, "kl"), "loss": (None,),
+        "step_weights": ((0,), (-1,), (NAN,), (INF,), 1.0), "divergence": (None, "kl"),
     },
     "reptile": {"lr": (0, -1, 5, NAN), "lr_end": (-1, 2, INF), "iterations": (0, -1, 2.5)},
     "multi-step": {"annealing": (0, -1, 1.5, NAN), "loss": (None,)},
-    "proximal": {"epochs": (0, -1, 1.5), "penalty": (-1, NAN, INF), "divergence": (None,), "objective": (None,)},
+    "proximal": {"epochs": (0, -1, 1.5), "penalty": (-1, NAN, INF), "divergence": (None,)},
     "alpha": {"lr": (0, -1, NAN), "inner_hyper": (-1, NAN), "outer_hyper": (-1, INF), "objective": (None,)},
-    "descent": {"optimizer": (None, 0.1), "scheduler": (0.1,), "objective": (None, "mse")},
+    "descent": {"optimizer": (0.1,), "scheduler": (0.1,), "objective": ("mse",)},
 }  # fmt: skip
 MAKE: dict[str, Callable[..., Any]] = {
     "trust region": lambda **k: TRPO(regressor(), **{"loss": mse, "divergence": squared_change, **k}),

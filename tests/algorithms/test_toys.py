@@ -72,7 +72,7 @@ def test_waves(method: str) -> None:
 
     def error() -> float:
         rng = np.random.default_rng(1)
-        return float(evaluate(learner, Waves(), steps=learner.steps, tasks=100, rng=rng)[-1].mean())
+        return float(evaluate(learner, Waves(), steps=learner.steps, num_tasks=100, rng=rng)[-1].mean())
 
     before = error()
     for _ in train(outer(learner), Waves(), iterations=SHORT.get(method, 200), meta_batch=10):
@@ -92,7 +92,7 @@ def test_two_goals(method: str) -> None:
 
     def returns() -> np.ndarray:
         rng = np.random.default_rng(1)
-        return evaluate(learner, distribution, steps=learner.steps, tasks=100, rng=rng).mean(1)
+        return evaluate(learner, distribution, steps=learner.steps, num_tasks=100, rng=rng).mean(1)
 
     before = returns()
     for _ in train(outer(learner), distribution, iterations=40, meta_batch=10):

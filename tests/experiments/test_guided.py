@@ -17,6 +17,7 @@ from metarl.experiments.presets import ENVS, ONLY_GYM, PRESETS, preset, quick
 from metarl.experiments.tasks import LocomotionConfig, SinusoidConfig
 from metarl.rl.guidance import Guided
 from metarl.run.folder import RunFolder
+from metarl.run.load import load
 
 CPU = torch.device("cpu")
 TINY = ("--task.trajectories", "2", "--task.train-trajectories", "2", "--task.horizon", "10", "--torch-threads", "1")
@@ -78,7 +79,7 @@ def test_the_expert_s_labels_are_the_oracle_s_actions(oracle: Path) -> None:
     tasks, begin = runner.guided(config, config.distribution(CPU), CPU)
     assert isinstance(tasks, Guided)
     assert begin.env_steps == 2 * STEPS[0]
-    net = runner.load(oracle, device=CPU)[3].net
+    net = load(oracle).learner.net
     observations, goals = torch.randn(2, 3, 4, 2), torch.tensor([[0.5, 0.1], [-0.2, 0.3]])
     mean, _ = tasks.expert(observations, goals)
     torch.testing.assert_close(mean[1, 2, 3], net(torch.cat([observations[1, 2, 3], goals[1]]))[0])

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from metarl.experiments import runner, selection
+from metarl.experiments import selection
 from metarl.experiments.cli import main
 from metarl.experiments.evaluation import evaluate_run
 from metarl.experiments.selection import load_checkpoint, validate
 from metarl.rl.rollout import WorldDistribution
+from metarl.run.load import load
 
 CPU = torch.device("cpu")
 
@@ -29,31 +30,31 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_best_checkpoint_is_the_one_that_scores_best(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, config, distribution, learner = runner.load(run, device=CPU)
-    scores = validate(folder, config, distribution, learner)
+    trained = load(run)
+    scores = validate(trained)
     assert sorted(scores) == [1, 2, 3, 4]
     assert len(set(scores.values())) == 4
     ranked = sorted(scores, key=lambda k: scores[k])
-    assert load_checkpoint(folder, config, learner, "best", device=CPU).iteration == ranked[-1]
+    assert load_checkpoint(trained, "best").iteration == ranked[-1]
     monkeypatch.setattr(WorldDistribution, "metric", "loss")
-    assert load_checkpoint(folder, config, learner, "best", device=CPU).iteration == ranked[0]
-    assert load_checkpoint(folder, config, learner, "last", device=CPU).iteration == 4
-    assert load_checkpoint(folder, config, learner, "2", device=CPU).iteration == 2
-    weights = learner.state_dict()["net.log_std"].clone()
-    assert load_checkpoint(folder, config, learner, "3", device=CPU).iteration == 3
-    assert not torch.equal(weights, learner.state_dict()["net.log_std"])
+    assert load_checkpoint(trained, "best").iteration == ranked[0]
+    assert load_checkpoint(trained, "last").iteration == 4
+    assert load_checkpoint(trained, "2").iteration == 2
+    weights = trained.learner.state_dict()["net.log_std"].clone()
+    assert load_checkpoint(trained, "3").iteration == 3
+    assert not torch.equal(weights, trained.learner.state_dict()["net.log_std"])
 
 
 def test_scores_are_kept(run: Path) -> None:
-    folder, config, distribution, learner = runner.load(run, device=CPU)
-    first = validate(folder, config, distribution, learner)
+    trained = load(run)
+    first = validate(trained)
     file = run / "validation.json"
     stored = json.loads(file.read_text())
     assert (stored["tasks"], stored["steps"]) == (4, 3)
     assert {int(k): v for k, v in stored["scores"].items()} == first
     file.write_text(json.dumps({**stored, "scores": {**first, 2: 1000.0}}))
-    assert load_checkpoint(folder, config, learner, "best", device=CPU).iteration == 2  # read, not scored again
-    other = validate(folder, replace(config, validation_tasks=3), distribution, learner)  # scored again
+    assert load_checkpoint(trained, "best").iteration == 2  # read, not scored again
+    other = validate(replace(trained, tests=replace(trained.tests, validation_tasks=3)))  # scored again
     assert 1000.0 not in other.values()
     assert json.loads(file.read_text())["tasks"] == 3
     for wrong in (
@@ -63,45 +64,45 @@ def test_scores_are_kept(run: Path) -> None:
     ):
         file.write_text(wrong)
         with pytest.raises(ValueError, match=r"^[^\n]*validation\.json is damaged [^\n]* delete it[^\n]*$"):
-            validate(folder, config, distribution, learner)
+            validate(trained)
     file.unlink()
     os.mkfifo(file)
     with pytest.raises(ValueError, match="is a pipe, not a file"):
-        validate(folder, config, distribution, learner)
+        validate(trained)
     file.unlink()
     file.write_text("{")
     with pytest.raises(ValueError, match=r"validation\.json is damaged .* delete it"):
-        validate(folder, config, distribution, learner)
+        validate(trained)
     file.unlink()
-    assert validate(folder, config, distribution, learner) == first
+    assert validate(trained) == first
 
 
 @pytest.mark.parametrize("metric", ["return", "loss"])
 def test_a_checkpoint_that_diverged_is_never_the_best(run: Path, monkeypatch: pytest.MonkeyPatch, metric: str) -> None:
     """max(…) keeps a NaN that comes first."""
-    folder, config, _, learner = runner.load(run, device=CPU)
+    trained = load(run)
     monkeypatch.setattr(WorldDistribution, "metric", metric)
     file = run / "validation.json"
     before = file.read_text() if file.exists() else None
     scores: dict[int, float | None] = {1: None, 2: 5.0, 3: None, 4: 5.0}
     file.write_text(json.dumps({"tasks": 4, "steps": 3, "scores": scores}))
-    assert load_checkpoint(folder, config, learner, "best", device=CPU).iteration == 2  # the earlier of two equal ones
+    assert load_checkpoint(trained, "best").iteration == 2  # the earlier of two equal ones
     file.write_text(json.dumps({"tasks": 4, "steps": 3, "scores": dict.fromkeys(scores)}))
     with pytest.raises(ValueError, match=r"no checkpoint of .* has a finite score .* train anew with a smaller"):
-        load_checkpoint(folder, config, learner, "best", device=CPU)
+        load_checkpoint(trained, "best")
     file.unlink()
     if before is not None:
         file.write_text(before)
 
 
 def test_scores_that_diverged_are_kept_as_null(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, config, distribution, learner = runner.load(run, device=CPU)
+    trained = load(run)
     monkeypatch.setattr(selection, "evaluate", lambda *_, **__: np.full((4, 2), np.nan))
     file = run / "validation.json"
     file.unlink(missing_ok=True)
-    assert np.isnan(list(validate(folder, config, distribution, learner).values())).all()
+    assert np.isnan(list(validate(trained).values())).all()
     assert json.loads(file.read_text())["scores"] == {"1": None, "2": None, "3": None, "4": None}
-    assert np.isnan(list(validate(folder, config, distribution, learner).values())).all()  # read
+    assert np.isnan(list(validate(trained).values())).all()  # read
     file.unlink()
 
 

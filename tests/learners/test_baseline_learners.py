@@ -30,7 +30,7 @@ def test_nearest_neighbour_is_over_a_classs_images() -> None:
 
 def test_nearest_neighbour_is_evaluated_untrained() -> None:
     blind, seen = evaluate(
-        NearestNeighbour(ways=WAYS), Clouds(), steps=1, tasks=200, rng=np.random.default_rng(0)
+        NearestNeighbour(ways=WAYS), Clouds(), steps=1, num_tasks=200, rng=np.random.default_rng(0)
     ).mean(1)
     assert blind == pytest.approx(1 / WAYS)
     assert 0.35 < seen < 0.6
@@ -87,7 +87,7 @@ def test_fine_tuning_uses_the_encoders_features() -> None:
     with torch.no_grad():
         net.weight.copy_(3 * torch.eye(3, 8))
     learner = FineTune(net, ways=WAYS, features=3, classes=WAYS)
-    assert evaluate(learner, Clouds(), steps=1, tasks=200, rng=np.random.default_rng(0))[1].mean() > 0.9
+    assert evaluate(learner, Clouds(), steps=1, num_tasks=200, rng=np.random.default_rng(0))[1].mean() > 0.9
 
 
 def test_fine_tuning_is_pretrained_on_all_classes_at_once() -> None:
@@ -99,4 +99,4 @@ def test_fine_tuning_is_pretrained_on_all_classes_at_once() -> None:
     algorithm = Descent(learner, final(cross_entropy), optimizer=lambda p: torch.optim.Adam(p, lr=0.05))
     metrics = list(train(algorithm, tasks, iterations=60, meta_batch=4))
     assert metrics[0]["loss"] == pytest.approx(np.log(9), rel=0.2)
-    assert evaluate(learner, tasks, steps=0, tasks=3, rng=np.random.default_rng(0)).mean() == 1
+    assert evaluate(learner, tasks, steps=0, num_tasks=3, rng=np.random.default_rng(0)).mean() == 1

@@ -107,7 +107,7 @@ def test_clouds(name: str, iterations: int) -> None:
     learner = learner_of(name)
 
     def accuracy() -> np.ndarray:
-        return evaluate(learner, Clouds(), steps=1, tasks=200, rng=np.random.default_rng(1)).mean(1)
+        return evaluate(learner, Clouds(), steps=1, num_tasks=200, rng=np.random.default_rng(1)).mean(1)
 
     before = accuracy()
     outer = Descent(learner, final(cross_entropy), optimizer=lambda p: torch.optim.Adam(p, lr=0.01))

@@ -104,7 +104,7 @@ def test_clouds(name: str) -> None:
 
     def accuracy() -> np.ndarray:
         rng = np.random.default_rng(1)
-        return evaluate(learner, Clouds(), steps=1, tasks=200, rng=rng).mean(1)
+        return evaluate(learner, Clouds(), steps=1, num_tasks=200, rng=rng).mean(1)
 
     before = accuracy()
     outer = Descent(learner, final(loss_of(name)), optimizer=lambda p: torch.optim.Adam(p, lr=0.01))

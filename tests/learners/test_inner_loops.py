@@ -120,7 +120,7 @@ def test_waves(name: str) -> None:
     learner = learner_of(name, hidden=20, steps=steps)
 
     def error() -> float:
-        return float(evaluate(learner, Waves(), steps=steps, tasks=200, rng=np.random.default_rng(1))[-1].mean())
+        return float(evaluate(learner, Waves(), steps=steps, num_tasks=200, rng=np.random.default_rng(1))[-1].mean())
 
     before = error()
     for _ in train(OUTER[name](learner), Waves(), iterations=50 if name == "implicit" else 120, meta_batch=10):

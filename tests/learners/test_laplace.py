@@ -106,7 +106,7 @@ def test_clouds() -> None:
     learner = classifier(steps=3, lr=0.5)
 
     def accuracy() -> float:
-        return float(evaluate(learner, Clouds(), steps=3, tasks=100, rng=np.random.default_rng(1))[-1].mean())
+        return float(evaluate(learner, Clouds(), steps=3, num_tasks=100, rng=np.random.default_rng(1))[-1].mean())
 
     before = accuracy()
     objective = laplace(final(cross_entropy), softmax_roots, weight=1e-3)

@@ -261,7 +261,7 @@ def test_waves(name: str) -> None:
 
     def error() -> float:
         rng = np.random.default_rng(1)
-        return float(evaluate(learner, Waves(), steps=learner.steps, tasks=100, rng=rng)[-1].mean())
+        return float(evaluate(learner, Waves(), steps=learner.steps, num_tasks=100, rng=rng)[-1].mean())
 
     before = error()
     for _ in train(outer(learner), Waves(), iterations=iterations, meta_batch=10):

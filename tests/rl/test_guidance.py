@@ -75,9 +75,9 @@ def test_adapted_policies_come_to_act_as_the_expert(*, first_order: bool) -> Non
     algorithm = ProMP(
         learner, final(imitation), gaussian_kl, optimizer=lambda p: torch.optim.Adam(p, lr=0.01), epochs=5, penalty=0.1
     )
-    before = evaluate(learner, guided, steps=1, tasks=40, rng=np.random.default_rng(5))
+    before = evaluate(learner, guided, steps=1, num_tasks=40, rng=np.random.default_rng(5))
     metrics = list(train(algorithm, guided, iterations=40, meta_batch=20))
-    after = evaluate(learner, guided, steps=1, tasks=40, rng=np.random.default_rng(5))
+    after = evaluate(learner, guided, steps=1, num_tasks=40, rng=np.random.default_rng(5))
     assert metrics[-1]["loss"] < 0.5 * metrics[0]["loss"]
     assert after[1].mean() > before[1].mean() + 1
     assert after[1].mean() > after[0].mean() + 1  # it is adaptation that tells the goals apart

@@ -14,12 +14,12 @@ from metarl.losses import mse
 from metarl.nets.mlp import MLP
 from metarl.objectives import final
 from metarl.run.checkpoint import Record
-from metarl.run.folder import RunFolder
+from metarl.run.folder import RunFolder, versions
 from metarl.run.loop import Schedule, run_training
 from metarl.tasks.sinusoid import Sinusoid
 from metarl.train import MetaTraining
 
-STORED: dict[str, Any] = {"preset": "test", "settings": {}, "versions": {}}
+STORED: dict[str, Any] = {"made_by": "tests", "preset": "test", "settings": {}, "versions": versions()}
 
 
 def training(iterations: int = 10, *, hidden: int = 4) -> MetaTraining:

@@ -1,0 +1,28 @@
+"""Trained initialisations that come with the package: run folders of their own, called "pretrained:NAME"."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.resources import files
+from pathlib import Path
+
+PREFIX = "pretrained:"
+FOLDER = Path(str(files("metarl"))) / "weights"
+
+
+def names() -> list[str]:
+    """The trained initialisations there are."""
+    return sorted(path.name for path in FOLDER.iterdir() if (path / "config.json").exists()) if FOLDER.is_dir() else []
+
+
+def located(run: str | Path) -> Path:
+    """The run folder that `run` names: a path, or "pretrained:NAME". Raises ValueError for an unknown name."""
+    text = str(run)
+    if not text.startswith(PREFIX):
+        return Path(run)
+    name = text.removeprefix(PREFIX)
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names()) or 'none'}"
+        raise ValueError(f"there is no trained initialisation {name!r}: {hint}")
+    return FOLDER / name
