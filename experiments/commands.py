@@ -7,36 +7,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from metarl.experiments.config import Config
 from metarl.experiments.options import read_options
 from metarl.experiments.output import check_output
-from metarl.experiments.presets import PRESETS, preset, quick
+from metarl.experiments.presets import preset, quick
 from metarl.experiments.settings import Device, Fraction, Number, Seed, Steps
 from metarl.ranges import Settings
 
 
-@dataclass(frozen=True)
-class List(Settings):
-    """List the presets."""
+class Command(Settings):
+    """The base of the commands: `metarl NAME` reads the options into the dataclass Name."""
+
+    @classmethod
+    def parse(cls, args: Sequence[str]) -> Command:
+        """The command with the options that `args` spell."""
+        command: Command = read_options(cls, args, f"metarl {cls.__name__.lower()}")
+        return command
 
     def run(self) -> None:
-        name_column = Column("preset", min_width=max(map(len, PRESETS)))
-        table = Table(name_column, "task", "inner loop", "outer loop", "iterations")
-        for name, config in PRESETS.items():
-            task = getattr(config.task, "env", getattr(config.task, "images", "sinusoid"))
-            outer = type(config.algorithm).__name__.removesuffix("Config")
-            table.add_row(name, task, config.learner.words, outer, str(config.iterations))
-        Console(width=None if sys.stdout.isatty() else 140).print(table)
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Train(Settings):
+class Train(Command):
     """Train a preset in a new run folder, or go on with a run."""
 
     config: Config | None
@@ -50,6 +49,10 @@ class Train(Settings):
     quick: bool = False
     """the same run at a size that ends within minutes on 2 cores"""
     device: Device = "auto"
+
+    @classmethod
+    def parse(cls, args: Sequence[str]) -> Train:
+        return _parse_resume(args) if not args or args[0].startswith("-") else _parse_train(args[0], args[1:])
 
     def run(self) -> None:
         from metarl.experiments import runner
@@ -68,7 +71,7 @@ class Train(Settings):
 
 
 @dataclass(frozen=True)
-class Evaluate(Settings):
+class Evaluate(Command):
     """Adapt a trained initialisation to held-out tasks and print the score after 0 … K gradient steps."""
 
     run_folder: tyro.conf.Positional[str]
@@ -110,7 +113,7 @@ class Evaluate(Settings):
 
 
 @dataclass(frozen=True)
-class Compare(Settings):
+class Compare(Command):
     """Compare evaluated runs over seeds and tasks: means and interquartile means with 95 % intervals."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
@@ -141,7 +144,7 @@ class Compare(Settings):
 
 
 @dataclass(frozen=True)
-class Plot(Settings):
+class Plot(Command):
     """Plot progress, and adaptation where evaluation.json lies in a run folder."""
 
     run_folders: tyro.conf.Positional[tuple[Path, ...]]
@@ -156,7 +159,7 @@ class Plot(Settings):
 
 
 @dataclass(frozen=True)
-class Video(Settings):
+class Video(Command):
     """Film a policy before and after adaptation to a task, or after adaptation to several, side by side."""
 
     run_folder: tyro.conf.Positional[str]
@@ -177,7 +180,7 @@ class Video(Settings):
 
 
 @dataclass(frozen=True)
-class Reproduce(Settings):
+class Reproduce(Command):
     """Train, evaluate and compare the methods of a published result, over seeds. Started again, it goes on."""
 
     task: tyro.conf.Positional[str]
@@ -207,10 +210,6 @@ class Reproduce(Settings):
         )  # fmt: skip
 
 
-Command = List | Train | Evaluate | Compare | Plot | Video | Reproduce
-COMMANDS: dict[str, type[Any]] = {c.__name__.lower(): c for c in get_args(Command)}
-
-
 @dataclass(frozen=True)
 class _TrainOptions(Settings):
     """Options of `metarl train PRESET` that are not settings of the experiment."""
@@ -233,18 +232,7 @@ class _ResumeOptions(Settings):
     device: Device = "auto"
 
 
-def parse(args: Sequence[str]) -> Command:
-    """The command that `args` spell."""
-    name, rest = args[0], list(args[1:])
-    if name not in COMMANDS:
-        raise ValueError(f"unknown command {name!r}: choose one of {', '.join(COMMANDS)}")
-    if name != "train":
-        command: Command = read_options(COMMANDS[name], rest, f"metarl {name}")
-        return command
-    return _parse_train(rest[0], rest[1:]) if rest and not rest[0].startswith("-") else _parse_resume(rest)
-
-
-def _parse_resume(args: list[str]) -> Train:
+def _parse_resume(args: Sequence[str]) -> Train:
     options, unknown = read_options(_ResumeOptions, args, "metarl train", return_unknown_args=True)
     if options.resume is None:
         raise ValueError("metarl train needs a preset, or --resume DIR: `metarl list` shows the presets")
@@ -255,7 +243,7 @@ def _parse_resume(args: list[str]) -> Train:
     return Train(None, **vars(options))
 
 
-def _parse_train(name: str, args: list[str]) -> Train:
+def _parse_train(name: str, args: Sequence[str]) -> Train:
     default = preset(name)
     if [word for word in args if word in ("--quick", "--no-quick")][-1:] == ["--quick"]:
         default = quick(default)

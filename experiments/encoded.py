@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from metarl.core import Distribution, Learner, Loss
-from metarl.experiments.settings import Part, nearest
+from metarl.experiments.names import nearest
+from metarl.experiments.settings import Part
 from metarl.experiments.tasks import ImageNet, ImagesConfig, SinusoidConfig, TaskConfig, conv4
 from metarl.learners.baselines import FineTune, NearestNeighbour
 from metarl.learners.bayesian import ALPaCA, gaussian_nll

@@ -8,7 +8,8 @@ from typing import Any
 
 from metarl.algorithms.alpha import AlphaLearner
 from metarl.core import Distribution, Learner, Loss
-from metarl.experiments.settings import Part, Steps, nearest
+from metarl.experiments.names import nearest
+from metarl.experiments.settings import Part, Steps
 from metarl.experiments.tasks import ImagesConfig, SinusoidConfig, TaskConfig, conv4
 from metarl.learners.adam import Adam
 from metarl.learners.context import CAVIA, Concatenated, FiLM

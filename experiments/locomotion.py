@@ -59,16 +59,6 @@ METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {
 PPO_ENVS = 256  # sub-environments
 PPO_STEPS = {"pretrained": (3_000_000, 1_000_000), "oracle": (10_240_000, 3_072_000)}  # of training; on the point
 GUIDED_ITERATIONS = 100
-ENVS = {
-    "half-cheetah-vel": "HalfCheetahVel",
-    "half-cheetah-dir": "HalfCheetahDir",
-    "ant-vel": "AntVel",
-    "ant-dir": "AntDir",
-    "ant-dir-2d": "AntDir2D",
-    "ant-goal": "AntGoal",
-    "point-nav": "PointNav",
-}
-ONLY_GYM = {"ant-dir-2d"}  # tasks that the MAML paper did not have
 
 
 def locomotion(env: str, method: str) -> Config:

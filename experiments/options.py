@@ -7,6 +7,7 @@ words as a config.json or a constructor. So a mistake is one line, whoever finds
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from dataclasses import replace
@@ -32,8 +33,8 @@ def read_options(kind: Any, args: Sequence[str], prog: str, **options: Any) -> A
     except SystemExit as stop:
         if not stop.code:
             raise
-        cause = _cause(stop)
-        raise ValueError(str(cause) if cause else f"{_line(said.getvalue())}: see {prog} --help") from None
+        cause, box = _cause(stop), said.getvalue()
+        raise ValueError(str(cause) if cause else f"{_line(box)}: {_similar(box)}see {prog} --help") from None
 
 
 def _as_it_is(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
@@ -84,3 +85,9 @@ def _line(box: str) -> str:
             continue
         words.append(text)
     return " ".join(words).rstrip(".")
+
+
+def _similar(box: str) -> str:
+    """The options that tyro finds nearest to those it does not know, as a question; "" where none is near."""
+    found = re.findall(r"(?:Perhaps you meant|similar to --[^:]*):.*?(--[\w.-]+)", box, re.DOTALL)
+    return f"did you mean {' and '.join(found)}? " if found else ""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from metarl.experiments import encoded
 from metarl.experiments.config import Config
 from metarl.experiments.encoded import EncodedConfig
 from metarl.experiments.inner import AdaptedConfig, LearnerConfig
-from metarl.experiments.locomotion import CHUNK, ENVS, METHODS, ONLY_GYM, locomotion
+from metarl.experiments.locomotion import CHUNK, locomotion
+from metarl.experiments.names import TASKS, Kind, similar
 from metarl.experiments.outer import (
     AlgorithmConfig,
     AlphaConfig,
@@ -61,10 +61,16 @@ SINUSOIDS = {
     "cnp": replace(LAST_STEP, learner=EncodedConfig("cnp")),
 }
 
+
+def sinusoid(shots: int, method: str) -> Config:
+    """The preset of so many points of each task, and method."""
+    config = SINUSOIDS[method]
+    return config if shots == 5 else replace(config, task=SinusoidConfig(shots=shots))
+
+
 # Images (MAML, section 5.2 and appendix A.1): 5-way one inner step with α 0.4, 20-way five with 0.1, three and five at
 # test; Conv4 of 64 filters, Adam 1e-3. miniImageNet: five steps with 0.01, ten at test, 32 filters.
-IMAGES: tuple[DataSet, ...] = ("omniglot", "omniglot-small", "miniimagenet")
-IMAGE_METHODS: dict[str, dict[str, Any]] = {  # settings of the inner loop
+MAMLS: dict[str, dict[str, Any]] = {  # settings of the gradient learner
     "maml": {},
     "fomaml": {"first_order": True},
     "meta-sgd": {"learn_lr": True},
@@ -88,10 +94,8 @@ IMAGE_OUTER: dict[str, AlgorithmConfig] = {  # others: Adam, its step size falli
     "nearest-neighbour": FixedConfig(),
 }
 LIKE_MAML = ("maml-plus-plus", "alpha-maml", "bayesian-maml")  # with MAML's inner steps
-SLOW = (*IMAGE_METHODS, *LIKE_MAML, "imaml", "metaoptnet", "siamese")  # larger outer steps undo their pre-training
+SLOW = (*MAMLS, *LIKE_MAML, "imaml", "metaoptnet", "siamese")  # larger outer steps undo their pre-training
 PROTONET_WAYS = {"omniglot": 60, "omniglot-small": 20, "miniimagenet": 30}  # in training (Snell et al. 2017)
-IMAGE_PRESETS = (*IMAGE_METHODS, *IMAGE_INNER, *encoded.IMAGES)
-SHOTS = ((5, 1), (5, 5), (20, 1), (20, 5))  # (ways, shots)
 
 
 def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
@@ -108,7 +112,7 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
         learner = LearnerConfig(steps=3, lr=(0.1,))
         inner = inner | {name: replace(inner[name], steps=3, lr=0.1) for name in LIKE_MAML}
         inner["imaml"] = replace(inner["imaml"], steps=8)  # half the paper's: a test costs as many, six checkpoints too
-    learners: dict[str, Any] = {name: replace(learner, **settings) for name, settings in IMAGE_METHODS.items()}
+    learners: dict[str, Any] = {name: replace(learner, **settings) for name, settings in MAMLS.items()}
     config = Config(
         task, (learners | inner).get(method) or EncodedConfig(method),
         IMAGE_OUTER.get(method, DescentConfig(lr_end=0.0)),
@@ -118,7 +122,7 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
     )  # fmt: skip
     if images == "omniglot-small":
         config = replace(config, meta_batch=8, iterations=500, log_every=50, checkpoint_every=100)
-        freeze = "net.head" if method in (*IMAGE_METHODS, *IMAGE_INNER) and method != "cavia" else ""
+        freeze = "net.head" if method in (*MAMLS, *IMAGE_INNER) and method != "cavia" else ""
         if isinstance(config.algorithm, DescentConfig | MultiStepConfig):
             lr = 1e-4 if method in SLOW else 0.002
             config = replace(config, algorithm=replace(config.algorithm, lr=lr, freeze=freeze))
@@ -139,31 +143,17 @@ def images(images: DataSet, ways: int, shots: int, method: str) -> Config:
     return config
 
 
-def _all() -> dict[str, Config]:
-    presets = {f"sinusoid-{method}": config for method, config in SINUSOIDS.items()}
-    for method, config in SINUSOIDS.items():
-        presets[f"sinusoid-10shot-{method}"] = replace(config, task=SinusoidConfig(shots=10))
-    for name in IMAGES:
-        for ways, shots in SHOTS:
-            for method in IMAGE_PRESETS:
-                presets[f"{name}-{ways}way-{shots}shot-{method}"] = images(name, ways, shots, method)
-    for task, env in ENVS.items():
-        for method in METHODS:
-            presets[f"{task}-{method}"] = locomotion(f"metarl/{env}-v0", method)
-            if task not in ONLY_GYM:
-                presets[f"{task}-2017-{method}"] = locomotion(f"metarl/{env}-MAML2017-v0", method)
-    return presets
-
-
-PRESETS = _all()
+BUILDERS: Mapping[Kind, Callable[..., Config]] = {"sinusoid": sinusoid, "images": images, "locomotion": locomotion}
+PRESETS = {
+    f"{task.name}-{method}": BUILDERS[task.kind](*task.settings, method) for task in TASKS for method in task.methods
+}
 
 
 def preset(name: str) -> Config:
     """The preset called `name`. Raises ValueError, with the nearest names, when there is none."""
     if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise ValueError(f"unknown preset {name!r}: {hint}`metarl list` shows all")
+        hint = similar(name, PRESETS)
+        raise ValueError(f"unknown preset {name!r}: {hint}{' ' * bool(hint)}`metarl list` shows all")
     return PRESETS[name]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -67,10 +65,3 @@ def check_lrs(lr: float, lr_end: float) -> None:
     """Raise ValueError where a step size would rise."""
     if lr_end > lr:
         raise ValueError(f"lr_end is {lr_end}, more than lr, {lr}: give 0 ≤ lr_end ≤ lr")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """What of `known` may have been meant by `name`, to follow a colon in a message."""
-    names = list(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-    return f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(names)}"

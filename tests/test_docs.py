@@ -154,7 +154,7 @@ def test_charts_show_the_method_among_the_others() -> None:
     steps = figure("half-cheetah-vel-2017-0.125", "promp")
     assert steps.count('class="other"') == 5
     assert steps.count('class="dot"') == 4  # after 0 … 3 gradient steps
-    assert "mean return of promp after each gradient step, on 40 held-out tasks (one seed" in steps
+    assert "mean return of promp after each gradient step, on 40 held-out tasks (3 seeds" in steps
     alone = figure("omniglot-small-5way-1shot", "protonet")
     assert alone.count('class="other-dot"') == 26
     with pytest.raises(ValueError, match="has no nobody: maml, fomaml"):

@@ -5,17 +5,17 @@ Published losses: the paper's, after 0, 1, … 10 gradient steps; it gives them 
 
 from math import nan
 
-from metarl.experiments.presets import SINUSOIDS
+from metarl.experiments.names import SINUSOID_METHODS
 from metarl.experiments.recipes.recipe import Recipe
 
 UNKNOWN = (nan,) * 4
 FIVE = Recipe(
     "sinusoid",
-    methods=tuple(SINUSOIDS),
+    methods=SINUSOID_METHODS,
     seeds=(0,),
     published={
         "MAML (paper)": (nan, 0.67, *UNKNOWN[1:], 0.38, *UNKNOWN, 0.35),
         "pretrained (paper)": (nan, 2.41, *UNKNOWN[1:], 2.23, *UNKNOWN, 2.19),
     },
 )
-TEN = Recipe("sinusoid-10shot", methods=tuple(SINUSOIDS), seeds=(0,))
+TEN = Recipe("sinusoid-10shot", methods=SINUSOID_METHODS, seeds=(0,))

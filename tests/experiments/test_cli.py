@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -49,7 +50,8 @@ def newest(run: Path) -> Path:
 
 def test_unknown_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "half-cheetah-vel-maml" in complaint(capsys, "train", "half-cheetah-vell-maml")
-    assert "choose one of list, train" in complaint(capsys, "trian")
+    assert "did you mean train?" in complaint(capsys, "trian")
+    assert "choose one of list, train" in complaint(capsys, "zzz")
     out = tmp_path / "run"
     said = complaint(capsys, "train", "ant-vel-maml", "--task.env", "metarl/AntVell-v0", "--out", str(out))
     assert "metarl/AntVel-v0" in said
@@ -156,10 +158,9 @@ def test_evaluate(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "does not exist" in complaint(capsys, "evaluate", str(run), "--json", str(tmp_path / "no" / "x.json"))
 
 
-def test_list_names_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["list"])
-    said = capsys.readouterr().out
-    assert all(name in said for name in PRESETS)
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--version"])
+    assert capsys.readouterr().out == f"metarl {version('metarl-torch')}\n"
 
 
 def test_presets_are_complete() -> None:

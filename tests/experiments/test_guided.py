@@ -12,8 +12,9 @@ import torch
 from metarl.experiments import runner
 from metarl.experiments.cli import main
 from metarl.experiments.config import Config
+from metarl.experiments.names import TASKS
 from metarl.experiments.outer import GuidedConfig
-from metarl.experiments.presets import ENVS, ONLY_GYM, PRESETS, preset, quick
+from metarl.experiments.presets import PRESETS, preset, quick
 from metarl.experiments.tasks import LocomotionConfig, SinusoidConfig
 from metarl.rl.guidance import Guided
 from metarl.run.folder import RunFolder
@@ -109,12 +110,11 @@ def test_what_is_no_expert_is_refused_before_a_folder_is_made(
 
 
 def test_presets_are_maml_s_but_for_the_outer_loop() -> None:
-    for task in ENVS:
-        for middle in ("", "-2017") if task not in ONLY_GYM else ("",):
-            guided, maml = PRESETS[f"{task}{middle}-gmps"], PRESETS[f"{task}{middle}-maml"]
-            assert guided.learner == maml.learner
-            assert isinstance(guided.task, LocomotionConfig)
-            assert isinstance(maml.task, LocomotionConfig)
-            assert replace(guided.task, gae_schedule=maml.task.gae_schedule) == maml.task
-            assert guided.env_steps == maml.env_steps
-            assert quick(guided).iterations == guided.iterations
+    for task in (task.name for task in TASKS if task.kind == "locomotion"):
+        guided, maml = PRESETS[f"{task}-gmps"], PRESETS[f"{task}-maml"]
+        assert guided.learner == maml.learner
+        assert isinstance(guided.task, LocomotionConfig)
+        assert isinstance(maml.task, LocomotionConfig)
+        assert replace(guided.task, gae_schedule=maml.task.gae_schedule) == maml.task
+        assert guided.env_steps == maml.env_steps
+        assert quick(guided).iterations == guided.iterations

@@ -13,7 +13,7 @@ from metarl.experiments.options import read_options
 from metarl.experiments.outer import DescentConfig, LaplaceConfig, MultiStepConfig, ReptileConfig, TrustRegionConfig
 from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.presets import PRESETS
-from metarl.experiments.settings import check_hidden, nearest
+from metarl.experiments.settings import check_hidden
 from metarl.experiments.tasks import FEW_SHOT, ImagesConfig, LocomotionConfig, SinusoidConfig
 
 POINT = PRESETS["point-nav-2017-maml"]
@@ -112,11 +112,6 @@ def test_pretraining_keeps_every_setting_but_those_of_few_shot_tasks() -> None:
         assert getattr(joint, f.name) == wanted
 
 
-def test_the_nearest_names() -> None:
-    assert nearest("imamll", ["imaml", "cavia"]) == "did you mean imaml?"
-    assert nearest("x", ["imaml", "adam"]) == "choose one of imaml, adam"
-
-
 def test_help_shows_types_choices_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         read_options(LocomotionConfig, ["--help"], "metarl")
@@ -135,3 +130,10 @@ def test_options_are_read_as_before() -> None:
         read_options(LocomotionConfig, ["--horizon"], "metarl")
     with pytest.raises(ValueError, match=r"^Unrecognized options: --bogus: see metarl --help$"):
         read_options(LocomotionConfig, ["--bogus"], "metarl")
+    with pytest.raises(
+        ValueError, match=r"^Unrecognized options: --horizn, 3: did you mean --horizon\? see metarl --help$"
+    ):
+        read_options(LocomotionConfig, ["--horizn", "3"], "metarl")
+    two = r"^Unrecognized options: --hiden, 3, --discont, 1: did you mean --discount and --hidden\? see metarl --help$"
+    with pytest.raises(ValueError, match=two):
+        read_options(LocomotionConfig, ["--hiden", "3", "--discont", "1"], "metarl")
