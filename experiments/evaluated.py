@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -60,7 +60,7 @@ def read_evaluation(path: Path) -> Evaluation:
         raise ValueError(f"there is no {file}: write it by `{command}`")
     stored = Stored(file, remedy=f"evaluate anew by `{command}`")
     preset, tasks = stored.value("preset", str), stored.value("tasks", Count)
-    settings = _settings(stored, preset)
+    settings = settings_of(stored, preset)
     steps = tuple(stored.value("steps", Sequence[Whole]))
     if steps != tuple(range(len(steps))) or not steps:
         raise stored.damaged(f"steps is {list(steps)[:9]}")
@@ -90,7 +90,7 @@ def _numbers(stored: Stored, name: str, hint: Any, shape: tuple[int, ...]) -> np
     return np.array(values, dtype=float)
 
 
-def _settings(stored: Stored, preset: str) -> dict[str, Any]:
+def settings_of(stored: Stored, preset: str) -> dict[str, Any]:
     """The settings of the run by dotted names; one that did not exist yet then has its class's default."""
     found = stored.value("settings", dict)
     stored.check(Whole, found.get("seed"), "settings.seed")
@@ -99,15 +99,26 @@ def _settings(stored: Stored, preset: str) -> dict[str, Any]:
         if is_dataclass(part) and isinstance(found.get(name), dict):
             defaults = {f.name: f.default for f in fields(part) if f.default is not MISSING}
             complete[name] = json.loads(json.dumps(defaults)) | found[name]
-    flat = {}
-    for name, value in complete.items():
-        inner = {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
-        for key, one in inner.items():
-            stored.check(Setting, one, f"settings.{key}")
-            flat[key] = one
+    flat = dict(_flat("", complete))
+    for name, value in flat.items():
+        stored.check(Setting, value, f"settings.{name}")
     return flat
 
 
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Settings in settings by dotted names, in whatever depth: of a script's run, also what an object was made of."""
+    nested = value.items() if isinstance(value, dict) else enumerate(value) if _holds_settings(value) else None
+    if nested is None:
+        yield name, value
+        return
+    for key, one in nested:
+        yield from _flat(f"{name}.{key}".removeprefix("."), one)
+
+
+def _holds_settings(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(one, dict | list) for one in value)
+
+
 def _defines_task(name: str) -> bool:
-    part, _, rest = name.partition(".")
-    return part == "task" and rest not in METHODS_OWN and name not in FREE
+    part, _, rest = name.partition(".")  # "tasks" are a script's
+    return part in ("task", "tasks") and rest not in METHODS_OWN and name not in FREE

@@ -1,4 +1,4 @@
-"""Losses and divergences of supervised tasks, for batches with fields x [n, …] and y [n, …]."""
+"""Losses and divergences: of supervised tasks, for batches with fields x [n, …] and y [n, …], and of policies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from metarl.core import Predict
+from metarl.rl.losses import clipped_surrogate as clipped_surrogate
+from metarl.rl.losses import gaussian_kl as gaussian_kl
+from metarl.rl.losses import surrogate as surrogate
 
 
 class Samples(NamedTuple):

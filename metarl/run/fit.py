@@ -46,7 +46,8 @@ def fit(
 
     `meta_batch` tasks are sampled in each of `iterations` iterations. Called again with the same arguments, a run goes
     on where it stopped, killed or interrupted, and ends as one that never stopped, bit for bit; one that has ended is
-    loaded. The folder has progress.csv, TensorBoard's events and checkpoints, and the commands that take a run folder
+    loaded. (The weights it begins with are the caller's, and its first checkpoint: `torch.manual_seed` before the net
+    is made makes them the same in every process.) The folder has progress.csv, TensorBoard's events and checkpoints, and the commands that take a run folder
     (`metarl evaluate`, `plot`, `compare`, …) take it.
 
     Scores on `validation_tasks` tasks of `validation` (default: `tasks`, with random numbers of their own) are logged

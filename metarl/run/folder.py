@@ -114,6 +114,10 @@ class RunFolder:
                     raise ValueError(f"no {name} in it")
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{file} is damaged ({error}): restore it or train anew") from None
+        if (made := config["versions"].get("metarl")) != __version__:
+            raise ValueError(
+                f"{self.path} was made by metarl {made}, and this is {__version__}: install that version, or train anew"
+            )
         return config
 
     def checkpoints(self) -> list[int]:
