@@ -20,6 +20,7 @@ extensions = [
     "sphinx_design",
     "plain_docstrings",
     "scores",
+    "names",
 ]
 exclude_patterns = ["_ext"]
 templates_path = ["_templates"]
