@@ -13,7 +13,19 @@ import pytest
 from commands import Outcome, Server
 from runs import Runs
 
-LABELS = ("refused", "went on", "interrupted", "equal", "traceback", "hang", "silent", "unclear", "wrong")
+LABELS = (
+    "refused",
+    "went on",
+    "interrupted",
+    "killed",
+    "too late",
+    "equal",
+    "traceback",
+    "hang",
+    "silent",
+    "unclear",
+    "wrong",
+)
 Expect = Callable[..., None]
 
 
@@ -68,7 +80,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not counts:
         return
     terminalreporter.section("faults")
-    terminalreporter.write_line(f"{'':24}{'cases':>8}" + "".join(f"{label:>13}" for label in LABELS))
+    terminalreporter.write_line(f"{'':24}{'cases':>8}" + "".join(f"{label:>12}" for label in LABELS))
     for table, found in [*sorted(counts.items()), ("all", sum(counts.values(), Counter()))]:
-        numbers = "".join(f"{found[label]:>13}" for label in LABELS)
+        numbers = "".join(f"{found[label]:>12}" for label in LABELS)
         terminalreporter.write_line(f"{table:24}{found.total():>8}{numbers}")
