@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metarl.experiments.evaluated import GOALS, TASKS, TEST_SEED, Evaluation, read_evaluation
+from metarl.experiments.groups import Group, common, grouped
 from metarl.statistics import Estimate, Statistic, estimate, interquartile_mean, mean
 
 if TYPE_CHECKING:
@@ -58,13 +58,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Methods on the same held-out tasks, in the order given, random initialisations last."""
+    """Methods on the same held-out tasks, in the order given; then random initialisations, the first method's first."""
 
     task: str  # what the presets' names begin with
     metric: str
     tasks: int
     test_seed: int  # of the held-out tasks
     rows: tuple[Row, ...]
+
+    @property
+    def shown(self) -> list[Row]:
+        """The rows for people to read: of random initialisations only the first method's."""
+        random = [row for row in self.rows if row.random]
+        return [row for row in self.rows if not row.random] + random[:1]
 
     @property
     def intervals(self) -> str:
@@ -77,25 +83,20 @@ class Comparison:
 def compare(runs: Sequence[Path]) -> Comparison:
     """The comparison of `runs`, run folders that have an evaluation.json or such files.
 
-    Runs of one preset and equal settings are one row, whatever their training seeds; runs of one preset with other
-    settings are another row, named by what differs. A random initialisation is a row for all methods that share it.
-    Raises ValueError where runs were evaluated on different tasks, by different metrics or with different seeds of
-    the held-out tasks, for a seed given twice, and for a file that is damaged or lacks the scores of each task.
+    A row is a group of `grouped`, a method whose seeds are pooled. A random initialisation is a row for all methods
+    that share it. Raises ValueError where runs were evaluated on different tasks, by different metrics or with
+    different seeds of the held-out tasks, for a seed given twice, and for a file that is damaged or lacks the scores of
+    each task.
     """
     if not runs:
         raise ValueError("nothing to compare: give one or more run folders, or evaluation files")
     evaluations = [read_evaluation(path) for path in runs]
     for other in evaluations[1:]:
         _check_same_task(evaluations[0], other)
-    groups: dict[str, list[Evaluation]] = {}
-    for evaluation in evaluations:
-        key = json.dumps([evaluation.preset, evaluation.settings], sort_keys=True)
-        groups.setdefault(key, []).append(evaluation)
-    prefix = _common({evaluation.preset for evaluation in evaluations})
-    trained = [_row(group, groups.values(), prefix) for group in groups.values()]
-    rows = (*trained, *_random_rows(trained, list(groups.values())))
+    trained, random = rows_of(grouped(evaluations))
+    prefix = common({evaluation.preset for evaluation in evaluations})
     name, task = prefix.removesuffix("-") or evaluations[0].preset, evaluations[0].task
-    return Comparison(name, task["metric"], tasks=task[TASKS], test_seed=task[TEST_SEED], rows=rows)
+    return Comparison(name, task["metric"], tasks=task[TASKS], test_seed=task[TEST_SEED], rows=(*trained, *random))
 
 
 def picture(comparison: Comparison, *, references: Mapping[str, Sequence[float]] | None = None) -> Figure:
@@ -107,7 +108,7 @@ def picture(comparison: Comparison, *, references: Mapping[str, Sequence[float]]
     from metarl.experiments.figures import Curve, accuracy_figure, adaptation_figure
 
     curves = []
-    for row in comparison.rows:
+    for row in comparison.shown:
         value, low, high = zip(*row.mean, strict=True)
         curves.append(Curve(row.name, value, low, high, random=row.random))
     intervals = comparison.intervals.replace("; ", ";\n")  # where methods differ in them, a line would be too long
@@ -125,45 +126,48 @@ def _check_same_task(one: Evaluation, other: Evaluation) -> None:
             raise ValueError(f"{one.source} and {other.source} share no table, {what}: compare them apart")
 
 
-def _row(group: Sequence[Evaluation], groups: Iterable[Sequence[Evaluation]], prefix: str) -> Row:
-    """The row of `group`, whose name begins after `prefix` and tells it from the other `groups` of its preset."""
-    group = sorted(group, key=lambda evaluation: evaluation.seed)
-    for one, other in pairwise(group):
-        both = f"{one.source} and {other.source}"
-        if one.seed == other.seed:
-            raise ValueError(f"{both} are both seed {one.seed} of {one.preset}: give one of the two")
+def rows_of(groups: Sequence[Group[Evaluation]]) -> tuple[list[Row], list[Row]]:
+    """A row a group; and their random initialisations, each once, that of the first group first.
+
+    Raises ValueError where runs of a group show other numbers of gradient steps.
+    """
+    trained = [_row(group) for group in groups]
+    return trained, _random_rows(trained, groups)
+
+
+def _row(group: Group[Evaluation]) -> Row:
+    for one, other in pairwise(group.runs):
         if len(one.scores) != len(other.scores):
             counts = f"{len(one.scores) - 1} and {len(other.scores) - 1} gradient steps"
-            raise ValueError(f"{both} show {counts}: evaluate them anew with the same --steps")
-    first = group[0]
-    kin = [other[0].settings for other in groups if other[0].preset == first.preset]
-    names = sorted({name for settings in kin for name in settings})
-    differing = {n: first.settings.get(n) for n in names if any(s.get(n) != first.settings.get(n) for s in kin)}
-    words = [f"{name} {_words(value)}" for name, value in differing.items()]
+            raise ValueError(f"{one.source} and {other.source} show {counts}: evaluate them anew with the same --steps")
     return Row(
-        name=", ".join([first.preset.removeprefix(prefix), *words]), preset=first.preset, settings=differing,
-        seeds=tuple(e.seed for e in group), iterations=tuple(e.iteration for e in group),
-        env_steps=tuple(e.env_steps for e in group), scores=np.stack([e.scores for e in group]),
+        name=group.name, preset=group.preset, settings=group.settings, seeds=tuple(e.seed for e in group.runs),
+        iterations=tuple(e.iteration for e in group.runs), env_steps=tuple(e.env_steps for e in group.runs),
+        scores=np.stack([e.scores for e in group.runs]),
     )  # fmt: skip
 
 
-def _random_rows(trained: Sequence[Row], groups: Sequence[Sequence[Evaluation]]) -> list[Row]:
-    """Random initialisations, each once: one that another has whole, seeds and steps, is not shown again."""
-    found: list[tuple[Row, list[str]]] = []
-    candidates = []
-    for row, group in zip(trained, groups, strict=True):
-        scores = np.stack([e.random_scores for e in sorted(group, key=lambda evaluation: evaluation.seed)])
-        zeros = (0,) * len(row.seeds)
-        candidates.append((row.name, replace(row, iterations=zeros, env_steps=zeros, scores=scores, random=True)))
-    for name, row in sorted(candidates, key=lambda candidate: -candidate[1].scores.size):
-        same = next((names for other, names in found if _contains(other, row)), None)
+def _random_rows(trained: Sequence[Row], groups: Sequence[Group[Evaluation]]) -> list[Row]:
+    """Random initialisations, each once: one that another has whole, seeds and steps, is not shown again.
+
+    They differ where methods differ in the net or in the inner loop that adapts it.
+    """
+    found: list[tuple[Row, list[int]]] = []
+    for i in sorted(range(len(groups)), key=lambda i: -groups[i].runs[0].scores.size * len(groups[i].runs)):
+        scores, zeros = np.stack([e.random_scores for e in groups[i].runs]), (0,) * len(groups[i].runs)
+        row = replace(trained[i], iterations=zeros, env_steps=zeros, scores=scores, random=True)
+        same = next((sharing for other, sharing in found if _contains(other, row)), None)
         if same is None:
-            found.append((row, [name]))
+            found.append((row, [i]))
         else:
-            same.append(name)
+            same.append(i)
+    found.sort(key=lambda pair: min(pair[1]))
     if len(found) == 1:
         return [replace(found[0][0], name=RANDOM)]
-    return [replace(row, name=f"random ({names[0]}{', …' * (len(names) > 1)})") for row, names in found]
+    return [
+        replace(row, name=f"{RANDOM} ({trained[min(sharing)].name}{', …' * (len(sharing) > 1)})")
+        for row, sharing in found
+    ]
 
 
 def _contains(row: Row, other: Row) -> bool:
@@ -172,15 +176,3 @@ def _contains(row: Row, other: Row) -> bool:
         return False
     mine = row.scores[[row.seeds.index(seed) for seed in other.seeds], : other.scores.shape[1]]
     return np.allclose(mine, other.scores, rtol=1e-4, equal_nan=True)
-
-
-def _common(presets: set[str]) -> str:
-    """What the names of several presets, TASK-METHOD, begin with, whole words and a hyphen each; "" for one."""
-    if len(presets) == 1:
-        return ""
-    columns = zip(*(preset.split("-")[:-1] for preset in presets), strict=False)
-    return "".join(f"{words[0]}-" for words in takewhile(lambda words: len(set(words)) == 1, columns))
-
-
-def _words(value: Any) -> str:
-    return "/".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -13,33 +13,36 @@ from typing import Any
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
-from metarl.experiments.compare import Comparison
+from metarl.experiments.compare import RANDOM, Comparison
 from metarl.experiments.selection import SMALLER_IS_BETTER
 from metarl.files import write_text
 from metarl.statistics import Estimate
 
 STATISTICS = ("mean", "iqm")
-FIRST, CELL = 26, 18  # columns of a terminal that a method's name and a number of gradient steps take
+FIRST, CELL = 27, 18  # columns of a terminal that a method's name and a number of gradient steps take
 
 
 def table(comparison: Comparison, *, width: int = 140) -> Table:
     """Method × gradient steps: mean and interquartile mean, their intervals below them, and the spread of the seeds.
 
-    As many numbers of gradient steps are shown as `width`, columns of the terminal, has room for: the first two and
-    the last always.
+    Of random initialisations there is one row, the first method's. As many numbers of gradient steps are shown as
+    `width`, columns of the terminal, has room for: the first two and the last always.
     """
-    steps = _shown(max(row.scores.shape[1] for row in comparison.rows), room=(width - FIRST) // CELL)
+    steps = _shown(max(row.scores.shape[1] for row in comparison.shown), room=(width - FIRST) // CELL)
     better = "less" if comparison.metric in SMALLER_IS_BETTER else "more"
-    several = any(len(row.seeds) > 1 for row in comparison.rows)
+    several = any(len(row.seeds) > 1 for row in comparison.shown)
     title = f"{comparison.task}: {comparison.metric} ({better} is better) after k gradient steps"
     notes = f"{comparison.tasks} held-out tasks of seed {comparison.test_seed}; {comparison.intervals}; "
     notes += "IQM: mean of the middle half of all scores" + "; by seed: lowest and highest mean of a seed" * several
-    result = Table("method", "", title=title, caption=notes, box=SIMPLE_HEAD)
+    if len(comparison.rows) > len(comparison.shown):
+        notes += f"; {RANDOM}: the first method's, the others' are written by --csv and --json"
+    method = Column("method", min_width=len("initialisation"))
+    result = Table(method, "", title=title, caption=notes, box=SIMPLE_HEAD)
     for k in steps:
         result.add_column(f"k = {k}", no_wrap=True)
-    for row in comparison.rows:
+    for row in comparison.shown:
         about = [row.name, f"{len(row.seeds)} seed{'s' * (len(row.seeds) > 1)}"]
         about += [f"{_range(row.env_steps)} env steps"] * any(row.env_steps)
         shown = [k for k in steps if k < len(row.mean)]

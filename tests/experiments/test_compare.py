@@ -89,8 +89,19 @@ def test_a_random_initialisation_is_shown_once(tmp_path: Path) -> None:
     assert random.env_steps == (0, 0)
     stored[3]["random_scores"][1][2] += 0.5
     rows = [row for row in compare(write(tmp_path, *stored)).rows if row.random]
-    assert [row.name for row in rows] == ["random (maml, …)", "random (promp)"]
+    assert [row.name for row in rows] == ["random initialisation (fomaml, …)", "random initialisation (promp)"]
     np.testing.assert_array_equal(rows[1].scores, [stored[3]["random_scores"]])
+
+
+def test_people_are_shown_the_random_initialisation_of_the_first_method(tmp_path: Path) -> None:
+    stored = [evaluation("promp"), evaluation("maml"), evaluation("maml", 1)]
+    stored[0]["random_scores"][1][2] += 0.5
+    comparison = compare(write(tmp_path, *stored))
+    every, shown = ([row.name for row in rows] for rows in (comparison.rows, comparison.shown))
+    assert every == ["promp", "maml", "random initialisation (promp)", "random initialisation (maml)"]
+    assert shown == every[:3]
+    (axis,) = picture(comparison).axes
+    assert [container.get_label() for container in axis.containers] == shown
 
 
 def test_divergence_is_nan(tmp_path: Path) -> None:

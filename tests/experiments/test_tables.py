@@ -134,3 +134,21 @@ def test_outputs_are_checked_before_the_work(
     with pytest.raises(SystemExit):
         main(["compare", str(tmp_path / "none"), option[0], str(tmp_path / option[1])])
     assert f"cannot write {tmp_path / option[1]}" in capsys.readouterr().err
+
+
+def test_one_row_of_random_initialisation_and_all_of_them_in_files(tmp_path: Path) -> None:
+    stored = [evaluation("maml"), evaluation("anil"), evaluation("promp")]
+    for i, one in enumerate(stored):
+        one["random_scores"][1][2] += i
+    comparison = compare(write(tmp_path, *stored))
+    lines = said(comparison)
+    assert sum(line.split()[:1] == ["random"] for line in lines) == 1
+    assert [line.split()[0] for line in lines if line.strip().startswith(("initialisation", "(maml)"))] == [
+        "initialisation", "(maml)",
+    ]  # fmt: skip
+    assert "the first method's, the others' are written by --csv and --json" in " ".join(" ".join(lines).split())
+    write_csv(comparison, tmp_path / "table.csv")
+    written = [row["method"] for row in csv.DictReader((tmp_path / "table.csv").open())]
+    assert [name for name in dict.fromkeys(written) if name.startswith("random")] == [
+        f"random initialisation ({method})" for method in ("maml", "anil", "promp")
+    ]
