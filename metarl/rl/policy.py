@@ -2,28 +2,72 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from safetensors import safe_open
+from safetensors.torch import save
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from metarl.core import Learner, Predictor, adapt
+from metarl.description import Unknown, describe, made
 from metarl.envs.world import numbers
+from metarl.files import regular, written
 from metarl.ranges import Positive, Whole, checked
 from metarl.rl.rollout import WorldDistribution
 from metarl.trees import count
 
 
 class AdaptedPolicy:
-    """The policy of one task of `predictor`, deterministic or sampling its actions from a generator of its own."""
+    """The policy of one task of `predictor`, deterministic or sampling its actions from a generator of its own.
+
+    `save` keeps it in a file, from which `AdaptedPolicy.load` gives it back.
+    """
 
     @checked
     def __init__(self, predictor: Predictor, *, task: int = 0, action_scale: Positive = 1.0, seed: Whole = 0) -> None:
-        self.act, self.task, self.count = predictor.arrays(), task, count(predictor.states)
-        if not 0 <= task < self.count:
-            raise ValueError(f"task is {task}: the predictor has {self.count} tasks, numbered from 0")
-        self.action_scale = action_scale
+        tasks = count(predictor.states)
+        if not 0 <= task < tasks:
+            raise ValueError(f"task is {task}: the predictor has {tasks} tasks, numbered from 0")
+        self.learner, self.action_scale = predictor.learner, action_scale
+        self.states = tree_map(lambda leaf: leaf[task : task + 1].detach().cpu().clone(), predictor.states)
+        self.act = predictor.arrays(slice(task, task + 1))
         self.rng = np.random.default_rng(seed)
+
+    def save(self, path: str | Path) -> None:
+        """Write the policy to the file `path`, .safetensors: the net's description, its weights, the adapted state.
+
+        Raises Unknown where the net does not remember what it was made with (see `metarl.described.Described`).
+        """
+        made(description := describe(self.learner))  # raises what `load` would
+        tensors = {f"learner.{name}": value for name, value in self.learner.state_dict().items()}
+        tensors |= {f"state.{i}": leaf for i, leaf in enumerate(tree_leaves(self.states))}
+        metadata = {"learner": json.dumps(description), "action_scale": repr(float(self.action_scale))}
+        with written(Path(path)) as draft:
+            draft.write_bytes(save({name: value.cpu().contiguous() for name, value in tensors.items()}, metadata))
+
+    @classmethod
+    def load(cls, path: str | Path, *, seed: int = 0) -> AdaptedPolicy:
+        """The policy in a file that `save` wrote. Raises ValueError, naming the file, where it is none or damaged."""
+        file = regular(Path(path))
+        try:
+            with safe_open(file, "pt") as stored:
+                metadata = stored.metadata()
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  (not a dict)
+            learner: Learner = made(json.loads(metadata["learner"]))
+            learner.load_state_dict({k[8:]: value for k, value in tensors.items() if k.startswith("learner.")})
+            leaves, spec = tree_flatten(learner.init())
+            states = tree_unflatten([tensors[f"state.{i}"] for i in range(len(leaves))], spec)
+            scale = float(metadata["action_scale"])
+        except Unknown:
+            raise
+        except Exception as error:  # safetensors and torch raise types of their own for a damaged file
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"{file} is no adapted policy, or damaged ({reason}): save it anew") from None
+        return cls(Predictor(learner, lambda: states), action_scale=scale, seed=seed)
 
     def predict(
         self,
@@ -40,11 +84,11 @@ class AdaptedPolicy:
             raise ValueError("observations are not finite: look for NaN in the environment they come from")
         flat = np.atleast_2d(seen)
         try:
-            mean, log_std = self.act(np.repeat(flat[None], self.count, axis=0))
+            mean, log_std = self.act(flat[None])
         except RuntimeError as error:  # torch's, which names a matrix product
             reason = str(error).splitlines()[0]
             raise ValueError(f"the policy does not take observations of shape {seen.shape} ({reason})") from None
-        action, spread = mean[self.task], np.exp(log_std[self.task])
+        action, spread = mean[0], np.exp(log_std[0])
         if not deterministic:
             action = action + spread * self.rng.standard_normal(action.shape, dtype=np.float32)
         return (self.action_scale * action).reshape(*seen.shape[:-1], -1), state

@@ -13,9 +13,9 @@ import torch
 
 from metarl.algorithms.base import Algorithm
 from metarl.core import Distribution, Learner
+from metarl.description import Unknown, describe, made
 from metarl.ranges import Count, Whole, checked
 from metarl.run.checkpoint import Record
-from metarl.run.describe import Unknown, describe, made
 from metarl.run.folder import RunFolder, versions
 from metarl.run.loop import Schedule, run_training
 from metarl.run.trained import Tests, Trained
@@ -46,9 +46,9 @@ def fit(
 
     `meta_batch` tasks are sampled in each of `iterations` iterations. Called again with the same arguments, a run goes
     on where it stopped, killed or interrupted, and ends as one that never stopped, bit for bit; one that has ended is
-    loaded. (The weights it begins with are the caller's, and its first checkpoint: `torch.manual_seed` before the net
-    is made makes them the same in every process.) The folder has progress.csv, TensorBoard's events and checkpoints, and the commands that take a run folder
-    (`metarl evaluate`, `plot`, `compare`, …) take it.
+    loaded. (It begins with the weights that the caller made, kept as its first checkpoint: `torch.manual_seed` before
+    the net is made gives the same ones in every process.) The folder has progress.csv, TensorBoard's events and
+    checkpoints, and the commands that take a run folder (`metarl evaluate`, `plot`, `compare`, …) take it.
 
     Scores on `validation_tasks` tasks of `validation` (default: `tasks`, with random numbers of their own) are logged
     and choose the best checkpoint. `metarl evaluate` shows `test_steps` gradient steps (default: as many as in

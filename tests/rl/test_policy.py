@@ -1,6 +1,7 @@
 """Adapted policies: Stable-Baselines3's predict, for one observation or many, deterministic or not."""
 
 import warnings
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -124,3 +125,21 @@ def test_stable_baselines3_evaluates_it() -> None:
     assert truncated
     assert total == pytest.approx(found[0][0], rel=1e-6)  # float32 rewards there
     assert total < -1
+
+
+def test_a_policy_that_was_saved_is_the_same_policy(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    distribution = WorldDistribution("metarl/PointNav-MAML2017-v0", trajectories=3, horizon=8, action_scale=0.5)
+    learner = GradientLearner(GaussianPolicy(2, 2, hidden=(8,)), surrogate, steps=1, lr=0.1)
+    policy = adapt_policy(learner, distribution, [0.2, -0.3], seed=1)
+    policy.save(file := tmp_path / "policy.safetensors")
+    again, seen = AdaptedPolicy.load(file), np.random.default_rng(0).normal(size=(5, 2))
+    for deterministic in (True, False):
+        policy.rng, again.rng = np.random.default_rng(2), np.random.default_rng(2)
+        mine, theirs = (p.predict(seen, deterministic=deterministic)[0] for p in (policy, again))
+        np.testing.assert_array_equal(mine, theirs)
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(ValueError, match="is no adapted policy, or damaged"):
+        AdaptedPolicy.load(file)
+    with pytest.raises(ValueError, match="does not exist"):
+        AdaptedPolicy.load(tmp_path / "nothing")

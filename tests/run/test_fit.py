@@ -14,7 +14,7 @@ import torch
 from training import result
 
 import metarl as ml
-from metarl.run.describe import Unknown
+from metarl.description import Unknown
 
 SCRIPT = """
 import sys
