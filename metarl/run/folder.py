@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from threadpoolctl import threadpool_info
 
 from metarl import __version__
 from metarl.core import Learner
@@ -179,9 +180,15 @@ class RunFolder:
 
 
 def versions() -> dict[str, str]:
-    """The versions of what a run's numbers depend on."""
+    """The versions of what a run's numbers depend on, "blas" being the kernels that NumPy's library has chosen.
+
+    It chooses them by the processor. They differ in the last bit; where physics is chaotic, runs soon differ in all.
+    """
     packages = ("torch", "mujoco", "gymnasium", "numpy")
-    return {"metarl": __version__, **{package: version(package) for package in packages}}
+    found = {"metarl": __version__, **{package: version(package) for package in packages}}
+    blas = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    found["blas"] = " ".join(str(blas[0].get(key)) for key in ("internal_api", "architecture")) if blas else "unknown"
+    return found
 
 
 def _begun(path: Path) -> bool:

@@ -11,7 +11,7 @@ from metarl.ranges import Count, Settings, Whole
 from metarl.run.board import Board
 from metarl.run.checkpoint import Record, Training, spread
 from metarl.run.display import Display, say
-from metarl.run.folder import RunFolder
+from metarl.run.folder import RunFolder, versions
 from metarl.run.interrupt import Interrupt
 from metarl.run.progress import ProgressFile, last_iteration, lost
 
@@ -96,6 +96,8 @@ def _stand(run: RunFolder, training: Training, schedule: Schedule, begin: Record
             )
         return begin, ""
     record, text = run.load(training)
+    if (before := run.config["versions"].get("blas")) != (now := versions()["blas"]):
+        say(f"warning: the run was begun with NumPy's kernels {before}, and these are {now}: last bits will differ")
     if missing := lost(file, text):
         say(f"warning: {file} lacks what the run had written ({missing}); it was restored from the checkpoint")
     return record, text

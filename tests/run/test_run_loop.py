@@ -11,7 +11,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training import Hooked, result, run
 
-from metarl.run import board
+from metarl.run import board, loop
 from metarl.run.checkpoint import spread
 from metarl.run.folder import RunFolder
 from metarl.run.loop import Schedule
@@ -170,3 +170,11 @@ def test_rows_of_progress_are_whole_rising_numbers(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(ValueError, match=words):
             read_progress(file)
+
+
+def test_other_kernels_than_the_run_was_begun_with_are_said(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(loop, "versions", lambda: {"blas": "openblas Other"})
+    run(stopped)
+    assert "begun with NumPy's kernels openblas" in capsys.readouterr().err
