@@ -1,0 +1,1 @@
+"""Inner loops: how each method adapts to the support of a task."""

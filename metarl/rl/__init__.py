@@ -1,0 +1,1 @@
+"""Reinforcement learning: rollouts, advantages, policy-gradient losses and adapted policies."""

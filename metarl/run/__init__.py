@@ -1,0 +1,1 @@
+"""Run folders: training that is logged, saved, resumed and loaded."""
