@@ -13,7 +13,8 @@ from metarl.experiments.tasks import LocomotionConfig
 # Locomotion in the paper's physics (section 5.3): 100-100 units, std 1 the whole action range, horizon 200, α 0.1, then
 # 0.05, tests with 20 trajectories a task. The paper trains ReLU policies on raw observations with λ = 1, 500 iterations
 # of 40 tasks × 20 trajectories within a KL of 0.01; here smaller meta-batches within a larger KL, tanh, normalised
-# observations and a shorter credit reach its returns with a fraction of its environment steps (WHAT_MATTERED.md).
+# observations and a shorter credit reach its returns with a fraction of its environment steps
+# (docs/reproductions/what_mattered.md).
 # In Gymnasium's physics (an action lasts five times as long) 64-64 units and horizon 100, as later work has it (ProMP,
 # garage, learn2learn). There they scale actions by 0.1; 0.3 was better after one gradient step, 1 never got under way.
 CHUNK = 4  # tasks differentiated at a time, by each thread: their tensors stay in the caches
