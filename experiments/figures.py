@@ -15,13 +15,13 @@ import numpy as np
 from metarl.experiments.output import check_output
 from metarl.experiments.plot import (
     BEFORE,
-    COLOURS,
+    MANY,
     RANDOM,
     ROWS,
     SUFFIXES,
     gradient_steps,
+    pooled,
     read_run,
-    running_mean,
     write_picture,
 )
 from metarl.experiments.selection import SMALLER_IS_BETTER
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LINES = (*COLOURS, "#8C564B")  # brown is an eighth
+LINES = MANY[:-1]  # grey is for random initialisations
 GREYS = ("0.25", "0.45", "0.6")  # of random initialisations and published numbers
 MARKERS = "os^Dv<>pX"  # one more than colours: a ninth line differs from the first
 DODGE = 0.05  # between the first and the last line's markers, of the axis, so that intervals stand beside each other
-GRID = 400  # points of a curve that is averaged over seeds
 
 
 class Curve(NamedTuple):
@@ -110,21 +109,14 @@ def learning_figure(runs: Mapping[str, Sequence[Path]], *, title: str = "") -> F
     last = sorted({max(run.scores) for run in found} - {0})
     for (label, several), colour in zip(read.items(), cycle(LINES), strict=False):
         for axis, after in zip(axes, (False, True), strict=True):
-            curves = [
-                (
-                    run.env_steps if simulated else run.iterations,
-                    running_mean(run.scores[max(run.scores) if after else 0], window),
-                )
-                for run in several
-                if not after or max(run.scores) > 0
-            ]
-            if not curves:
+            steps = max(several[0].scores) if after else 0
+            if after and not steps:
                 continue
-            x, scores = _resampled(curves)
+            x, scores = pooled(several, steps, simulated=simulated, window=window)
             axis.plot(x, scores.mean(axis=0), color=colour, linewidth=1.6, label=label)
             axis.fill_between(x, scores.min(axis=0), scores.max(axis=0), color=colour, alpha=0.18, linewidth=0)
-    steps = f"after {gradient_steps(last[0])}" if len(last) == 1 else "after adaptation"
-    for axis, name in zip(axes, ("before adaptation", steps), strict=True):
+    adapted = f"after {gradient_steps(last[0])}" if len(last) == 1 else "after adaptation"
+    for axis, name in zip(axes, ("before adaptation", adapted), strict=True):
         axis.set_title(name, fontsize="medium")
         axis.set_xlabel("environment steps" if simulated else "iterations")
         _engineering(axis)
@@ -210,13 +202,6 @@ def _figure(panels: int, *, height: float) -> tuple[Figure, list[Axes]]:
         axis.grid(axis="y", color="0.9")
         axis.set_axisbelow(True)
     return picture, axes
-
-
-def _resampled(curves: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[np.ndarray, np.ndarray]:
-    """Curves (x, y), one a seed, at the same x, where all of them are: x [n], y [seeds, n]."""
-    first, last = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
-    x = np.linspace(first, last, GRID)
-    return x, np.stack([np.interp(x, *curve) for curve in curves])
 
 
 def _logarithmic(axis: Axes) -> None:

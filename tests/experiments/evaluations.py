@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from metarl.run.folder import versions
+
 
 def evaluation(method: str = "maml", training_seed: int = 0, **changes: Any) -> dict[str, Any]:
     """What `metarl evaluate --json` writes: 3 tasks, 0 and 1 gradient steps. `changes`: top-level, or task__hidden."""
@@ -33,8 +35,10 @@ def evaluation(method: str = "maml", training_seed: int = 0, **changes: Any) -> 
     return stored
 
 
-CONFIG = json.dumps({"run": "0", "preset": "some-preset", "settings": {}, "versions": {}})
-"""A config.json that is enough for pictures."""
+def config(preset: str = "some-preset", **settings: Any) -> str:
+    """A config.json that is enough for pictures."""
+    stored = {"run": "0", "made_by": "by hand", "preset": preset, "settings": {"seed": 0} | settings}
+    return json.dumps(stored | {"versions": versions()})
 
 
 def write(folder: Path, *stored: dict[str, Any]) -> list[Path]:

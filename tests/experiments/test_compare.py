@@ -197,7 +197,6 @@ def test_the_picture_has_a_line_a_row_and_the_published_ones(tmp_path: Path) -> 
         ({"seed": None}, "seed is"), ({"preset": ["maml"]}, "preset is"), ({"goals": [1, 2, 3]}, "goals is"),
         ({"transductive": "no"}, "transductive is 'no'"),
         ({"settings": {"seed": "0"}}, "settings.seed is '0'"),
-        ({"settings": {"seed": 0, "task": {"env": {"deep": 1}}}}, "settings.task.env is"),
     ],
 )  # fmt: skip
 def test_an_evaluation_that_was_edited(tmp_path: Path, change: dict[str, Any], said: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluations import CONFIG
+from evaluations import config
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
@@ -24,7 +24,7 @@ CURVES = [
 def run(path: Path, **columns: list[float]) -> Path:
     """A run folder with these columns in its progress.csv."""
     path.mkdir(parents=True)
-    (path / "config.json").write_text(CONFIG)
+    (path / "config.json").write_text(config())
     rows = zip(*columns.values(), strict=True)
     lines = [f"iteration,{','.join(columns)}", *(f"{i},{','.join(map(str, row))}" for i, row in enumerate(rows, 1))]
     (path / "progress.csv").write_text("\n".join(lines) + "\n")
