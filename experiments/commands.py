@@ -121,7 +121,9 @@ class Compare(Command):
     out: Path | None = None
     """a picture, .png, .pdf or .svg"""
     csv: Path | None = None
+    """a file, .csv, to write the table to, with the random initialisation of every method"""
     json: Path | None = None
+    """a file, .json, to write everything to, the means of each seed as well"""
 
     def run(self) -> None:
         from metarl.experiments import compare, tables
@@ -145,7 +147,7 @@ class Compare(Command):
 
 @dataclass(frozen=True)
 class Plot(Command):
-    """Plot progress, and adaptation where evaluation.json lies in a run folder."""
+    """Plot progress, and adaptation where evaluation.json lies in a run folder. Seeds of one preset are pooled."""
 
     run_folders: tyro.conf.Positional[tuple[Path, ...]]
     out: Path

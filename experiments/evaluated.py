@@ -12,7 +12,7 @@ import numpy as np
 
 from metarl.experiments.presets import PRESETS
 from metarl.experiments.stored import Stored
-from metarl.ranges import Count, NonNegative, Whole
+from metarl.ranges import Count, Whole
 
 TASKS, TEST_SEED, GOALS = "number of held-out tasks", "seed of the held-out tasks", "goals"
 # Settings that runs of one group may differ in: they leave what is learned alone.
@@ -46,7 +46,6 @@ class Evaluation:
     tasks: int
     scores: np.ndarray  # [steps, tasks]
     random_scores: np.ndarray
-    statistics: dict[str, np.ndarray]  # "mean", "ci95", "random_mean", "random_ci95": [steps]
 
 
 def read_evaluation(path: Path) -> Evaluation:
@@ -64,12 +63,7 @@ def read_evaluation(path: Path) -> Evaluation:
     steps = tuple(stored.value("steps", Sequence[Whole]))
     if steps != tuple(range(len(steps))) or not steps:
         raise stored.damaged(f"steps is {list(steps)[:9]}")
-    scores, random_scores = (_numbers(stored, key, Scores, (len(steps), tasks)) for key in ("scores", "random_scores"))
-    statistics = {
-        prefix + key: _numbers(stored, prefix + key, hint, (len(steps),))
-        for prefix in ("", "random_")
-        for key, hint in (("mean", Sequence[float | None]), ("ci95", Sequence[NonNegative | None]))
-    }
+    scores, random_scores = (_scores(stored, name, (len(steps), tasks)) for name in ("scores", "random_scores"))
     metric = stored.value("metric", Literal["return", "accuracy", "loss"])
     goals = stored.value("goals", Sequence[Sequence[float]] | None, None)
     task = {"metric": metric, **{name: value for name, value in settings.items() if _defines_task(name)}}
@@ -78,14 +72,14 @@ def read_evaluation(path: Path) -> Evaluation:
     return Evaluation(
         file, preset, {name: value for name, value in settings.items() if name not in FREE}, task, settings["seed"],
         stored.value("iteration", Whole), stored.value("env_steps", Whole), metric, steps, tasks, scores,
-        random_scores, statistics,
+        random_scores,
     )  # fmt: skip
 
 
-def _numbers(stored: Stored, name: str, hint: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """The numbers called `name`, nan for null. Raises ValueError where they have another shape."""
-    values = stored.value(name, hint)
-    if len(values) != shape[0] or (len(shape) > 1 and any(len(row) != shape[1] for row in values)):
+def _scores(stored: Stored, name: str, shape: tuple[int, int]) -> np.ndarray:
+    """The scores called `name`, nan for null. Raises ValueError where they have another shape."""
+    values = stored.value(name, Scores)
+    if len(values) != shape[0] or any(len(row) != shape[1] for row in values):
         raise stored.damaged(f"{name} has not the shape {list(shape)}")
     return np.array(values, dtype=float)
 

@@ -37,7 +37,7 @@ def run(command: list[str], folder: Path, **variables: str) -> None:
 
 
 def test_the_command_line_runs_nothing_of_the_current_directory(hostile: Path) -> None:
-    run([str(Path(sys.executable).parent / "metarl"), "list"], hostile)
+    run([str(Path(sys.executable).parent / "metarl"), "train", "sinusoid-maml", "--help"], hostile)
 
 
 @pytest.mark.parametrize("variables", [{}, {"MUJOCO_GL": "egl"}], ids=["glfw", "egl"])

@@ -21,7 +21,6 @@ def evaluation(method: str = "maml", training_seed: int = 0, **changes: Any) -> 
         },
         "versions": {}, "iteration": 90 + training_seed, "env_steps": 9000 + training_seed,
         "metric": "return", "steps": [0, 1], "goals": [[0.0], [1.0], [2.0]],
-        "mean": [0.0, 0.0], "ci95": [0.0, 0.0], "random_mean": [0.0, 0.0], "random_ci95": [0.0, 0.0],
         "scores": [[score, score - 20, score + 30], [score + 10, score - 5, score + 40]],
         "random_scores": [[-50.0 - training_seed, -60.0, -70.0], [-49.0 - training_seed, -59.0, -69.0]],
         "tasks": 3, "seed": 0,

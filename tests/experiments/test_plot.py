@@ -22,9 +22,7 @@ SCORES = {  # after 0, 1 and 2 gradient steps, on three tasks
     "scores": [[-330.0, -270.0, -300.0], [-120.0, -100.0, -80.0], [-80.0, -70.0, -90.0]],
     "random_scores": [[-400.0, -410.0, -390.0], [-380.0, -395.0, -395.0], [-385.0, -380.0, -390.0]],
 }
-EVALUATION = {"steps": [0, 1, 2], "tasks": 3, "metric": "return", **SCORES} | {
-    name: [0.0, 0.0, 0.0] for name in ("mean", "ci95", "random_mean", "random_ci95")
-}
+EVALUATION = {"steps": [0, 1, 2], "tasks": 3, "metric": "return", **SCORES}
 RETURNS = {"env_steps": [100, 200, 300], "return_0": [-9.0, -8.0, -7.5], "return_2": [-5.0, -4.0, -3.0]}
 LOSSES = {"env_steps": [0, 0], "loss": [1e-9, 1e-9], "loss_0": [3.0, 2.0], "loss_1": [1.0, 0.1]}
 
@@ -238,7 +236,7 @@ def test_errors_name_the_thing_and_the_remedy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "[]", json.dumps(EVALUATION | {"mean": [1.0]}), json.dumps(EVALUATION | {"metric": "loss"})]
+    "wrong", ["", "[]", json.dumps(EVALUATION | {"scores": [[1.0]]}), json.dumps(EVALUATION | {"metric": "loss"})]
 )
 def test_a_damaged_evaluation_says_how_to_write_it_anew(tmp_path: Path, wrong: str) -> None:
     path = fake(tmp_path / "run", RETURNS, EVALUATION)

@@ -71,7 +71,7 @@ def test_names_are_not_taken_for_markup(tmp_path: Path) -> None:
 
 def test_steps_shown_are_those_that_fit(tmp_path: Path) -> None:
     long = evaluation()
-    for name in ("scores", "random_scores", "mean", "ci95", "random_mean", "random_ci95"):
+    for name in ("scores", "random_scores"):
         long[name] = [long[name][0]] * 11
     long["steps"] = list(range(11))
     comparison = compare(write(tmp_path, long, evaluation("promp")))
