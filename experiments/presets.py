@@ -164,4 +164,4 @@ def quick(config: Config) -> Config:
     task = replace(config.task, trajectories=10)
     if isinstance(config.algorithm, PPOConfig | GuidedConfig):
         return replace(config, task=task)
-    return replace(config, task=task, meta_batch=20, iterations=350)
+    return replace(config, task=task, meta_batch=20, iterations=120)

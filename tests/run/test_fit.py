@@ -15,6 +15,8 @@ from training import result
 
 import metarl as ml
 from metarl.description import Unknown
+from metarl.experiments.cli import main
+from metarl.run.pretrained import located, names
 
 SCRIPT = """
 import sys
@@ -134,3 +136,16 @@ def test_unknown_trained_initialisations(tmp_path: Path) -> None:
     (tmp_path / "notes").touch()
     with pytest.raises(ValueError, match="already holds something"):
         fit(tmp_path)
+
+
+def test_trained_initialisations_come_with_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "half-cheetah-vel-maml" in names()
+    for name in names():
+        folder = located(f"pretrained:{name}")
+        assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 150_000
+        assert ml.load(f"pretrained:{name}").learner.steps >= 1
+    main(["evaluate", "pretrained:half-cheetah-vel-maml", "--tasks", "3", "--steps", "1"])
+    assert "half-cheetah-vel-maml after 120 iterations, 3 held-out tasks" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["evaluate", "pretrained:half-cheetah-vel-mlam"])
+    assert "did you mean half-cheetah-vel-maml?" in capsys.readouterr().err
