@@ -89,5 +89,5 @@ def _line(box: str) -> str:
 
 def _similar(box: str) -> str:
     """The options that tyro finds nearest to those it does not know, as a question; "" where none is near."""
-    found = re.findall(r"(?:Perhaps you meant|similar to --[^:]*):.*?(--[\w.-]+)", box, re.DOTALL)
+    found = sorted(re.findall(r"(?:Perhaps you meant|similar to --[^:]*):.*?(--[\w.-]+)", box, re.DOTALL))
     return f"did you mean {' and '.join(found)}? " if found else ""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from math import isfinite
 from pathlib import Path
@@ -82,7 +82,7 @@ def read_run(path: Path) -> Run:
     preset, config = RunFolder.open(path).config["preset"], path / CONFIG
     settings = settings_of(Stored(config, remedy="restore it or train anew"), preset)
     progress = path / "progress.csv"
-    rows = read_progress(progress) if progress.exists() else []
+    rows = read_progress(progress) if os.path.lexists(progress) else []
     if not rows:
         raise ValueError(f"{path} has no rows of progress yet: train for longer")
     found = [match for match in map(SCORE.fullmatch, rows[0]) if match]
@@ -95,7 +95,7 @@ def read_run(path: Path) -> Run:
         raise ValueError(f"{progress} is damaged ({error}): restore it or train anew") from None
     if not metric:
         raise ValueError(f"{progress} has no column return_0, accuracy_0 or loss_0: restore it or train anew")
-    evaluation = read_evaluation(path) if (path / "evaluation.json").exists() else None
+    evaluation = read_evaluation(path) if os.path.lexists(path / "evaluation.json") else None
     if evaluation is not None and evaluation.metric != metric:
         raise ValueError(
             f"{evaluation.source} scores {evaluation.metric} and {progress} {metric}: write it anew by "
@@ -186,7 +186,7 @@ def draw_adaptation(axis: Axes, groups: Sequence[Group[Run]], colours: Sequence[
         for evaluation in (run.evaluation for run in group.runs if run.evaluation is not None):
             found.setdefault(json.dumps(evaluation.task, sort_keys=True), []).append(evaluation)
         for task, several in found.items():
-            tasks.setdefault(task, []).append((replace(group, runs=tuple(several)), colour))
+            tasks.setdefault(task, []).append((Group(group.name, group.preset, group.settings, tuple(several)), colour))
     lines: list[tuple[Row, Any]] = []
     for pairs in tasks.values():
         trained, random = rows_of([group for group, _ in pairs])
