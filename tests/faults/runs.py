@@ -59,7 +59,7 @@ class Runs:
         """A run that was never stopped; not to be changed."""
         if (kind, iterations) not in self.made:
             path = self.folder / f"{kind}-{iterations}"
-            outcome = self.server.run(*self.command(kind, path, iterations=iterations))
+            outcome = self.server.run(*self.command(kind, path, iterations=iterations), limit=300)
             assert outcome.kind == "done", outcome
             self.made[kind, iterations] = path
         return self.made[kind, iterations]
@@ -77,7 +77,7 @@ class Runs:
         """How long a run of `LONGER` takes that nobody stops, and what it leaves."""
         if kind not in self.measured:
             path, begin = self.folder / f"whole {kind}", time.monotonic()
-            outcome = self.server.run(*self.command(kind, path, iterations=LONGER[kind]))
+            outcome = self.server.run(*self.command(kind, path, iterations=LONGER[kind]), limit=300)
             assert outcome.kind == "done", outcome
             self.measured[kind] = time.monotonic() - begin, result(path)
         return self.measured[kind]
