@@ -93,11 +93,6 @@ class EncodedConfig(Part, path="learner"):
         """Inner steps in training."""
         return 0 if self.method == "finetune" else 1
 
-    @property
-    def words(self) -> str:
-        """For `metarl list`."""
-        return self.method
-
     def build(self, task: TaskConfig, distribution: Distribution) -> Learner:
         method = self._method(task)
         net = None

@@ -43,12 +43,6 @@ class LearnerConfig(Part, path="learner"):
         if self.learn_lr and len(self.lr) > 1:
             raise ValueError(f"lr has {len(self.lr)} entries, and learn_lr starts all parameters at one: give it")
 
-    @property
-    def words(self) -> str:
-        """For `metarl list`."""
-        kind = ", first order" if self.first_order else ", learned α" if self.learn_lr else ""
-        return f"{self.steps} step{'s' if self.steps != 1 else ''}, α {self.lr[0]}{kind}"
-
     def loss(self, task: TaskConfig) -> Loss:
         """What the outer loop lowers."""
         return task.loss
@@ -115,11 +109,6 @@ class AdaptedConfig(Part, path="learner"):
     """inner steps in training"""
     lr: NonNegative = 0.1
     """what the method makes of it: its inner step size, or that at the start"""
-
-    @property
-    def words(self) -> str:
-        """For `metarl list`."""
-        return f"{self.method}, {self.steps} step{'s' if self.steps != 1 else ''}, {self.lr}"
 
     def loss(self, task: TaskConfig) -> Loss:
         """What the outer loop lowers."""
