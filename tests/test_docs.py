@@ -28,21 +28,10 @@ SMALLER = {  # settings of a published size, and what the tests give them
     r"\bn_trials=\d+": "n_trials=2",
 }
 NEEDS = {"guides/sweeps.md": "optuna"}  # pages whose code needs a package that the package's extras do not bring
-WAITING: dict[str, str] = {  # pages whose code cannot run yet, and why
-    "guides/scripts.md": "waits for the weights of pretrained:sinusoid-maml",
-}
 
 
 def name(page: Path) -> str:
     return page.relative_to(DOCS).as_posix()
-
-
-def ready(pages: list[Path]) -> list[object]:
-    """The pages as parameters of a test; those that wait for something are skipped and say for what."""
-    return [
-        pytest.param(page, id=name(page), marks=pytest.mark.skip(WAITING[name(page)]) if name(page) in WAITING else ())
-        for page in pages
-    ]
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -76,7 +65,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
-@pytest.mark.parametrize("page", ready([page for page in (*PAGES, *NOTEBOOKS) if code_of(page)]))
+@pytest.mark.parametrize("page", [pytest.param(p, id=name(p)) for p in (*PAGES, *NOTEBOOKS) if code_of(p)])
 def test_code_runs(page: Path, alone: Path) -> None:
     if name(page) in NEEDS:
         pytest.importorskip(NEEDS[name(page)])
