@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metarl.experiments.commands import parse
+from metarl.experiments.cli import parse
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 FIRST, SECOND = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
