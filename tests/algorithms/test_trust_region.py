@@ -1,4 +1,4 @@
-"""The trust region: exact Hessian products, conjugate gradient, a bound that holds, a search that fails safely."""
+"""The trust region: exact Hessian products, a bound that holds, a search that fails safely."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_map
 from toys import policy_learner, regressor, rollout_episodes, sample_episodes
 
 from metarl.algorithms import trust_region
-from metarl.algorithms.trust_region import TRPO, conjugate_gradient, without_zeros
+from metarl.algorithms.trust_region import TRPO, without_zeros
 from metarl.core import Episodes
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import mse, squared_change
@@ -124,24 +124,6 @@ def test_hessian_product(kind: str, settings: dict[str, Any]) -> None:
         assert relative_error(found, reference.hessian_product(vector)) < 1e-10
         if not learner.first_order:  # whose differences would see the true derivative of θ'
             assert relative_error(found, reference.difference_product(vector)) < 1e-6
-
-
-def test_conjugate_gradient_solves_a_positive_definite_system() -> None:
-    rng = np.random.default_rng(0)
-    root = torch.from_numpy(rng.normal(size=(12, 12)))
-    matrix, target = root @ root.T + torch.eye(12), torch.from_numpy(rng.normal(size=12))
-    kept = target.clone()
-    solution = torch.linalg.solve(matrix, target)
-    found, _ = conjugate_gradient(lambda v: matrix @ v, target, steps=30, tolerance=1e-24)
-    assert relative_error(found, solution) < 1e-10
-    assert torch.equal(target, kept)
-    calls: list[Tensor] = []
-    rough, residual = conjugate_gradient(lambda v: calls.append(v) or matrix @ v, target, steps=4)  # type: ignore[func-returns-value]
-    assert len(calls) == 4
-    assert relative_error(residual, target - matrix @ rough) < 1e-10
-    errors = [float((x - solution) @ matrix @ (x - solution)) for x in (torch.zeros(12), rough, found)]
-    assert errors[0] > errors[1] > errors[2]  # each step lowers the error in the matrix's norm
-    assert not conjugate_gradient(lambda v: matrix @ v, torch.zeros(12), steps=5)[0].any()
 
 
 @KIND
