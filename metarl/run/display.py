@@ -17,18 +17,20 @@ def say(text: str) -> None:
 
 
 class Display:
-    """Where a run stands: a live line on a terminal, else plain lines, at most one every `every` seconds.
+    """Where a run stands: a live line on a terminal or in a notebook, else plain lines, one every `every` seconds.
 
     A terminal that goes away does not end a run.
     """
 
     def __init__(self, total: int, *, start: int = 0, every: float = 5.0) -> None:
         self.total, self.start, self.every = total, start, every
-        self.live = sys.stderr is not None and not sys.stderr.closed and Console(file=sys.stderr).is_terminal
+        console = Console(file=sys.stderr)
+        has_stderr = sys.stderr is not None and not sys.stderr.closed
+        self.live = has_stderr and (console.is_terminal or console.is_jupyter)
         self.begin = time.perf_counter()
         self.last = -float("inf")
         columns = (MofNCompleteColumn(), TextColumn("{task.description}"), TextColumn("ETA"), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=Console(file=sys.stderr), disable=not self.live)
+        self.bar = Progress(*columns, console=console, disable=not self.live)
         self.task = self.bar.add_task("", total=total, completed=start)
 
     def __enter__(self) -> Display:
