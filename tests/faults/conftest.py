@@ -18,7 +18,6 @@ LABELS = (
     "went on",
     "interrupted",
     "killed",
-    "too late",
     "equal",
     "traceback",
     "hang",
