@@ -15,7 +15,7 @@ def test_there_are_as_many_as_there_should_be() -> None:
     assert len(CASES) >= 60
 
 
-@pytest.mark.parametrize("case", sampled(CASES, 12), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", sampled(CASES, 20), ids=lambda case: case.name)
 def test_a_damaged_data_folder(case: Case, label: Callable[[str], None]) -> None:
     found = "traceback"
     try:

@@ -14,7 +14,7 @@ def test_there_are_as_many_as_there_should_be() -> None:
     assert len(CASES) >= 60
 
 
-@pytest.mark.parametrize("case", sampled(CASES, 12), ids=str)
+@pytest.mark.parametrize("case", sampled(CASES, 20), ids=str)
 def test_a_fault_of_the_file_system(case: Case, runs: Runs, tmp_path: Path, expect: Expect) -> None:
     place, log = tmp_path / "place", tmp_path / "log"
     place.mkdir()

@@ -38,7 +38,7 @@ def command(case: Case, runs: Runs, place: Path) -> list[str]:
     return more[case.what]
 
 
-@pytest.mark.parametrize("case", sampled(CASES, 12), ids=str)
+@pytest.mark.parametrize("case", sampled(CASES, 20), ids=str)
 def test_a_signal(case: Case, runs: Runs, tmp_path: Path, expect: Expect) -> None:
     training, run = case.what == "train", tmp_path / "run"
     seconds, wanted = runs.whole(case.kind) if training else (1.0, None)
@@ -62,7 +62,7 @@ def test_a_signal(case: Case, runs: Runs, tmp_path: Path, expect: Expect) -> Non
         assert result(run) == wanted
 
 
-@pytest.mark.parametrize("pipe", sampled(PIPES, 3), ids=str)
+@pytest.mark.parametrize("pipe", sampled(PIPES, 6), ids=str)
 def test_a_pipe(pipe: Pipe, runs: Runs, tmp_path: Path, label: Callable[[str], None]) -> None:
     text = pipe.command.replace("RUN", str(runs.evaluated("sinusoid"))).replace("NEW", str(tmp_path / "new"))
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "COLUMNS": "140"}
@@ -81,7 +81,7 @@ def test_a_pipe(pipe: Pipe, runs: Runs, tmp_path: Path, label: Callable[[str], N
     assert good, outcome
 
 
-@pytest.mark.parametrize("after", sampled([0.1, 0.3, 0.5, 0.8, 1.1, 1.5, 2.0, 2.5], 4))
+@pytest.mark.parametrize("after", sampled([0.1, 0.3, 0.5, 0.8, 1.1, 1.5, 2.0, 2.5], 8))
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_while_importing_is_quiet(after: float, times: int, runs: Runs, tmp_path: Path, expect: Expect) -> None:
     args = ["evaluate", str(runs.evaluated("sinusoid")), "--tasks", "100000"]

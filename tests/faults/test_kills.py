@@ -25,7 +25,7 @@ def killed(runs: Runs, kind: str, run: Path, after: float) -> bool:
     return outcome.kind == "killed"
 
 
-@pytest.mark.parametrize("case", sampled(CASES, 14), ids=str)
+@pytest.mark.parametrize("case", sampled(CASES, 25), ids=str)
 def test_a_killed_run_ends_as_if_it_had_not_been(
     case: Case, runs: Runs, tmp_path: Path, label: Callable[[str], None]
 ) -> None:

@@ -14,7 +14,7 @@ def test_there_are_as_many_as_there_should_be() -> None:
     assert len(CASES) >= 120
 
 
-@pytest.mark.parametrize("case", sampled(CASES, 12), ids=str)
+@pytest.mark.parametrize("case", sampled(CASES, 20), ids=str)
 def test_a_damaged_run_folder(case: Case, runs: Runs, tmp_path: Path, expect: Expect) -> None:
     run, others = runs.copy(case.kind, tmp_path / "RUN"), tmp_path / "others"
     for kind in ("sinusoid", "half-cheetah"):
