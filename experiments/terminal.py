@@ -58,8 +58,11 @@ def hearing_once() -> Iterator[None]:
         yield
         return
 
+    heard = threading.Event()
+
     def handle(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        heard.set()
         raise KeyboardInterrupt
 
     old = signal.signal(signal.SIGINT, handle)
@@ -67,6 +70,10 @@ def hearing_once() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise
+    except Exception:
+        if heard.is_set():  # a library has made an error of its own of the KeyboardInterrupt, as MuJoCo's does
+            raise KeyboardInterrupt from None
         raise
     finally:
         if signal.getsignal(signal.SIGINT) is handle:

@@ -28,17 +28,17 @@ class Clone(nn.Module):
     def __init__(self, module: nn.Module, *, lr: float, first_order: bool) -> None:
         super().__init__()
         assert not first_order
-        self.module, self.lr, self.adapt = module, lr, dict(module.named_parameters())
+        self.module, self.lr, self.fast = module, lr, dict(module.named_parameters())
 
     def clone(self) -> Clone:
         return self
 
     def adapt(self, loss: Tensor) -> None:
-        gradients = torch.autograd.grad(loss, list(self.adapt.values()), create_graph=True)
-        self.adapt = {name: p - self.lr * g for (name, p), g in zip(self.adapt.items(), gradients, strict=True)}
+        gradients = torch.autograd.grad(loss, list(self.fast.values()), create_graph=True)
+        self.fast = {name: p - self.lr * g for (name, p), g in zip(self.fast.items(), gradients, strict=True)}
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional_call(self.module, self.adapt, (x,))
+        return functional_call(self.module, self.fast, (x,))
 
 
 class Prototypes:
