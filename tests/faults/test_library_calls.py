@@ -20,7 +20,7 @@ def test_there_are_as_many_as_there_should_be() -> None:
 @pytest.mark.filterwarnings("ignore:Evaluation environment is not wrapped")
 def test_a_bad_call(call: Call, label: Callable[[str], None]) -> None:
     found = outcome(call)
-    label(found if found in ("refused", "hang", "silent", "unclear") else "traceback")
+    label(found.partition(":")[0] if found.startswith(("refused", "hang", "silent", "unclear")) else "traceback")
     assert found == "refused"
 
 
@@ -34,7 +34,7 @@ def outcome(call: Call) -> str:
         call.call()
     except ValueError as error:
         clear = len(str(error).splitlines()) == 1 and re.search(call.message, str(error))
-        return "refused" if clear else "unclear"
+        return "refused" if clear else f"unclear: {error}"
     except TimeoutError:
         return "hang"
     except Exception as error:
