@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -21,7 +22,7 @@ from metarl.experiments.settings import Device, Fraction, Number, Seed, Steps
 from metarl.ranges import Settings
 
 
-class Command(Settings):
+class Command(Settings, ABC):
     """The base of the commands: `metarl NAME` reads the options into the dataclass Name."""
 
     @classmethod
@@ -30,8 +31,9 @@ class Command(Settings):
         command: Command = read_options(cls, args, f"metarl {cls.__name__.lower()}")
         return command
 
+    @abstractmethod
     def run(self) -> None:
-        raise NotImplementedError
+        """Do what was asked."""
 
 
 @dataclass(frozen=True)

@@ -45,12 +45,11 @@ SIZES = {  # where they differ
     "metarl/AntDir-MAML2017-v0": ANT_DIR,
     "metarl/AntVel-MAML2017-v0": Sizes(10, gae_schedule=(0.95, 0.8, 0.25), iterations=800),
 }
-HEAD = "mean.layers.2"  # of the policies, which have two hidden layers
 METHODS: dict[str, tuple[LearnerConfig, AlgorithmConfig]] = {
     "maml": (LearnerConfig(lr=LR), TrustRegionConfig()),
     "fomaml": (LearnerConfig(lr=LR, first_order=True), TrustRegionConfig()),
     "meta-sgd": (LearnerConfig(lr=(0.1,), learn_lr=True), TrustRegionConfig()),
-    "anil": (LearnerConfig(lr=LR, adapt=HEAD), TrustRegionConfig()),
+    "anil": (LearnerConfig(lr=LR, adapt="head"), TrustRegionConfig()),
     "gmps": (LearnerConfig(lr=LR), GuidedConfig()),
     "promp": (LearnerConfig(lr=LR), ProximalConfig()),
     "reptile": (LearnerConfig(steps=3, lr=LR), ReptileConfig(lr=1.0, lr_end=0.1)),

@@ -56,9 +56,9 @@ class Trained:
         """Tasks to choose a checkpoint by, which neither training nor tests see."""
         return self.make_validation()
 
-    def validate(self, learner: Learner | None = None) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """Scores of the learner as it is now on validation tasks, always the same, before and after adaptation."""
-        learner, metric = learner or self.learner, self.validation.metric
+        learner, metric = self.learner, self.validation.metric
         shown = (0, max(1, learner.steps))  # a pre-trained initialisation is adapted, too
         scores = evaluate(
             learner, self.validation, steps=shown[1], num_tasks=self.tests.logged_tasks,

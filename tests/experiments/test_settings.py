@@ -6,13 +6,14 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
+import torch
 
 from metarl.experiments.config import restore
 from metarl.experiments.inner import AdaptedConfig, LearnerConfig
 from metarl.experiments.options import read_options
 from metarl.experiments.outer import DescentConfig, LaplaceConfig, MultiStepConfig, ReptileConfig, TrustRegionConfig
 from metarl.experiments.ppo import PPOConfig
-from metarl.experiments.presets import PRESETS
+from metarl.experiments.presets import PRESETS, preset
 from metarl.experiments.settings import check_hidden
 from metarl.experiments.tasks import FEW_SHOT, ImagesConfig, LocomotionConfig, SinusoidConfig
 
@@ -137,3 +138,11 @@ def test_options_are_read_as_before() -> None:
     two = r"^Unrecognized options: --hiden, 3, --discont, 1: did you mean --discount and --hidden\? see metarl --help$"
     with pytest.raises(ValueError, match=two):
         read_options(LocomotionConfig, ["--hiden", "3", "--discont", "1"], "metarl")
+
+
+def test_anil_s_presets_adapt_the_last_layer_whatever_the_hidden_ones() -> None:
+    config = preset("half-cheetah-vel-anil")
+    config = replace(config, task=replace(config.task, hidden=(8, 8, 8)))  # type: ignore[call-arg]
+    cpu = torch.device("cpu")
+    learner = config.build_learner(config.distribution(cpu), cpu)
+    assert set(learner.init()) == {"mean.layers.3.weight", "mean.layers.3.bias"}
