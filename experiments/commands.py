@@ -16,8 +16,8 @@ from rich.table import Table
 
 from metarl.experiments.config import Config
 from metarl.experiments.options import read_options
-from metarl.experiments.output import check_output
 from metarl.experiments.presets import preset, quick
+from metarl.experiments.report.output import check_output
 from metarl.experiments.settings import Device, Fraction, Number, Seed, Steps
 from metarl.ranges import Settings
 
@@ -128,9 +128,9 @@ class Compare(Command):
     """a file, .json, to write everything to, the means of each seed as well"""
 
     def run(self) -> None:
-        from metarl.experiments import compare, tables
-        from metarl.experiments.figures import save
-        from metarl.experiments.plot import SUFFIXES
+        from metarl.experiments.report import compare, tables
+        from metarl.experiments.report.figures import save
+        from metarl.experiments.report.plot import SUFFIXES
 
         out, csv, json = (
             None if file is None else check_output(file, suffixes)
@@ -156,7 +156,7 @@ class Plot(Command):
     """the picture, .png, .pdf or .svg"""
 
     def run(self) -> None:
-        from metarl.experiments.plot import plot_runs
+        from metarl.experiments.report.plot import plot_runs
 
         plot_runs(self.run_folders, self.out)
         print(f"plot: {self.out}")
@@ -177,7 +177,7 @@ class Video(Command):
     seed: Seed = 0
 
     def run(self) -> None:
-        from metarl.experiments.video import film_run
+        from metarl.experiments.report.video import film_run
 
         film_run(self.run_folder, self.out, tasks=self.task, steps=self.steps, seed=self.seed)
         print(f"video: {self.out}")

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from metarl.evaluation import evaluate
-from metarl.experiments.stored import Stored
+from metarl.experiments.report.stored import Stored
 from metarl.files import write_text
 from metarl.ranges import Count, Whole
 from metarl.run.checkpoint import Record, spread

@@ -14,7 +14,7 @@ from metarl.experiments.benchmark.scaling import Scaling
 from metarl.experiments.benchmark.supervised import Supervised
 from metarl.experiments.benchmark.update import Update
 from metarl.experiments.options import read_options
-from metarl.experiments.output import check_output
+from metarl.experiments.report.output import check_output
 from metarl.files import write_text
 
 PROGRAM = "python -m metarl.experiments.benchmark"

@@ -11,8 +11,8 @@ from statistics import median
 from metarl.experiments.benchmark.iteration import measure, peak_memory, sized
 from metarl.experiments.benchmark.measure import Report, Timing
 from metarl.experiments.config import Config
-from metarl.experiments.output import check_output
-from metarl.experiments.plot import SUFFIXES
+from metarl.experiments.report.output import check_output
+from metarl.experiments.report.plot import SUFFIXES
 from metarl.experiments.settings import Device, Number
 from metarl.files import written
 from metarl.ranges import Settings

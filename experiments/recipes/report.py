@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from metarl.experiments.compare import compare, picture, read_evaluation
-from metarl.experiments.figures import LINES, goal_figure, learning_figure, save
-from metarl.experiments.plot import gradient_steps
 from metarl.experiments.recipes.velocity import achieved_velocities
 from metarl.experiments.recipes.waves import waves_figure
-from metarl.experiments.tables import table, write_csv, write_json
+from metarl.experiments.report.compare import compare, picture, read_evaluation
+from metarl.experiments.report.figures import LINES, goal_figure, learning_figure, save
+from metarl.experiments.report.plot import gradient_steps
+from metarl.experiments.report.tables import table, write_csv, write_json
 from metarl.files import read_text, write_text
 
 GOAL_STEPS = 3  # gradient steps of the picture of velocities

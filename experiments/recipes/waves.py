@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from metarl.core import Predictor, adapt
-from metarl.experiments.compare import read_evaluation
-from metarl.experiments.plot import BEFORE, COLOURS, gradient_steps
+from metarl.experiments.report.compare import read_evaluation
+from metarl.experiments.report.plot import BEFORE, COLOURS, gradient_steps
 from metarl.run.load import load, where
 from metarl.tasks.sinusoid import SinusoidTasks
 from metarl.train import Stream, generator

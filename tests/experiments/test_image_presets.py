@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from metarl.experiments import tasks
 from metarl.experiments.cli import main
 from metarl.experiments.encoded import EncodedConfig
-from metarl.experiments.plot import read_run
 from metarl.experiments.presets import PRESETS, preset
+from metarl.experiments.report.plot import read_run
 
 
 def test_each_split_serves_its_purpose_and_the_task_is_learned(asked: list[tuple[object, ...]], tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import torch
 
 from metarl.experiments import presets
 from metarl.experiments.cli import main
-from metarl.experiments.compare import compare
 from metarl.experiments.config import Config
 from metarl.experiments.outer import GuidedConfig
 from metarl.experiments.ppo import PPOConfig
@@ -19,6 +18,7 @@ from metarl.experiments.recipes import RECIPES, recipe
 from metarl.experiments.recipes.recipe import Recipe
 from metarl.experiments.recipes.velocity import achieved_velocities
 from metarl.experiments.recipes.waves import Wave
+from metarl.experiments.report.compare import compare
 
 CPU = torch.device("cpu")
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 MODULES = (
-    "metarl.experiments.cli", "metarl.experiments.evaluation", "metarl.experiments.compare", "metarl.experiments.plot",
-    "metarl.experiments.tables", "metarl.experiments.video", "metarl.experiments.figures", "metarl.experiments.recipes",
-    "metarl.experiments.recipes.report", "metarl.experiments.pretraining", "metarl.experiments.runner",
-    "matplotlib.backends.backend_agg", "matplotlib.figure", "matplotlib.ticker", "imageio.v2", "imageio_ffmpeg",
+    "metarl.experiments.cli", "metarl.experiments.evaluation", "metarl.experiments.pretraining",
+    "metarl.experiments.recipes", "metarl.experiments.recipes.report", "metarl.experiments.report.compare",
+    "metarl.experiments.report.figures", "metarl.experiments.report.plot", "metarl.experiments.report.tables",
+    "metarl.experiments.report.video", "metarl.experiments.runner", "matplotlib.backends.backend_agg",
+    "matplotlib.figure", "matplotlib.ticker", "imageio.v2", "imageio_ffmpeg",
 )  # fmt: skip
 MEMORY = 8 * 2**30  # bytes that a command may ask for beyond what this program has
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from metarl.experiments.presets import PRESETS
-from metarl.experiments.stored import Stored
+from metarl.experiments.report.stored import Stored
 from metarl.ranges import Count, Whole
 
 TASKS, TEST_SEED, GOALS = "number of held-out tasks", "seed of the held-out tasks", "goals"

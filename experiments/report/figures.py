@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from metarl.experiments.output import check_output
-from metarl.experiments.plot import (
+from metarl.experiments.report.output import check_output
+from metarl.experiments.report.plot import (
     BEFORE,
     MANY,
     RANDOM,

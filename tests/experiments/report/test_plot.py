@@ -14,9 +14,9 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from metarl.experiments.compare import compare
-from metarl.experiments.groups import grouped
-from metarl.experiments.plot import ROWS, figure, plot_runs, read_run, running_mean, spread
+from metarl.experiments.report.compare import compare
+from metarl.experiments.report.groups import grouped
+from metarl.experiments.report.plot import ROWS, figure, plot_runs, read_run, running_mean, spread
 
 SCORES = {  # after 0, 1 and 2 gradient steps, on three tasks
     "scores": [[-330.0, -270.0, -300.0], [-120.0, -100.0, -80.0], [-80.0, -70.0, -90.0]],

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from metarl.experiments.compare import Row, rows_of
-from metarl.experiments.evaluated import FREE, Evaluation, read_evaluation, settings_of
-from metarl.experiments.groups import Group, grouped
-from metarl.experiments.output import check_output
-from metarl.experiments.stored import Stored
+from metarl.experiments.report.compare import Row, rows_of
+from metarl.experiments.report.evaluated import FREE, Evaluation, read_evaluation, settings_of
+from metarl.experiments.report.groups import Group, grouped
+from metarl.experiments.report.output import check_output
+from metarl.experiments.report.stored import Stored
 from metarl.files import written
 from metarl.run.folder import CONFIG, RunFolder
 from metarl.run.progress import read_progress

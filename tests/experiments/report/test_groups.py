@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from metarl.experiments.groups import common, grouped
+from metarl.experiments.report.groups import common, grouped
 
 
 class Made(NamedTuple):

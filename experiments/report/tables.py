@@ -15,7 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
-from metarl.experiments.compare import RANDOM, Comparison
+from metarl.experiments.report.compare import RANDOM, Comparison
 from metarl.experiments.selection import SMALLER_IS_BETTER
 from metarl.files import write_text
 from metarl.statistics import Estimate

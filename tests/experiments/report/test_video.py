@@ -16,8 +16,7 @@ from metarl.envs import TaskEnv, make_world
 from metarl.envs.point import PointNav, PointNav2017
 from metarl.experiments import runner
 from metarl.experiments.presets import preset
-from metarl.experiments.tasks import LocomotionConfig
-from metarl.experiments.video import (
+from metarl.experiments.report.video import (
     FORMATS,
     Panel,
     Shot,
@@ -28,6 +27,7 @@ from metarl.experiments.video import (
     measured_in_words,
     record,
 )
+from metarl.experiments.tasks import LocomotionConfig
 from metarl.files import written
 
 HORIZON = 9
@@ -111,7 +111,7 @@ def test_captions(
         said.update(options, panels=panels)
         return compose(panels, **options)
 
-    monkeypatch.setattr("metarl.experiments.video.compose", spy)
+    monkeypatch.setattr("metarl.experiments.report.video.compose", spy)
     monkeypatch.setattr(PointNav2017, "dt", 1 / fps)
     film(run, tmp_path / "film.gif", steps=steps)
     assert tuple(panel.title for panel in said["panels"]) == titles
@@ -277,7 +277,7 @@ def test_several_goals_are_each_shown_after_adaptation(tmp_path: Path, monkeypat
         shown.extend(panels)
         return compose(panels, **options)
 
-    monkeypatch.setattr("metarl.experiments.video.compose", spy)
+    monkeypatch.setattr("metarl.experiments.report.video.compose", spy)
     film_run(cheetah, tmp_path / "film.gif", tasks=[1.0, -1.0, 1.0], steps=2, seed=0)
     assert [panel.goal for panel in shown] == ["goal: forward", "goal: backward", "goal: forward"]
     assert [panel.title for panel in shown] == ["after 2 gradient steps"] * 3

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metarl.experiments.evaluated import GOALS, TASKS, TEST_SEED, Evaluation, read_evaluation
-from metarl.experiments.groups import Group, common, grouped
+from metarl.experiments.report.evaluated import GOALS, TASKS, TEST_SEED, Evaluation, read_evaluation
+from metarl.experiments.report.groups import Group, common, grouped
 from metarl.statistics import Estimate, Statistic, estimate, interquartile_mean, mean
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def picture(comparison: Comparison, *, references: Mapping[str, Sequence[float]]
     Accuracies, some of which are of methods without gradient steps, are shown method by method, without the random
     initialisations.
     """
-    from metarl.experiments.figures import Curve, accuracy_figure, adaptation_figure
+    from metarl.experiments.report.figures import Curve, accuracy_figure, adaptation_figure
 
     curves = []
     for row in comparison.shown:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from evaluations import evaluation, write
 
-from metarl.experiments.compare import compare, picture
+from metarl.experiments.report.compare import compare, picture
 from metarl.statistics import estimate, interquartile_mean, mean
 
 

@@ -11,8 +11,8 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from metarl.experiments.cli import main
-from metarl.experiments.compare import Comparison, compare
-from metarl.experiments.tables import table, write_csv, write_json
+from metarl.experiments.report.compare import Comparison, compare
+from metarl.experiments.report.tables import table, write_csv, write_json
 
 
 @pytest.fixture

@@ -11,8 +11,15 @@ from evaluations import config
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from metarl.experiments.figures import Curve, accuracy_figure, adaptation_figure, goal_figure, learning_figure, save
-from metarl.experiments.plot import ROWS
+from metarl.experiments.report.figures import (
+    Curve,
+    accuracy_figure,
+    adaptation_figure,
+    goal_figure,
+    learning_figure,
+    save,
+)
+from metarl.experiments.report.plot import ROWS
 
 CURVES = [
     Curve("maml", [-9.0, -5.0, -4.0], [-10.0, -5.5, -4.25], [-8.5, -3.0, -3.5]),

@@ -1,0 +1,1 @@
+"""What is made of evaluated runs: comparisons, tables, plots and films."""
