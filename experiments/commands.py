@@ -58,11 +58,11 @@ class Train(Command):
 
     def run(self) -> None:
         from metarl.experiments import runner
-        from metarl.run.load import resume, where
+        from metarl.run.load import load_options, resume
 
         device = runner.pick_device(self.device)
         if self.resume is not None:
-            resume(self.resume, **where(device, self.data))
+            resume(self.resume, **load_options(device, self.data))
             path = self.resume
         else:
             assert self.preset is not None

@@ -1,7 +1,7 @@
-"""Meta-learning and meta-reinforcement-learning on one core.
+"""Meta-learning and meta-reinforcement learning in PyTorch.
 
-`import metarl as ml` is all that most scripts need. Nothing else is imported until it is asked for: the names that
-__init__.pyi lists come from their modules when they are first used.
+`import metarl as ml` is all that most scripts need. The names listed in __init__.pyi are imported from their modules
+when they are first used, so that importing the package itself is fast.
 """
 
 import lazy_loader

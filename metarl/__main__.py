@@ -1,4 +1,4 @@
-"""`python -m metarl` is the command line."""
+"""The command line, started by `python -m metarl`."""
 
 from metarl.experiments.cli import main
 

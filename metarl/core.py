@@ -1,13 +1,14 @@
-"""The core: a learner adapts to the support of each task and is judged, by an objective, on its query.
+"""The core: a learner adapts to the support of each task, and an objective evaluates the result on the task's query.
 
-Every method of the field answers one equation, y = f(support, x). A *learner* is the inner loop, a *loss* never sees
-parameters, *tasks* hand out support and query, and an *algorithm* (metarl.algorithms) is the outer loop. That a task's
-support may be made with the learner's own predictions is the whole difference between supervised and reinforcement
-learning here: `collect` lets that happen once, without gradients; `Learner.forward` then replays the adaptation as a
-pure, differentiable function of the meta-parameters, as often as an outer loop needs.
+Every method is a function y = f(support, x). A *learner* is the inner loop, a *loss* is a function of predictions and a
+batch, *tasks* provide the support and the query, and an *algorithm* (`metarl.algorithms`) is the outer loop. In
+reinforcement learning the support and the query are collected with the learner's own predictions (the policy); in
+supervised learning they are not. `collect` runs the inner loop once, without gradients, and records the batches;
+`Learner.forward` then replays the adaptation on the recorded batches as a pure, differentiable function of the
+meta-parameters, as often as an outer loop needs.
 
-Axis 0 of every tensor in an episode is the task, T; in reinforcement learning the order is [T, H, N, feature]: tasks,
-time, environments. A batch is a NamedTuple whose first field is what `predict` takes.
+Axis 0 of every tensor in the episodes is the task, T. In reinforcement learning tensors are [T, H, N, feature]: tasks,
+time steps, environments. A batch is a NamedTuple whose first field is the input of `predict`.
 """
 
 from __future__ import annotations
@@ -25,34 +26,38 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from metarl.adaptable import check_layers
 from metarl.described import Described
-from metarl.parts import fitting, joined, lock, over_parts, split
+from metarl.parts import concatenate, lock, map_parts, readable_errors, split
 from metarl.ranges import Count, Whole, checked
-from metarl.sums import one_number
-from metarl.trees import Tree, check_batch, count
+from metarl.sums import one_number, sum_gradients
+from metarl.trees import Tree, check_batch, count_tasks
 
 Predict = Callable[[Any], Tree]
-Loss = Callable[[Predict, Any], Tensor]  # (predict, batch) to a scalar; it predicts on batch[0]
+"""One task's adapted model: a function from inputs to outputs."""
+Loss = Callable[[Predict, Any], Tensor]
+"""A function (predict, batch) to a scalar tensor, for one task. It predicts on batch[0]."""
 
 
 class Episodes(NamedTuple):
-    """What a meta-batch of T tasks showed a learner; every leaf is [T, …]."""
+    """The support and query batches of a meta-batch of T tasks. Every leaf is [T, …]."""
 
     support: tuple[Tree, ...]  # one batch for each inner step
-    query: Tree  # the batch that judges the adapted learner; () for outer loops that do not ask for it
+    query: Tree  # the batch on which the adapted learner is evaluated; () for outer loops that do not use it
 
 
 Objective = Callable[[Sequence[Predict], Episodes], Tensor]
+"""A function (predicts, episode) to a scalar tensor, for one task: `predicts[k]` is the model after k inner steps."""
 
 
-def with_output(predict: Predict, x: Tree, output: Tree) -> Predict:
-    """`predict`, which has said `output` of `x` before: of that very object it says it again, and of all else anew."""
-    return lambda asked: output if asked is x else predict(asked)
+def with_cached_output(predict: Predict, x: Tree, output: Tree) -> Predict:
+    """`predict` with the output for `x` cached: it returns `output` for that very object and predicts anything else."""
+    return lambda inputs: output if inputs is x else predict(inputs)
 
 
 class Predictor:
-    """The predictions of T tasks, each with its own adapted state: x [T, …] to outputs [T, …].
+    """The adapted models of T tasks: a function from inputs [T, …] to outputs [T, …], each task with its own state.
 
-    States are computed when first asked for: supervised tasks, which ignore the predictor, never pay for them.
+    The states are computed when they are first used. Supervised tasks ignore the predictor, so they cost nothing there.
+    `chunk` bounds the number of tasks that are computed at a time.
     """
 
     def __init__(self, learner: Learner, make_states: Callable[[], Tree], *, chunk: int | None = None) -> None:
@@ -65,19 +70,19 @@ class Predictor:
             return self._make_states()
 
     @property
-    def asked(self) -> bool:
-        """Whether anything was predicted: what tasks then show may follow from it, and be infinite as it is."""
+    def used(self) -> bool:
+        """Whether the states were computed. If so, the tasks' batches may depend on predictions that are not finite."""
         return "states" in self.__dict__
 
     def __call__(self, x: Tree) -> Tree:
-        count((x, self.states), "inputs and states")
-        with lock(self.learner), fitting(self.learner, x):
+        count_tasks((x, self.states), "inputs and states")
+        with lock(self.learner), readable_errors(self.learner, x):
             return vmap(self.learner.predict, chunk_size=self.chunk)(self.states, x)
 
     def arrays(self, tasks: slice | None = None) -> Callable[[np.ndarray], Tree]:
-        """The same function from a float32 NumPy array [T, N, x] to NumPy arrays, of all tasks or of these.
+        """The same function for NumPy arrays, float32 [T, N, x] to [T, N, …], of all tasks or of a slice of them.
 
-        It is what a simulator calls. Several threads compute at once where the learner is `in_numpy`.
+        Simulators call it. Several threads may call it at once where the learner is `in_numpy`.
         """
         states = self.states if tasks is None else tree_map(lambda leaf: leaf[tasks], self.states)
         with lock(self.learner):
@@ -92,13 +97,13 @@ class Predictor:
 
         def make_states() -> Tree:
             parts = [part for part, _ in split((batch, self.states), self.chunk)]
-            return joined(over_parts(part, self.learner, parts))
+            return concatenate(map_parts(part, self.learner, parts))
 
         return Predictor(self.learner, make_states, chunk=self.chunk)
 
 
 class Tasks(ABC):
-    """A sampled meta-batch of `n` tasks. Supervised tasks ignore `predict`; locomotion tasks roll it out."""
+    """A sampled meta-batch of `n` tasks. Supervised tasks ignore `predict`; RL tasks roll it out as the policy."""
 
     n: int
 
@@ -108,14 +113,14 @@ class Tasks(ABC):
 
     @abstractmethod
     def query(self, predict: Predictor) -> Tree:
-        """The batch [T, …] that judges the adapted learner."""
+        """The batch [T, …] on which the adapted learner is evaluated."""
 
     @abstractmethod
     def score(self, predict: Predictor) -> Tensor:
-        """How good `predict` is on each task, [T], in the distribution's `metric`."""
+        """The score of `predict` on each task, [T], in the distribution's `metric`."""
 
     def metrics(self, episodes: Episodes) -> dict[str, float]:
-        """What the episodes alone tell about progress, for the log."""
+        """Metrics for the log that follow from the episodes alone, such as returns."""
         return {}
 
 
@@ -126,21 +131,22 @@ class Distribution(Described, ABC):
 
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> Tasks:
-        """Draw `n` tasks; every random number they will use comes from `rng`."""
+        """Draw `n` tasks. All random numbers that the tasks use come from `rng`."""
 
     def memory(self, n: int) -> int:
-        """The bytes that a meta-batch of `n` tasks needs at least; 0 where it is not known."""
+        """A lower bound on the memory of a meta-batch of `n` tasks, in bytes; 0 if it is unknown."""
         return 0
 
-    def progress(self, share: float) -> None:
-        """Told before every training iteration what share of them, 0 … 1, is done; for what changes on the way."""
+    def set_progress(self, fraction: float) -> None:
+        """Set the fraction of training that is done, before each iteration; for schedules. By default it does nothing.
+        """
 
 
 class Learner(Described, nn.Module, ABC):
-    """The inner loop. Its Parameters are the meta-parameters; a state is one task's tree of tensors, never mutated."""
+    """An inner loop. Its Parameters are the meta-parameters; a state, one task's tree of tensors, is never mutated."""
 
-    steps: int  # inner steps in training
-    gradient_steps: ClassVar[bool] = True  # False: one step reads the whole support, and more are not of interest
+    steps: int  # the number of inner steps in training
+    gradient_steps: ClassVar[bool] = True  # False if one step reads the whole support, so that one is enough
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, nn.Module):  # a net: raises ValueError for a layer that cannot be adapted
@@ -157,7 +163,7 @@ class Learner(Described, nn.Module, ABC):
 
     @abstractmethod
     def predict(self, state: Tree, x: Tree) -> Tree:
-        """Outputs for inputs `x` of one task."""
+        """The outputs for inputs `x` of one task in this state."""
 
     def states(self, support: Sequence[Tree]) -> list[Tree]:
         """The states of one task before and after each inner step."""
@@ -168,18 +174,18 @@ class Learner(Described, nn.Module, ABC):
 
     @checked
     def forward(self, episodes: Episodes, objective: Callable[..., Tree], *, chunk: Count | None = None) -> Tree:
-        """Replay the adaptation of every task and apply `objective` to its predictors: a tree of [T, …].
+        """Replay the adaptation of every task and return the `objective` of each: a tree of [T, …].
 
-        `chunk` bounds how many tasks are computed at a time; the parts are spread over torch's threads.
+        `chunk` bounds the number of tasks that are computed at a time; the parts run on torch's threads.
         """
 
         def part(learner: Learner, part: Episodes) -> Tree:
-            return learner.together(part, objective)
+            return learner.batched_forward(part, objective)
 
-        return joined(over_parts(part, self, [part for part, _ in split(episodes, chunk)]))
+        return concatenate(map_parts(part, self, [part for part, _ in split(episodes, chunk)]))
 
-    def together(self, episodes: Episodes, objective: Callable[..., Tree]) -> Tree:
-        """`forward` of all the tasks at once."""
+    def batched_forward(self, episodes: Episodes, objective: Callable[..., Tree]) -> Tree:
+        """`forward` without chunks: all tasks at once under vmap. Override it where there is a faster way."""
 
         def one(episode: Episodes) -> Tree:
             predicts = [partial(self.predict, state) for state in self.states(episode.support)]
@@ -189,17 +195,17 @@ class Learner(Described, nn.Module, ABC):
 
     @property
     def in_numpy(self) -> bool:
-        """Whether `arrays` computes in NumPy alone."""
+        """Whether `arrays` computes in NumPy alone, which threads can do at the same time."""
         return False
 
     def arrays(self, states: Tree) -> Callable[[np.ndarray], Tree]:
-        """`predict` for T stacked states, as a function of NumPy arrays [T, N, x]; override where NumPy is faster."""
+        """`predict` for T stacked states as a function of NumPy arrays [T, N, x]. Override it where NumPy is faster."""
         device = next(iter([*self.parameters(), *tree_leaves(states), torch.empty(0)])).device
 
         def predict(x: np.ndarray) -> Tree:
-            with lock(self), fitting(self, x), torch.no_grad():
+            with lock(self), readable_errors(self, x), torch.no_grad():
                 inputs = torch.from_numpy(x).to(device)
-                count((inputs, states), "inputs and states")
+                count_tasks((inputs, states), "inputs and states")
                 outputs = vmap(self.predict)(states, inputs)
             return tree_map(lambda t: t.cpu().numpy(), outputs)
 
@@ -210,10 +216,11 @@ class Learner(Described, nn.Module, ABC):
 def adapt(
     learner: Learner, tasks: Tasks, *, steps: Whole, chunk: Count | None = None
 ) -> Iterator[tuple[Predictor, Tree | None]]:
-    """Adapt to every task for `steps` inner steps, without a gradient graph.
+    """Adapt to every task for `steps` inner steps, without building a graph for meta-gradients.
 
-    Yields the predictor after k steps with the support batch of step k, for k = 0 … steps − 1; then the last
-    predictor with None. Raises ValueError for a batch of another number of tasks, or of numbers that are not finite.
+    Yields pairs: the predictor after k steps and the support batch of step k, for k = 0 … steps − 1; then the last
+    predictor and None. Raises ValueError for a batch with a different number of tasks or with numbers that are not
+    finite.
     """
     predict = Predictor(
         learner, lambda: tree_map(lambda p: p.detach().expand(tasks.n, *p.shape), learner.init()), chunk=chunk
@@ -221,7 +228,7 @@ def adapt(
     for k in range(steps):
         with torch.no_grad():
             batch = tasks.support(predict, k)
-        check_batch(batch, f"the support of inner step {k}", tasks=tasks.n, finite=not predict.asked)
+        check_batch(batch, f"the support of inner step {k}", tasks=tasks.n, finite=not predict.used)
         yield predict, batch
         predict = predict.after(batch, k)
     yield predict, None
@@ -229,12 +236,15 @@ def adapt(
 
 @checked
 def collect(learner: Learner, tasks: Tasks, *, query: bool = True, chunk: Count | None = None) -> Episodes:
-    """Run the learner's inner loop on `tasks` for real and record what it saw."""
+    """Run the learner's inner loop on `tasks`, without gradients, and record the support and query batches.
+
+    `query=False` leaves out the query, for outer loops that do not use it.
+    """
     *steps, (last, _) = adapt(learner, tasks, steps=learner.steps, chunk=chunk)
     with torch.no_grad():
         episodes = Episodes(tuple(batch for _, batch in steps), tasks.query(last) if query else ())
     if query:
-        check_batch(episodes.query, "the query", tasks=tasks.n, finite=not last.asked)
+        check_batch(episodes.query, "the query", tasks=tasks.n, finite=not last.used)
     return episodes
 
 
@@ -242,9 +252,9 @@ def collect(learner: Learner, tasks: Tasks, *, query: bool = True, chunk: Count 
 def meta_gradient(
     learner: Learner, episodes: Episodes, objective: Objective, *, chunk: Count | None = None
 ) -> tuple[float, list[Tensor]]:
-    """The mean of `objective` over the tasks, and its gradient by each of the learner's parameters.
+    """The mean of `objective` over the tasks and its gradient with respect to each of the learner's parameters.
 
-    With `chunk`, the gradients of that many tasks at a time are summed: memory follows `chunk`, not the meta-batch.
+    With `chunk`, gradients are computed for that many tasks at a time and summed, which bounds the memory.
     """
     loss, gradients, _ = meta_gradient_and_outputs(learner, episodes, lambda *a: (objective(*a), ()), chunk=chunk)
     return loss, gradients
@@ -258,7 +268,7 @@ def meta_gradient_and_outputs(
     *,
     chunk: Count | None = None,
 ) -> tuple[float, list[Tensor], Tree]:
-    """`meta_gradient` for an objective that returns (loss, outputs); also returns the outputs, leaves [T, …]."""
+    """`meta_gradient` for an objective that returns (loss, outputs). Also returns the outputs, a tree of [T, …]."""
     with lock(learner):
         parameters = list(learner.parameters())
 
@@ -266,17 +276,13 @@ def meta_gradient_and_outputs(
         loss, outputs = objective(*arguments)
         return one_number(loss, "the objective"), outputs
 
-    def part(learner: Learner, part_and_share: tuple[Episodes, float]) -> tuple[float, Sequence[Tensor | None], Tree]:
-        part, share = part_and_share
-        losses, outputs = learner.together(part, scalar)
-        loss = share * losses.mean()
+    def part(learner: Learner, part_and_weight: tuple[Episodes, float]) -> tuple[float, Sequence[Tensor | None], Tree]:
+        part, weight = part_and_weight
+        losses, outputs = learner.batched_forward(part, scalar)
+        loss = weight * losses.mean()
         found = torch.autograd.grad(loss, parameters, allow_unused=True)
         return loss.item(), found, tree_map(torch.detach, outputs)
 
-    done = over_parts(part, learner, list(split(episodes, chunk)))
-    gradients = [torch.zeros_like(p) for p in parameters]
-    for _, found, _ in done:
-        for sum_, grad in zip(gradients, found, strict=True):
-            if grad is not None:
-                sum_.add_(grad)
-    return sum(loss for loss, _, _ in done), gradients, joined([outputs for _, _, outputs in done])
+    done = map_parts(part, learner, list(split(episodes, chunk)))
+    gradients = sum_gradients((found for _, found, _ in done), parameters)
+    return sum(loss for loss, _, _ in done), gradients, concatenate([outputs for _, _, outputs in done])

@@ -29,7 +29,7 @@ from metarl.described import Described
 SMALL = 1000  # numbers of an array that a description holds; of a larger one it holds the checksum
 
 
-class Unknown(ValueError):
+class NotRestorable(ValueError):
     """A part of a run that its folder cannot give back."""
 
 
@@ -64,30 +64,30 @@ def describe(value: Any) -> Any:
     return _unknown(value)
 
 
-def made(description: Any) -> Any:
-    """The object of a description, made anew. Raises `Unknown`, naming the part, where that cannot be done."""
+def build(description: Any) -> Any:
+    """The object of a description, made anew. Raises `NotRestorable`, naming the part, where that cannot be done."""
     if isinstance(description, list):
-        return tuple(made(item) for item in description)
+        return tuple(build(item) for item in description)
     if not isinstance(description, dict):
         return description
     match description:
         case {"number": text}:
             return float(text)
         case {"items": items}:
-            return {made(key): made(item) for key, item in items}
+            return {build(key): build(item) for key, item in items}
         case {"name": name}:
             return _import(name)
         case {"partial": parts}:
-            return functools.partial(made(parts["function"]), *made(parts["args"]), **made(parts["named"]))
+            return functools.partial(build(parts["function"]), *build(parts["args"]), **build(parts["named"]))
         case {"array": values, "dtype": dtype}:
             return np.array(values, dtype)
         case {"class": name, "arguments": arguments}:
             cls = _import(name)
             if not (isinstance(cls, type) and issubclass(cls, Described)):
-                raise Unknown(f"{name} is no learner, task or net of metarl's kind: the run folder was edited")
-            return cls(**{key: made(value) for key, value in arguments.items()})
+                raise NotRestorable(f"{name} is no learner, task or net of metarl's kind: the run folder was edited")
+            return cls(**{key: build(value) for key, value in arguments.items()})
     what = description.get("unknown", "a part") if isinstance(description, dict) else "a part"
-    raise Unknown(f"{what} cannot be made from the run folder: give the object itself")
+    raise NotRestorable(f"{what} cannot be made from the run folder: give the object itself")
 
 
 def _named(bound: inspect.BoundArguments) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _import(name: str) -> Any:
         for part in path.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
-        raise Unknown(
+        raise NotRestorable(
             f"the run was made with {path} of the module {module}, which cannot be imported ({error}): start metarl in "
             f"the folder that holds {module.partition('.')[0]}, or add that folder to PYTHONPATH"
         ) from None

@@ -1,4 +1,4 @@
-"""Where tensors lie."""
+"""Devices of tensors."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 
 
 def as_device(device: torch.device | str) -> torch.device:
-    """`device`, where torch has it. Raises ValueError where not."""
+    """`device` as a torch.device. Raises ValueError if torch cannot use it on this machine."""
     try:
         found = torch.device(device)
         torch.empty(0, device=found)
     except Exception as error:  # torch raises RuntimeError, AssertionError or NotImplementedError, in many lines
         reason = str(error).splitlines()[0]
-        raise ValueError(f"device is {str(device)!r}: give one that torch has here, as cpu ({reason})") from None
+        raise ValueError(f"device is {str(device)!r}: give one that torch can use here, such as cpu ({reason})") from None
     return found

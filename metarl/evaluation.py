@@ -1,4 +1,4 @@
-"""Evaluation: how good a learner is on unseen tasks after 0 … K inner steps."""
+"""Evaluation: scores of a learner on held-out tasks after 0 … K inner steps."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from metarl.core import Distribution, Learner, adapt
-from metarl.parts import fitting
+from metarl.parts import readable_errors
 from metarl.ranges import Count, Whole, checked, shown
-from metarl.sampling import sampled
+from metarl.sampling import sample_tasks
 from metarl.train import Stream, generator
 
 
@@ -26,21 +26,23 @@ def evaluate(
     at: Collection[int] | None = None,
     chunk: Count | None = None,
 ) -> np.ndarray:
-    """Scores [steps + 1, num_tasks] in the `metric` of `tasks`, each step's from fresh data of the same sampled tasks.
+    """Scores [steps + 1, num_tasks], in the `metric` of `tasks`, of `learner` after 0 … `steps` inner steps.
 
-    `rng` is a generator, or the seed of held-out tasks, whose random numbers no training shares. With `at`, only the
-    scores after these numbers of steps, [len(at), num_tasks], rising: scoring costs as much as a step.
-    Raises ValueError for more tasks than the machine's memory can hold.
+    `num_tasks` tasks are sampled once; every score is computed on new data of these tasks. `rng` is a generator, or the
+    seed of one whose random numbers training never uses. `at` restricts scoring, which costs about as much as a step,
+    to these numbers of steps; the result is then [len(at), num_tasks], in increasing order of steps. `chunk` bounds the
+    number of tasks that are adapted at a time. Raises ValueError for more tasks than fit into the machine's memory.
     """
     if at is not None and not (len(at) and all(k in range(steps + 1) for k in at)):
         raise ValueError(f"at is {at}: give numbers of steps from 0 to {steps}")
-    batch = sampled(tasks, num_tasks, rng if isinstance(rng, np.random.Generator) else generator(Stream.TEST, int(rng)))
+    numbers = rng if isinstance(rng, np.random.Generator) else generator(Stream.TEST, int(rng))
+    batch = sample_tasks(tasks, num_tasks, numbers)
     scores = []
     with torch.no_grad():
         for k, (predict, _) in enumerate(adapt(learner, batch, steps=steps, chunk=chunk)):
             if at is None or k in at:
-                with fitting(learner, ()):
+                with readable_errors(learner, ()):
                     scores.append(batch.score(predict))
                 if not isinstance(scores[-1], Tensor) or scores[-1].shape != (num_tasks,):
-                    raise ValueError(f"score returned {shown(scores[-1])}: return a tensor [{num_tasks}], one a task")
+                    raise ValueError(f"score returned {shown(scores[-1])}: return a score for each task, [{num_tasks}]")
     return torch.stack(scores).cpu().double().numpy()

@@ -15,15 +15,15 @@ NOFOLLOW, NONBLOCK = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0) 
 
 
 @contextmanager
-def written(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A new, empty file beside `path` to write to, with its suffix: renamed to `path` at the end, deleted on an error.
 
     Its name is random, so nothing that lies in the folder is written through or replaced but `path` itself; a symbolic
     link at `path` is replaced, not followed. Raises OSError, naming `path` and the reason, where it cannot be written.
     """
-    draft = draft_beside(path)
+    draft = draft_path(path)
     try:
-        with writing(path):
+        with write_errors(path):
             os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | NOFOLLOW, 0o666))
             mode = draft.stat().st_mode
             yield draft
@@ -35,12 +35,12 @@ def written(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def draft_beside(path: Path) -> Path:
+def draft_path(path: Path) -> Path:
     """A name beside `path`, with its suffix, that nobody can foresee."""
     return path.with_name(f".{secrets.token_hex(8)}.draft{path.suffix}")
 
 
-def sweep(folder: Path) -> None:
+def remove_drafts(folder: Path) -> None:
     """Remove the drafts that killed processes have left in `folder`, which must be locked against other writers."""
     for path in folder.glob(".*.draft*"):
         if path.is_dir() and not path.is_symlink():
@@ -51,13 +51,13 @@ def sweep(folder: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
-    with written(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 def append_text(path: Path, text: str) -> None:
     """Append `text` to `path`, a regular file that must be there. A symbolic link is refused."""
-    with writing(path):
+    with write_errors(path):
         handle = os.open(path, os.O_APPEND | os.O_WRONLY | NONBLOCK | NOFOLLOW)
         with os.fdopen(handle, "a", encoding="utf-8") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -65,7 +65,7 @@ def append_text(path: Path, text: str) -> None:
             file.write(text)
 
 
-def regular(path: Path) -> Path:
+def regular_file(path: Path) -> Path:
     """`path`, where a regular file is, or a link to one. Raises ValueError that says what is there instead."""
     try:
         mode = path.stat().st_mode
@@ -75,20 +75,20 @@ def regular(path: Path) -> Path:
     except OSError as error:
         raise ValueError(f"cannot read {path} ({error.strerror})") from None
     if not stat.S_ISREG(mode):
-        raise ValueError(f"{path} is {kind_of(mode)}, not a file: remove it, or restore the file")
+        raise ValueError(f"{path} is {file_kind(mode)}, not a file: remove it, or restore the file")
     return path
 
 
 def read_text(path: Path) -> str:
     """The text of a regular file. Raises ValueError, naming the file, where it cannot be read or is no UTF-8 text."""
     try:
-        return regular(path).read_bytes().decode()
+        return regular_file(path).read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ValueError(f"cannot read {path} ({reason})") from None
 
 
-def kind_of(mode: int) -> str:
+def file_kind(mode: int) -> str:
     """What a file of this `st_mode` is, in words."""
     kinds = {
         stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
@@ -98,7 +98,7 @@ def kind_of(mode: int) -> str:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def write_errors(path: Path) -> Iterator[None]:
     """Turn an OSError within into one that says in a line that `path` cannot be written, and why."""
     try:
         yield
@@ -110,8 +110,8 @@ def writing(path: Path) -> Iterator[None]:
 
 def check_writable(folder: Path) -> None:
     """Raise OSError, naming `folder` and the reason, where no file can be made in it."""
-    draft = draft_beside(folder / "probe")
-    with writing(folder):
+    draft = draft_path(folder / "probe")
+    with write_errors(folder):
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | NOFOLLOW))
         draft.unlink()
 

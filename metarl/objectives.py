@@ -1,4 +1,4 @@
-"""What an outer loop lowers: the query losses after the inner steps, as one number."""
+"""Objectives: what an outer loop minimises, a scalar function of one task's query losses after its inner steps."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from metarl.ranges import NonNegative, checked
 from metarl.sums import check_weights, weighted
 
 
-def own_loss(learner: Learner) -> Loss:
-    """The loss that `learner` was made with. Raises ValueError where it has none."""
+def learner_loss(learner: Learner) -> Loss:
+    """The loss that `learner` adapts by. Raises ValueError for a learner without one."""
     loss: Loss | None = getattr(learner, "loss", None)
     if loss is None:
-        raise ValueError(f"{type(learner).__name__} was made without a loss: give the outer loop one")
+        raise ValueError(f"{type(learner).__name__} has no loss of its own: give one to the outer loop")
     return loss
 
 
@@ -31,13 +31,13 @@ def _final(predicts: Sequence[Predict], episode: Episodes, *, loss: Loss) -> Ten
 
 
 @checked
-def every(loss: Loss, weights: Sequence[NonNegative]) -> Objective:
+def multi_step(loss: Loss, weights: Sequence[NonNegative]) -> Objective:
     """Σ_k weights[k]·(query loss after inner step k + 1): MAML++'s multi-step loss (Antoniou et al. 2019, eq. 4)."""
     check_weights(weights)
-    return partial(_every, loss=loss, weights=tuple(weights))
+    return partial(_multi_step, loss=loss, weights=tuple(weights))
 
 
-def _every(predicts: Sequence[Predict], episode: Episodes, *, loss: Loss, weights: Sequence[float]) -> Tensor:
+def _multi_step(predicts: Sequence[Predict], episode: Episodes, *, loss: Loss, weights: Sequence[float]) -> Tensor:
     if len(weights) != len(predicts) - 1:
-        raise ValueError(f"every has {len(weights)} weights for {len(predicts) - 1} inner steps: give one for each")
+        raise ValueError(f"there are {len(weights)} weights for {len(predicts) - 1} inner steps: give one for each")
     return weighted([loss(predict, episode.query) for predict in predicts[1:]], weights, "the loss")

@@ -1,8 +1,8 @@
-"""A meta-batch in parts: a few tasks at a time, on all of torch's threads.
+"""Computing a meta-batch in parts, a few tasks at a time, on all of torch's threads.
 
-Tensors of a few tasks stay in the caches, and memory follows the part, not the meta-batch. Torch's own threads share
-one operation at a time, which pays for large ones only; here each thread computes whole parts alone. So the numbers
-do not depend on how many threads there are.
+The tensors of a few tasks fit into the processor's caches, and memory depends on the size of a part rather than on the
+meta-batch. torch itself splits each single operation over its threads, which is worthwhile only for large ones; here
+each thread computes whole parts. The results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from metarl.trees import Tree, count, described
+from metarl.trees import Tree, count_tasks, describe_tree
 
 Module = TypeVar("Module", bound=nn.Module)
 Result = TypeVar("Result")
 
 
 def split(tree: Tree, chunk: int | None) -> Iterator[tuple[Tree, float]]:
-    """Cut a tree of [T, …] into parts of at most `chunk` tasks, each with its share of T."""
-    total = count(tree)
+    """Cut a tree of [T, …] into parts of at most `chunk` tasks. Yields each part with its fraction of the T tasks."""
+    total = count_tasks(tree)
     for start in range(0, total, chunk or total):
         stop = min(start + (chunk or total), total)
         yield tree_map(lambda leaf: leaf[start:stop], tree), (stop - start) / total  # noqa: B023
 
 
-def joined(parts: list[Tree]) -> Tree:
-    """The parts of a tree of [T, …] as one."""
+def concatenate(parts: list[Tree]) -> Tree:
+    """Join the parts of a tree of [T, …], the inverse of `split`."""
     return parts[0] if len(parts) == 1 else tree_map(lambda *leaves: torch.cat(leaves), *parts)
 
 
-def over_parts(function: Callable[[Module, Tree], Result], module: Module, parts: list[Tree]) -> list[Result]:
-    """[function(module, part) for part in parts], on as many threads as torch has on the CPU.
+def map_parts(function: Callable[[Module, Tree], Result], module: Module, parts: list[Tree]) -> list[Result]:
+    """[function(module, part) for part in parts], computed on as many CPU threads as torch is set to use.
 
-    Each thread has a copy of `module`, which holds the same parameters: `functional_call` changes a module while it
-    runs. On a GPU, on one thread, or for one part it is the plain loop, for which no other thread may run the module
-    meanwhile. Random numbers drawn in `function` come in no certain order.
+    Each thread has a copy of `module` that shares its parameters, because `functional_call` modifies a module while it
+    runs. On a GPU, with one thread, or for a single part this is a plain loop that holds the module's `lock`. The order
+    in which `function` draws random numbers is not defined.
     """
-    with fitting(module, parts[0]):
+    with readable_errors(module, parts[0]):
         threads = min(torch.get_num_threads(), len(parts))
         with lock(module):
             shared = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
@@ -66,61 +66,61 @@ def over_parts(function: Callable[[Module, Tree], Result], module: Module, parts
 
 
 def lock(module: nn.Module) -> RLock:
-    """The lock of whoever runs `module` itself, or reads its parameters, while other threads might run it.
+    """The lock of `module`; hold it to run the module or read its parameters while other threads might run it.
 
-    To evaluate a module with a task's own parameters torch puts these in the places of the module's own meanwhile.
+    `torch.func.functional_call` replaces the module's own parameters by those of a task while it runs.
     """
     return _locks.setdefault(module, RLock())
 
 
-_locks: WeakKeyDictionary[nn.Module, RLock] = WeakKeyDictionary()  # beside modules, which can then be copied and saved
+_locks: WeakKeyDictionary[nn.Module, RLock] = WeakKeyDictionary()  # an attribute could not be copied or pickled
 
 
 @contextmanager
-def fitting(module: nn.Module, tree: Tree) -> Iterator[None]:
-    """Say in one line, as a ValueError, why a net, a loss and tasks (`tree`) that do not fit together fail in torch.
+def readable_errors(module: nn.Module, tree: Tree) -> Iterator[None]:
+    """Turn torch's errors about a net, loss and tasks (`tree`) that do not match into a one-line ValueError.
 
-    Raises FloatingPointError for a system of equations that has no solution.
+    Raises FloatingPointError for a linear system that cannot be solved.
     """
     name = type(module).__name__
     try:
         yield
     except torch.linalg.LinAlgError as error:
         raise FloatingPointError(
-            f"{name} cannot solve its linear system ({_reason(error)}): its features or its training have diverged; "
-            "use a smaller outer step size"
+            f"{name} cannot solve its linear system ({_reason(error)}): the features or the training have diverged; "
+            "use a smaller outer learning rate"
         ) from error
     except (RuntimeError, TypeError, AttributeError, IndexError) as error:
         if type(error) not in (RuntimeError, TypeError, AttributeError, IndexError):
-            raise  # such as a lack of memory
+            raise  # such as an out-of-memory error
         raise ValueError(
-            f"{name} cannot compute with {described(tree) or 'these tasks'}: {_reason(error)}; net, loss, objective "
-            "and tasks must fit together in their sizes, types, devices and labels (0 … classes − 1)"
+            f"{name} cannot compute with {describe_tree(tree) or 'these tasks'}: {_reason(error)}; net, loss, "
+            "objective and tasks must match in their sizes, types, devices and labels (0 … classes − 1)"
         ) from error
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error."""
+    """The first line of an error message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that compute alone: each of torch's operations in them runs on one thread."""
-    return ThreadPoolExecutor(threads, "metarl", initializer=_alone)
+    """A pool of threads in each of which torch's operations run on that one thread."""
+    return ThreadPoolExecutor(threads, "metarl", initializer=_use_one_thread)
 
 
-def _alone() -> None:
-    torch.get_num_threads()  # a thread's first question sets its number to the process's: let it be asked before
+def _use_one_thread() -> None:
+    torch.get_num_threads()  # the first call in a thread resets its number to the process's, so call it before setting
     torch.set_num_threads(1)
 
 
-def _begin_anew() -> None:
-    """In a forked process: no thread came along, neither ours, nor what holds a lock, nor torch's own."""
+def _reset_after_fork() -> None:
+    """Forget threads and locks in a forked process, which has none of its parent's threads."""
     _pool.cache_clear()
     _locks.clear()
-    torch.set_num_threads(1)  # more would wait for those of GNU's OpenMP, which stayed behind
+    torch.set_num_threads(1)  # with more, torch would wait for GNU OpenMP's threads, which a fork does not copy
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -50,7 +50,7 @@ class Range:
 
 Positive = Annotated[float, Range(0, above=True)]
 NonNegative = Annotated[float, Range(0)]
-Share = Annotated[float, Range(0, 1)]
+UnitInterval = Annotated[float, Range(0, 1)]
 """A number from 0 to 1, both included."""
 Count = Annotated[int, Range(1)]
 """1, 2, …"""

@@ -1,8 +1,8 @@
-"""Weighted sums of losses, each of which must be one number."""
+"""Weighted sums of scalar losses, and sums of gradients."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,18 +12,28 @@ from metarl.ranges import shown
 
 
 def one_number(value: Any, what: str) -> Tensor:
-    """`value`, which `what` returned. Raises ValueError unless it is a tensor with a single number and no axis."""
+    """Return `value` if it is a scalar tensor; raise ValueError otherwise, naming `what` as the function it is from."""
     if not isinstance(value, Tensor) or value.dim():
-        raise ValueError(f"{what} returned {shown(value)}: return one number, a tensor without axes, such as a mean")
+        raise ValueError(f"{what} returned {shown(value)}: return a scalar tensor, such as a mean")
     return value
 
 
 def check_weights(weights: Sequence[float], name: str = "weights") -> None:
-    """Raise ValueError unless one at least of `weights`, an argument called `name`, is above 0."""
+    """Raise ValueError unless at least one of `weights`, an argument called `name`, is above 0."""
     if not any(weights):
-        raise ValueError(f"{name} is {shown(weights)}: give one at least that is above 0")
+        raise ValueError(f"{name} is {shown(weights)}: give at least one number above 0")
 
 
 def weighted(terms: Sequence[Tensor], weights: Sequence[float], what: str) -> Tensor:
-    """Σ_k weights[k]·terms[k], where `what` returned the terms."""
+    """Σ_k weights[k]·terms[k]; error messages name `what` as the function that returned the terms."""
     return torch.stack([w * one_number(term, what) for w, term in zip(weights, terms, strict=True)]).sum()
+
+
+def sum_gradients(parts: Iterable[Sequence[Tensor | None]], parameters: Sequence[Tensor]) -> list[Tensor]:
+    """The sum over `parts` of a meta-batch of the gradient of each of `parameters`, where None stands for zeros."""
+    gradients = [torch.zeros_like(parameter) for parameter in parameters]
+    for part in parts:
+        for total, gradient in zip(gradients, part, strict=True):
+            if gradient is not None:
+                total.add_(gradient)
+    return gradients

@@ -13,7 +13,7 @@ import torch
 from metarl.algorithms.base import Algorithm
 from metarl.core import Distribution, Learner, collect
 from metarl.ranges import Count, Whole, checked
-from metarl.sampling import sampled
+from metarl.sampling import sample_tasks
 
 
 class Stream(IntEnum):
@@ -56,8 +56,8 @@ def train(
         rng = generator(Stream.TRAIN, seed, iteration)
         seed_torch(rng)
         begin = time.perf_counter()
-        distribution.progress(iteration / iterations)
-        tasks = sampled(distribution, meta_batch, rng)
+        distribution.set_progress(iteration / iterations)
+        tasks = sample_tasks(distribution, meta_batch, rng)
         episodes = collect(algorithm.learner, tasks, query=algorithm.uses_query, chunk=algorithm.chunk)
         metrics = tasks.metrics(episodes)
         collected = time.perf_counter()

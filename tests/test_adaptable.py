@@ -60,7 +60,7 @@ def test_names_are_parts_between_dots() -> None:
 
 def test_a_net_without_a_last_layer_has_no_head() -> None:
     assert names(Conv4(1, None, filters=4), "head") == []
-    with pytest.raises(ValueError, match=r"adapt is 'head', but no parameter's name starts so: Conv4 has blocks.0"):
+    with pytest.raises(ValueError, match=r"'head', but no parameter's name starts with it: Conv4 has blocks.0"):
         GradientLearner(Conv4(1, None, filters=4), mse, adapt="head")
 
 

@@ -11,7 +11,7 @@ from toys import regressor, sample_episodes
 
 from metarl.core import Episodes, Learner, Predictor, Tasks, adapt, collect, meta_gradient, split
 from metarl.losses import Samples, mse
-from metarl.objectives import every, final
+from metarl.objectives import final, multi_step
 from metarl.tasks.sinusoid import Sinusoid
 
 
@@ -163,7 +163,7 @@ class FloatEcho(Echo):
 def test_every_weighs_the_query_loss_after_each_step() -> None:
     learner, episodes = regressor(steps=2, lr=0.1), sample_episodes(steps=2)
     one, two = learner(episodes, lambda predicts, ep: tuple(mse(p, ep.query) for p in predicts[1:]))
-    torch.testing.assert_close(learner(episodes, every(mse, (0.7, 0.3))), 0.7 * one + 0.3 * two)
-    torch.testing.assert_close(learner(episodes, every(mse, (0.0, 1.0))), learner(episodes, final(mse)))
+    torch.testing.assert_close(learner(episodes, multi_step(mse, (0.7, 0.3))), 0.7 * one + 0.3 * two)
+    torch.testing.assert_close(learner(episodes, multi_step(mse, (0.0, 1.0))), learner(episodes, final(mse)))
     with pytest.raises(ValueError, match="1 weights for 2 inner steps"):
-        learner(episodes, every(mse, (1.0,)))
+        learner(episodes, multi_step(mse, (1.0,)))

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from metarl.files import append_text, check_writable, draft_beside, read_text, regular, sweep, write_text, written
+from metarl.files import (
+    append_text,
+    atomic_write,
+    check_writable,
+    draft_path,
+    read_text,
+    regular_file,
+    remove_drafts,
+    write_text,
+)
 
 
 @pytest.fixture
@@ -42,9 +51,9 @@ def test_names_of_drafts_cannot_be_foreseen_and_links_there_stop_the_writing(
     tmp_path: Path, victim: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file.json"
-    assert draft_beside(path) != draft_beside(path)
+    assert draft_path(path) != draft_path(path)
     monkeypatch.setattr("metarl.files.secrets.token_hex", lambda _: "known")
-    draft_beside(path).symlink_to(victim)
+    draft_path(path).symlink_to(victim)
     with pytest.raises(OSError, match=r"cannot write .*file.json \(File exists\)"):
         write_text(path, "new")
     assert victim.read_text() == "precious"
@@ -55,7 +64,7 @@ def test_what_fails_leaves_the_old_file_and_no_draft(tmp_path: Path) -> None:
     path.write_text("old")
 
     def fail(error: BaseException) -> None:
-        with written(path) as draft:
+        with atomic_write(path) as draft:
             draft.write_text("half")
             raise error
 
@@ -115,16 +124,16 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=words):
             read_text(tmp_path / name)
     with pytest.raises(ValueError, match="is a device"):
-        regular(Path("/dev/null"))
+        regular_file(Path("/dev/null"))
 
 
 def test_drafts_of_killed_processes_are_swept(tmp_path: Path, victim: Path) -> None:
-    draft_beside(tmp_path / "file.json").write_text("half")
-    (folder := draft_beside(tmp_path / "00000010")).mkdir()
+    draft_path(tmp_path / "file.json").write_text("half")
+    (folder := draft_path(tmp_path / "00000010")).mkdir()
     (folder / "state.pt").write_text("half")
     (tmp_path / ".link.draft").symlink_to(victim)
     (tmp_path / ".other").write_text("the user's")
-    sweep(tmp_path)
+    remove_drafts(tmp_path)
     assert leftovers(tmp_path) == [".other"]
     assert victim.read_text() == "precious"
 

@@ -27,7 +27,7 @@ from metarl.learners.metric import ProtoNet
 from metarl.losses import Samples, cross_entropy, mse, squared_change
 from metarl.nets.mlp import MLP
 from metarl.nets.policy import GaussianPolicy
-from metarl.objectives import every, final
+from metarl.objectives import final, multi_step
 from metarl.train import Stream, generator
 
 FLAT = MLP(1, 1, hidden=(3,))
@@ -111,20 +111,20 @@ BAD_DATA: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: gradient(Episodes((Samples(torch.ones(2, 3, 1), torch.ones(2, 3)),), samples())),
         r"outputs \[3, 1\] are compared with targets \[3\]: give both the same shape",
     ),
-    "no samples": (lambda: gradient(Episodes((samples(n=0),), samples())), r"targets \[0, 1\]: .*one number at least"),
-    "no tasks": (lambda: gradient(Episodes((samples(0),), samples(0))), "of the same 1 or more tasks"),
+    "no samples": (lambda: gradient(Episodes((samples(n=0),), samples())), r"targets \[0, 1\]: .*and not empty"),
+    "no tasks": (lambda: gradient(Episodes((samples(0),), samples(0))), "of one size"),
     "no episodes": (lambda: gradient(samples()), "episodes is of the type Samples: give an Episodes"),
     "support and query of different tasks": (
         lambda: gradient(Episodes((samples(2),), samples(3))),
-        r"of the same 1 or more tasks: found support\[0\].x \[2, 3, 1\] float32, .*query.x \[3, 3, 1\] float32",
+        r"of one size: found support\[0\].x \[2, 3, 1\] float32, .*query.x \[3, 3, 1\] float32",
     ),
-    "numbers in place of tensors": (lambda: gradient(Episodes((Samples(1, 2),), samples())), "same 1 or more tasks"),
+    "numbers in place of tensors": (lambda: gradient(Episodes((Samples(1, 2),), samples())), "of one size"),
     "nothing": (lambda: gradient(Episodes((), ())), "found no tensor in Episodes"),
     "a loss in place of an objective": (lambda: gradient(GOOD, mse), "cannot compute with .*net, loss, objective"),
     "no function": (lambda: gradient(GOOD, 3), "objective is 3: give a function"),
     "an objective that is no number": (
         lambda: gradient(GOOD, lambda predicts, e: predicts[-1](e.query.x)),
-        r"the objective returned of the type Tensor of shape \[3, 1\]: return one number",
+        r"the objective returned of the type Tensor of shape \[3, 1\]: return a scalar",
     ),
     "an objective that is a Python number": (lambda: gradient(GOOD, lambda p, e: 1.0), "objective returned 1.0: "),
     "an objective without a gradient": (lambda: gradient(GOOD, lambda p, e: torch.zeros(())), "cannot compute with"),
@@ -135,9 +135,10 @@ BAD_DATA: dict[str, tuple[Callable[[], Any], str]] = {
         "the inner loss returned of the type",
     ),
     "one of every loss that is no number": (
-        lambda: gradient(GOOD, every(lambda predict, batch: predict(batch.x), (1.0,))), "the loss returned of the type"
+        lambda: gradient(GOOD, multi_step(lambda predict, batch: predict(batch.x), (1.0,))),
+        "the loss returned of the type",
     ),
-    "weights of other steps": (lambda: gradient(GOOD, every(mse, (0.5, 0.5))), "2 weights for 1 inner steps"),
+    "weights of other steps": (lambda: gradient(GOOD, multi_step(mse, (0.5, 0.5))), "2 weights for 1 inner steps"),
     "parts of 0 tasks": (lambda: gradient(GOOD, chunk=0), "chunk is 0: give a whole number from 1 up"),
     "parts of half a task": (lambda: gradient(GOOD, chunk=0.5), "chunk is 0.5: give a whole number"),
     "outputs of another function": (
@@ -146,27 +147,27 @@ BAD_DATA: dict[str, tuple[Callable[[], Any], str]] = {
     "a replay without episodes": (lambda: learner()(samples(), final(mse)), "episodes is of the type Samples"),
     "logits for numbers": (
         lambda: cross_entropy(lambda x: torch.zeros(3, 2), Samples(torch.zeros(3, 1), torch.zeros(3))),
-        r"y \[3\] is of float32 and the logits are \[3, 2\]: give the number of a class",
+        r"y is float32 \[3\] and the logits are \[3, 2\]: give .* the index of a class",
     ),
     "labels in a column": (
         lambda: cross_entropy(lambda x: torch.zeros(3, 2), Samples(torch.zeros(3, 1), torch.zeros(3, 1).long())),
-        r"y \[3, 1\]",
+        r"y is int64 \[3, 1\]",
     ),
     "no labels": (
         lambda: cross_entropy(lambda x: torch.zeros(0, 2), Samples(torch.zeros(0, 1), torch.zeros(0).long())),
-        "one at least",
+        "give at least one",
     ),
     "a change of other outputs": (lambda: squared_change(torch.zeros(3, 1), torch.zeros(3), ()), "the same shape"),
     "a predictor asked for other tasks": (
         lambda: next(adapt(learner(), Given(samples()), steps=0))[0](torch.zeros(3, 4, 1)),
-        "inputs and states is the task, of the same 1 or more tasks",
+        "inputs and states must be the task, of one size",
     ),
     "a predictor asked for text": (
         lambda: next(adapt(learner(), Given(samples()), steps=0))[0]("x"), "found of the type str, .*float32"
     ),
     "arrays of other tasks": (
         lambda: next(adapt(learner(), Given(samples()), steps=0))[0].arrays()(np.zeros((3, 4, 1), np.float32)),
-        r"inputs and states is the task, .*: found \[3, 4, 1\] float32",
+        r"inputs and states must be the task, .*: found \[3, 4, 1\] float32",
     ),
     "arrays of doubles": (
         lambda: next(adapt(learner(), Given(samples()), steps=0))[0].arrays()(np.zeros((2, 4, 1))), "cannot compute"
@@ -185,17 +186,17 @@ BAD_DATA: dict[str, tuple[Callable[[], Any], str]] = {
 BAD_TASKS: dict[str, tuple[Callable[[], Any], str]] = {
     "NaN in the support": (
         lambda: collect(learner(), Given(samples(x=torch.nan))),
-        "x in the support of inner step 0 holds NaN or infinite numbers: mend these data",
+        "x in the support of inner step 0 holds NaN or infinite numbers: correct the data",
     ),
     "infinity in the query": (
         lambda: collect(learner(), Given(samples(), samples(y=torch.inf))), "y in the query holds NaN or infinite"
     ),
     "a support of fewer tasks": (
         lambda: collect(learner(), Given(samples(1))),
-        r"the support of inner step 0 is of 1 tasks \(x \[1, 3, 1\] float32, .*\), and there are 2: give a row to each",
+        r"the support of inner step 0 has 1 tasks, but 2 were sampled: it is x \[1, 3, 1\] float32",
     ),
-    "a query of more tasks": (lambda: collect(learner(), Given(samples(), samples(3))), "the query is of 3 tasks"),
-    "no query": (lambda: collect(learner(), Given(samples(), ())), "the query is the task.*: found no tensor in tuple"),
+    "a query of more tasks": (lambda: collect(learner(), Given(samples(), samples(3))), "the query has 3 tasks"),
+    "no query": (lambda: collect(learner(), Given(samples(), ())), "the query must be the task.*: found no tensor in tuple"),
     "a support of text": (lambda: collect(learner(), Given("text")), "found of the type str"),
     "a distribution in place of tasks": (lambda: collect(learner(), Waves()), "type Waves: give a Tasks"),
     "a net in place of a learner": (lambda: collect(FLAT, Given(samples())), "type MLP: give a Learner"),
@@ -212,19 +213,19 @@ BAD_TASKS: dict[str, tuple[Callable[[], Any], str]] = {
     "judging after some number": (lambda: judged(at=1), "at is 1: give a Collection, or None"),
     "a distribution that gives others": (
         lambda: judged(tasks=Giving(Given(samples(3), n=3))),
-        "Giving gave 3 tasks where 2 tasks were asked for: see its sample",
+        "Giving returned 3 tasks instead of 2 tasks: see its sample",
     ),
-    "a distribution that gives none": (lambda: judged(tasks=Giving(None)), "Giving gave a NoneType where 2"),
+    "a distribution that gives none": (lambda: judged(tasks=Giving(None)), "Giving returned a NoneType instead of 2"),
     "one score for all": (
         lambda: judged(tasks=Giving(Given(samples(), score=torch.zeros(())))),
-        r"score returned .*: return a tensor \[2\], one a task",
+        r"score returned .*: return a score for each task, \[2\]",
     ),
     "a score in NumPy": (
         lambda: judged(tasks=Giving(Given(samples(), score=np.zeros(2)))), "score returned of the type ndarray"
     ),
     "more tasks than fit": (
         lambda: judged(tasks=Giving(None, need=2**34), num_tasks=2**20),
-        r"1048576 tasks need at least 16,777,216 GiB, this machine has [\d,]+: ask for fewer",
+        r"1048576 tasks need at least 16,777,216 GiB of memory and this machine has [\d,]+: sample",
     ),
     "a seed that is negative": (lambda: generator(Stream.TEST, -1), "seed is -1"),
     "a seed that is a fraction": (lambda: generator(Stream.TEST, 0.5), "seed is 0.5"),
@@ -257,7 +258,7 @@ def test_a_lack_of_memory_is_not_called_a_misfit() -> None:
 
 
 def test_a_system_without_a_solution_stops_as_training_that_diverges() -> None:
-    with pytest.raises(FloatingPointError, match=r"cannot solve its linear system \(.*\): .*smaller outer step size"):
+    with pytest.raises(FloatingPointError, match=r"cannot solve its linear system \(.*\): .*outer learning rate"):
         gradient(GOOD, lambda predicts, e: torch.linalg.inv(0 * predicts[-1](e.query.x).expand(3, 3)).sum())
 
 

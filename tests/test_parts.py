@@ -12,7 +12,7 @@ from metarl.algorithms.reptile import Reptile
 from metarl.core import Episodes, Learner, Tree, meta_gradient
 from metarl.losses import mse
 from metarl.objectives import final
-from metarl.parts import joined, over_parts, split
+from metarl.parts import concatenate, map_parts, split
 from metarl.rl.losses import surrogate
 
 
@@ -66,7 +66,7 @@ def test_threads_work_on_copies_that_share_parameters_and_take_turns_in_order(th
         return i, torch.is_grad_enabled(), torch.get_num_threads()
 
     with torch.no_grad():
-        done = over_parts(work, module, list(range(8)))
+        done = map_parts(work, module, list(range(8)))
     assert done == [(i, False, 1) for i in range(8)]
     assert module not in seen
     assert len({id(copy) for copy in seen}) == 3
@@ -81,12 +81,12 @@ def test_an_error_in_a_part_arrives(threads: None) -> None:
             raise FloatingPointError("part 3")
 
     with pytest.raises(FloatingPointError, match="part 3"):
-        over_parts(fail, nn.Linear(1, 1), [0, 1, 2, 3, 4])
+        map_parts(fail, nn.Linear(1, 1), [0, 1, 2, 3, 4])
 
 
 def test_parts_joined_are_the_whole() -> None:
     tree: Tree = {"a": torch.arange(5), "b": (torch.arange(10).view(5, 2),)}
-    back = joined([part for part, _ in split(tree, 2)])
+    back = concatenate([part for part, _ in split(tree, 2)])
     assert torch.equal(back["a"], tree["a"])
     assert torch.equal(back["b"][0], tree["b"][0])
 
@@ -101,7 +101,7 @@ def test_a_gradient_learner_together_is_each_task_alone(settings: dict[str, obje
     learner, episodes = regressor(lr=0.2, **settings), sample_episodes(tasks=5, steps=steps)
 
     def losses(form: type[Learner], data: Episodes) -> torch.Tensor:
-        return form.together(learner, data, final(mse))
+        return form.batched_forward(learner, data, final(mse))
 
     with torch.set_grad_enabled(grad):
         adapt, general = losses(type(learner), episodes), losses(Learner, episodes)

@@ -25,7 +25,7 @@ from metarl.losses import Samples, mse, squared_change
 from metarl.nets.mlp import MLP
 from metarl.nets.policy import GaussianPolicy
 from metarl.objectives import final
-from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
+from metarl.rl.losses import clipped_surrogate, mean_kl, surrogate
 from metarl.rl.rollout import WorldDistribution
 from metarl.tasks.sinusoid import Sinusoid, SinusoidTasks
 from metarl.train import Stream, generator, train
@@ -58,11 +58,11 @@ KINDS = {
     "sinusoid": Kind(Sinusoid, sinusoid_learner, mse, mse, squared_change),
     "point": Kind(
         partial(WorldDistribution, "metarl/PointNav-v0", trajectories=5, horizon=12, threads=1),
-        point_learner, surrogate, clipped_surrogate(0.2), gaussian_kl,
+        point_learner, surrogate, clipped_surrogate(0.2), mean_kl,
     ),
     "track": Kind(
         partial(WorldDistribution, Track, trajectories=4), partial(track_learner, steps=2), surrogate,
-        clipped_surrogate(0.2), gaussian_kl,
+        clipped_surrogate(0.2), mean_kl,
     ),
 }  # fmt: skip
 ALGORITHMS: dict[str, Callable[[GradientLearner, Kind], Algorithm]] = {
@@ -143,15 +143,15 @@ def test_every_iteration_meets_other_tasks() -> None:
     assert len({row["y"] for row in rows}) == 5
 
 
-def test_tasks_are_told_how_much_of_training_is_done() -> None:
-    told = []
+def test_tasks_learn_the_fraction_of_training_that_is_done() -> None:
+    fractions = []
 
-    class Told(Sinusoid):
-        def progress(self, share: float) -> None:
-            told.append(share)
+    class Recording(Sinusoid):
+        def set_progress(self, fraction: float) -> None:
+            fractions.append(fraction)
 
-    list(train(made("descent", "sinusoid"), Told(), iterations=4, meta_batch=2, start=1))
-    assert told == [0.25, 0.5, 0.75]
+    list(train(made("descent", "sinusoid"), Recording(), iterations=4, meta_batch=2, start=1))
+    assert fractions == [0.25, 0.5, 0.75]
 
 
 def test_torchs_own_random_numbers_follow_the_seed_and_iteration() -> None:

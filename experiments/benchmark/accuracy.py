@@ -95,7 +95,7 @@ class Accuracy(Settings):
         start = runner.new_learner(config, learning, cpu)
         if warm_start.wanted(config):
             with TemporaryDirectory() as folder:
-                warm_start.warm_start(config, start, Path(folder) / "run", device=cpu, go_on="")
+                warm_start.warm_start(config, start, Path(folder) / "run", device=cpu, resume_command="")
         report = Scores(f"{method}: {self.iterations} iterations of {config.meta_batch} tasks, seed {self.seed}")
 
         learner = deepcopy(start)

@@ -14,7 +14,7 @@ from metarl.experiments.config import Config
 from metarl.experiments.report.output import check_output
 from metarl.experiments.report.plot import SUFFIXES
 from metarl.experiments.settings import Device, Number
-from metarl.files import written
+from metarl.files import atomic_write
 from metarl.ranges import Settings
 
 
@@ -77,5 +77,5 @@ def _draw(out: Path, sizes: list[int], report: Report, memory: list[float]) -> N
         axes.set(xlabel="tasks", ylabel=label, ylim=(0, None), xlim=(0, None))
         axes.grid(alpha=0.3)
     figure.suptitle(report.title.split(":")[0])
-    with written(out) as path:
+    with atomic_write(out) as path:
         figure.savefig(path, dpi=130)

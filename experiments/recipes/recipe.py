@@ -22,10 +22,10 @@ from metarl.experiments.presets import preset
 from metarl.experiments.recipes.report import write_report
 from metarl.experiments.settings import Fraction, Seed
 from metarl.experiments.tasks import ImagesConfig, LocomotionConfig
-from metarl.files import check_writable, writing
+from metarl.files import check_writable, write_errors
 from metarl.ranges import checked
 from metarl.run.folder import RunFolder
-from metarl.run.load import resume, where
+from metarl.run.load import load_options, resume
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Recipe:
         name = self.task if fraction == 1 else f"{self.task}-{fraction:g}"
         folder = runs / name
         for made in (folder, results / name):
-            with writing(made):
+            with write_errors(made):
                 made.mkdir(parents=True, exist_ok=True)
             check_writable(made)
         for seed in seeds or self.seeds:  # seed by seed: a first whole picture comes early
@@ -115,7 +115,7 @@ class Recipe:
             raise ValueError(f"{path} was made with other settings than the recipe's: move it, or choose other --runs")
         checkpoints = run.checkpoints()
         if not checkpoints or checkpoints[-1] < config.iterations:
-            resume(path, **where(device, data))
+            resume(path, **load_options(device, data))
 
     def evaluate(self, path: Path, *, device: torch.device, data: str | None = None) -> None:
         """Write the run's evaluation.json: the checkpoint that is best on validation tasks, on the test tasks."""

@@ -9,7 +9,7 @@ import torch
 
 from metarl.core import Predictor, adapt
 from metarl.rl.rollout import WorldDistribution, WorldTasks
-from metarl.run.load import load, where
+from metarl.run.load import load, load_options
 from metarl.train import Stream, generator
 
 
@@ -19,7 +19,7 @@ def achieved_velocities(path: Path, *, steps: int, iteration: int, device: torch
     Of the run in `path` after `iteration` iterations, on its test tasks. A velocity is the mean over the second half
     of the task's trajectories, whose actions are drawn as in evaluation.
     """
-    trained = load(path, **where(device, None))
+    trained = load(path, **load_options(device, None))
     distribution, learner, tests = trained.tasks, trained.learner, trained.tests
     if not isinstance(distribution, WorldDistribution) or distribution.template.goals.space.shape != (1,):
         raise ValueError(f"{path} has no goal velocities: choose a run of a velocity task")

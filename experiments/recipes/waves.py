@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from metarl.core import Predictor, adapt
-from metarl.experiments.report.compare import read_evaluation
+from metarl.experiments.report.evaluated import read_evaluation
 from metarl.experiments.report.plot import BEFORE, COLOURS, gradient_steps
-from metarl.run.load import load, where
+from metarl.run.load import load, load_options
 from metarl.tasks.sinusoid import SinusoidTasks
 from metarl.train import Stream, generator
 
@@ -31,7 +31,7 @@ class Wave:
     """A test task of a run: its support, its true curve, and what was fitted after some numbers of steps."""
 
     def __init__(self, path: Path, *, device: torch.device, seed: int = 0) -> None:
-        trained = load(path, **where(device, None))
+        trained = load(path, **load_options(device, None))
         distribution, learner = trained.tasks, trained.learner
         trained.load(read_evaluation(path).iteration)
         tasks = distribution.sample(CANDIDATES, generator(Stream.TEST, seed))

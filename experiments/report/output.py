@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from metarl.files import kind_of
+from metarl.files import file_kind
 from metarl.run.folder import CONFIG, owner
 
 
@@ -21,7 +21,7 @@ def check_output(out: Path, suffixes: Sequence[str]) -> Path:
         raise ValueError(f"cannot write {out}: its name must end in one of {', '.join(suffixes)}")
     target = Path(os.path.realpath(out))
     if target.exists() and not target.is_file():
-        raise ValueError(f"cannot write {out}: it is {kind_of(target.stat().st_mode)}, choose another name")
+        raise ValueError(f"cannot write {out}: it is {file_kind(target.stat().st_mode)}, choose another name")
     if target.suffix.lower() not in suffixes:
         raise ValueError(f"cannot write {out}: it leads to {target}, whose name ends in none of {', '.join(suffixes)}")
     if out.is_symlink() and (out.parent / CONFIG).exists():

@@ -16,7 +16,7 @@ from metarl.envs import TaskEnv
 from metarl.envs.goals import Corners, Direction, Goals, Heading, Square, TargetVelocity
 from metarl.experiments.report.output import check_output
 from metarl.experiments.report.plot import gradient_steps
-from metarl.files import written
+from metarl.files import atomic_write
 from metarl.rl.policy import AdaptedPolicy, adapt_policy
 from metarl.rl.rollout import WorldDistribution
 from metarl.run.load import load
@@ -104,7 +104,7 @@ def film_run(run_folder: str | Path, out: Path, *, tasks: Sequence[float] = (), 
     rate = min(real, FASTEST)
     slowed = f"slowed {real / rate:.3g} times" if rate < real else ""
     frames = compose(panels, slowed=slowed, form=form)
-    with written(out) as path:
+    with atomic_write(out) as path:
         write(path, frames, rate / form.every)
 
 

@@ -13,7 +13,7 @@ from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
 from metarl.adaptable import check_names
-from metarl.core import Episodes, Learner, Loss, Predict, Tree, with_output
+from metarl.core import Episodes, Learner, Loss, Predict, Tree, with_cached_output
 from metarl.ranges import Positive, Whole, checked
 from metarl.sums import one_number
 
@@ -77,7 +77,7 @@ class GradientLearner(Learner):
             lrs = dict.fromkeys(state, self.lrs[min(k, len(self.lrs) - 1)])
         return {name: value - lrs[name] * gradients[name] for name, value in state.items()}
 
-    def together(self, episodes: Episodes, objective: Callable[..., Tree]) -> Tree:
+    def batched_forward(self, episodes: Episodes, objective: Callable[..., Tree]) -> Tree:
         """As in `Learner`, faster: the gradient of the sum of the tasks' losses is each task's own.
 
         One call of autograd gives all; `torch.func.grad` would wrap every operation a second time. An objective that
@@ -106,7 +106,7 @@ class GradientLearner(Learner):
         def judge(states: list[dict[str, Tensor]], recorded: list[Tree], episode: Episodes) -> Tree:
             predicts: list[Predict] = [partial(self.predict, state) for state in states]
             for k, (output, batch) in enumerate(zip(recorded, episode.support, strict=False)):
-                predicts[k] = with_output(predicts[k], batch[0], output)
+                predicts[k] = with_cached_output(predicts[k], batch[0], output)
             return objective(predicts, episode)
 
         return vmap(judge, randomness="different")(states, recorded, episodes)
@@ -114,7 +114,7 @@ class GradientLearner(Learner):
     def _loss_and_output(self, state: dict[str, Tensor], batch: Any) -> tuple[Tensor, Tree]:
         """The inner loss of one task, and what it heard."""
         output = self.predict(state, batch[0])
-        loss = self.loss(with_output(partial(self.predict, state), batch[0], output), batch)
+        loss = self.loss(with_cached_output(partial(self.predict, state), batch[0], output), batch)
         return one_number(loss, "the inner loss"), output
 
     def predict(self, state: dict[str, Tensor], x: Tree) -> Tree:

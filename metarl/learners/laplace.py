@@ -43,8 +43,8 @@ def laplace(
 ) -> Objective:
     """`objective` + `weight`·log det(H/τ), H the curvature of the adapted head on the support (Grant et al. 2018).
 
-    The objective is `final(loss)` in the paper, or `every(loss, weights)`. For a `GradientLearner` of a `Headed` net
-    with one or more inner steps. −log p(support | θ) is about −log p(support | φ) − log p(φ | θ) +
+    The objective is `final(loss)` in the paper, or `multi_step(loss, weights)`. For a `GradientLearner` of a `Headed`
+    net with one or more inner steps. −log p(support | θ) is about −log p(support | φ) − log p(φ | θ) +
     ½ log det(H/τ) around the adapted φ (section 3.3, Laplace's method), with H = Σ ∇²(−log p) + τ: the sum over the
     support, and the prior's `precision` τ. Like the paper's algorithm this adds a multiple of the last term to MAML's
     loss, and leaves the prior's own to the inner loop's few steps.

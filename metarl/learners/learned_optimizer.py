@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from metarl.core import Loss
-from metarl.learners.update_rule import Adapted, Parameters, UpdateRule, flatten, signals, unflatten
+from metarl.learners.update_rule import Adapted, Parameters, UpdateRule, signals
 from metarl.nets.recurrent import LSTMCell
 from metarl.ranges import Count, Positive, Whole, checked
+from metarl.vectors import flatten, unflatten
 
 Hidden = tuple[tuple[Tensor, Tensor], ...]  # (h, c) of each layer, [coordinates, hidden] each
 
@@ -19,8 +20,8 @@ class LearnedOptimizer(UpdateRule):
     weights, and each has its own state h, 0 at the start (section 2.1). It sees a gradient as (log|∇|/p, sgn ∇), or as
     (−1, eᵖ∇) where |∇| < e⁻ᵖ, with p = 7 (appendix A). As in the paper, gradients are constants to the outer loop.
 
-    Train with `core.every(loss, (1.0,) * steps)`: the paper's Σ_t w_t f(θ_t) with w_t = 1. Two things differ from it:
-    the start of θ is a meta-parameter (the paper draws it anew), and f is the loss on the query, not on the data that
+    Train with the objective `multi_step(loss, (1.0,) * steps)`: the paper's Σ_t w_t f(θ_t) with w_t = 1. Two things
+    differ from the paper: the start of θ is a meta-parameter (the paper draws it anew), and f is the loss on the query, not on the data that
     the gradients are of. Memory follows `steps`: the paper unrolls 20 at a time of 100.
     """
 

@@ -33,12 +33,12 @@ class MAMLPlusPlus(GradientLearner):
         fixed = {name: p for name, p in net.named_parameters() if _layer(name) in norms}
         self.names = [name for name in self.names if name not in fixed]
         self.layers = list(dict.fromkeys(map(_layer, self.names)))
-        self.layer_rates = nn.Parameter(torch.full((steps, len(self.layers)), float(lr)))
+        self.layer_lrs = nn.Parameter(torch.full((steps, len(self.layers)), float(lr)))
         self.norms = nn.ParameterDict(  # row k: after inner step k
             {name.replace(".", "/"): p.detach().expand(steps, *p.shape).clone() for name, p in fixed.items()}
         )
 
-    def level_norms(self) -> None:
+    def copy_initial_norms(self) -> None:
         """Let the normalisations after each step begin as those before the first."""
         with torch.no_grad():
             for name in self._fixed:
@@ -49,7 +49,7 @@ class MAMLPlusPlus(GradientLearner):
 
     def descend(self, state: dict[str, Tensor], gradients: dict[str, Tensor], k: int) -> dict[str, Tensor]:
         k = min(k, self.steps - 1)
-        lrs = dict(zip(self.layers, self.layer_rates[k], strict=True))
+        lrs = dict(zip(self.layers, self.layer_lrs[k], strict=True))
         moved = {name: state[name] - lrs[_layer(name)] * gradients[name] for name in self.names}
         fixed = {name: self.norms[name.replace(".", "/")][k].expand_as(state[name]) for name in self._fixed}
         return {**moved, **fixed}

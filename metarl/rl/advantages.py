@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metarl.ranges import Positive, Share, checked
+from metarl.ranges import Positive, UnitInterval, checked
 
 
 @checked
@@ -53,7 +53,7 @@ def linear_baseline(observations: Tensor, returns: Tensor, mask: Tensor, *, ridg
 
 
 @checked
-def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, discount: Share, gae_lambda: Share) -> Tensor:
+def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, discount: UnitInterval, gae_lambda: UnitInterval) -> Tensor:
     """Generalised advantages [T, H, N] (Schulman et al. 2016, eq. 16).
 
     Nothing is added at the horizon: episodes are H steps long by definition and the baseline knows the time, so the
@@ -67,7 +67,12 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, discount: Share, gae_l
 
 @checked
 def advantages(
-    observations: Tensor, rewards: Tensor, mask: Tensor, *, discount: Share = 0.99, gae_lambda: Share = 1.0
+    observations: Tensor,
+    rewards: Tensor,
+    mask: Tensor,
+    *,
+    discount: UnitInterval = 0.99,
+    gae_lambda: UnitInterval = 1.0,
 ) -> Tensor:
     """Advantages [T, H, N] with zero mean and unit variance over each task's valid steps, as rllab "centres" them."""
     _fit(observations, rewards, mask)

@@ -12,23 +12,27 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 
 from metarl.core import Distribution, Episodes, Predict, Predictor, Tasks
-from metarl.nets.policy import GaussianPolicy
-from metarl.ranges import Count, checked, shown
-from metarl.rl.losses import Gaussian, Rollout, gaussian_kl
+from metarl.nets.policy import MLPPolicy
+from metarl.ranges import Count, checked
+from metarl.rl.distributions import ActionDistribution, as_distribution
+from metarl.rl.losses import Rollout, mean_kl
 from metarl.rl.rollout import WorldDistribution, WorldTasks
 
-Expert = Callable[[Tensor, Tensor], Gaussian]
-"""Observations [T, H, N, obs] and tasks [T, task] to means [T, H, N, act] and log-std [act], of what to do there."""
+Expert = Callable[[Tensor, Tensor], ActionDistribution]
+"""Observations [T, H, N, obs] and tasks [T, task] to the distribution of what to do there, of the policy's kind.
+
+Its leaves are [T, H, N, …], or [act] for a Gaussian's log-std that is the same everywhere.
+"""
 
 
 class Guidance(NamedTuple):
     """What an expert would have done in the states that adapted policies came to; without T for one task."""
 
     observations: Tensor  # [T, H, N, obs]
-    mean: Tensor  # [T, H, N, act], of the expert's actions
-    log_std: Tensor  # [T, act]
+    expert: Any  # the distribution of the expert's actions: leaves [T, H, N, …], or [T, act]
     rewards: Tensor  # [T, H, N], of the adapted policies
     mask: Tensor  # [T, H, N], 1 or 0
 
@@ -36,36 +40,35 @@ class Guidance(NamedTuple):
 @checked
 def imitation(predict: Predict, batch: Guidance) -> Tensor:
     """KL(expert ‖ policy), the mean over the visited states: how Mendonca et al. 2019 imitate, in closed form."""
-    return gaussian_kl(predict(batch.observations), (batch.mean, batch.log_std), batch)
+    return mean_kl(predict(batch.observations), batch.expert, batch)
 
 
 @checked
-def told(policy: GaussianPolicy) -> Expert:
+def told(policy: MLPPolicy) -> Expert:
     """`policy`, whose observations end with the task, as an expert."""
 
-    def expert(observations: Tensor, tasks: Tensor) -> Gaussian:
+    def expert(observations: Tensor, tasks: Tensor) -> ActionDistribution:
         inputs = torch.cat([observations, tasks[:, None, None].expand(*observations.shape[:-1], -1)], -1)
         if inputs.shape[-1] != len(policy.shift):
             raise ValueError(
                 f"the expert takes {len(policy.shift)} observations, and is shown {observations.shape[-1]} and a task "
                 f"of {tasks.shape[-1]}: train it in this environment, informed"
             )
-        mean, log_std = policy(inputs)
-        return mean, log_std
+        return as_distribution(policy(inputs))
 
     return expert
 
 
-def _labels(found: Any, actions: Tensor) -> Gaussian:
-    """What an expert found, if it is a Gaussian over actions [T, H, N, act]."""
-    if not isinstance(found, tuple) or len(found) != 2 or not all(isinstance(part, Tensor) for part in found):
-        raise ValueError(f"an expert's labels are {shown(found)}: give two tensors, means and log standard deviations")
-    shapes, wanted = [tuple(part.shape) for part in found], [tuple(actions.shape), tuple(actions.shape[-1:])]
-    if shapes != wanted:
-        raise ValueError(f"an expert's labels have shapes {shapes[0]} and {shapes[1]}: give {wanted[0]}, {wanted[1]}")
-    if not all(part.isfinite().all() for part in found):
+def _labels(found: Any, actions: Tensor) -> ActionDistribution:
+    """What an expert found, if it is a distribution over actions [T, H, N, act]; every leaf [T, …]."""
+    leaves = tree_leaves(as_distribution(found))
+    shapes, states = [tuple(leaf.shape) for leaf in leaves], tuple(actions.shape[:-1])
+    if any(shape[:-1] not in (states, ()) for shape in shapes):
+        raise ValueError(f"an expert's labels have shapes {shapes}: give {states} and the numbers of each state")
+    if not all(leaf.isfinite().all() for leaf in leaves):
         raise ValueError("an expert's labels are not finite: look for NaN in it")
-    return found[0], found[1]
+    found.log_prob(actions)  # raises ValueError for a distribution over other actions
+    return tree_map(lambda leaf: leaf if leaf.dim() > 1 else leaf.repeat(len(actions), 1), found)
 
 
 class Guided(Distribution):
@@ -88,8 +91,8 @@ class Guided(Distribution):
     def memory(self, n: int) -> int:
         return self.distribution.memory(n)
 
-    def progress(self, share: float) -> None:
-        self.distribution.progress(share)
+    def set_progress(self, fraction: float) -> None:
+        self.distribution.set_progress(fraction)
 
 
 class GuidedTasks(Tasks):
@@ -105,8 +108,8 @@ class GuidedTasks(Tasks):
         seen = self.tasks.trajectories(predict)
         goals = torch.as_tensor(self.tasks.goals, dtype=seen.observations.dtype, device=seen.observations.device)
         with torch.no_grad():
-            mean, log_std = _labels(self.expert(seen.observations, goals), seen.actions)
-        return Guidance(seen.observations, mean, log_std.repeat(self.n, 1), seen.rewards, seen.mask)
+            labels = _labels(self.expert(seen.observations, goals), seen.actions)
+        return Guidance(seen.observations, labels, seen.rewards, seen.mask)
 
     def score(self, predict: Predictor) -> Tensor:
         return self.tasks.score(predict)

@@ -13,12 +13,12 @@ from safetensors.torch import save
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from metarl.core import Learner, Predictor, adapt
-from metarl.description import Unknown, describe, made
+from metarl.description import NotRestorable, build, describe
 from metarl.envs.world import numbers
-from metarl.files import regular, written
+from metarl.files import atomic_write, regular_file
 from metarl.ranges import Positive, Whole, checked
 from metarl.rl.rollout import WorldDistribution
-from metarl.trees import count
+from metarl.trees import count_tasks
 
 
 class AdaptedPolicy:
@@ -29,7 +29,7 @@ class AdaptedPolicy:
 
     @checked
     def __init__(self, predictor: Predictor, *, task: int = 0, action_scale: Positive = 1.0, seed: Whole = 0) -> None:
-        tasks = count(predictor.states)
+        tasks = count_tasks(predictor.states)
         if not 0 <= task < tasks:
             raise ValueError(f"task is {task}: the predictor has {tasks} tasks, numbered from 0")
         self.learner, self.action_scale = predictor.learner, action_scale
@@ -40,29 +40,29 @@ class AdaptedPolicy:
     def save(self, path: str | Path) -> None:
         """Write the policy to the file `path`, .safetensors: the net's description, its weights, the adapted state.
 
-        Raises Unknown where the net does not remember what it was made with (see `metarl.described.Described`).
+        Raises NotRestorable where the net does not remember what it was made with (see `metarl.described.Described`).
         """
-        made(description := describe(self.learner))  # raises what `load` would
+        build(description := describe(self.learner))  # raises what `load` would
         tensors = {f"learner.{name}": value for name, value in self.learner.state_dict().items()}
         tensors |= {f"state.{i}": leaf for i, leaf in enumerate(tree_leaves(self.states))}
         metadata = {"learner": json.dumps(description), "action_scale": repr(float(self.action_scale))}
-        with written(Path(path)) as draft:
+        with atomic_write(Path(path)) as draft:
             draft.write_bytes(save({name: value.cpu().contiguous() for name, value in tensors.items()}, metadata))
 
     @classmethod
     def load(cls, path: str | Path, *, seed: int = 0) -> AdaptedPolicy:
         """The policy in a file that `save` wrote. Raises ValueError, naming the file, where it is none or damaged."""
-        file = regular(Path(path))
+        file = regular_file(Path(path))
         try:
             with safe_open(file, "pt") as stored:
                 metadata = stored.metadata()
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  (not a dict)
-            learner: Learner = made(json.loads(metadata["learner"]))
+            learner: Learner = build(json.loads(metadata["learner"]))
             learner.load_state_dict({k[8:]: value for k, value in tensors.items() if k.startswith("learner.")})
             leaves, spec = tree_flatten(learner.init())
             states = tree_unflatten([tensors[f"state.{i}"] for i in range(len(leaves))], spec)
             scale = float(metadata["action_scale"])
-        except Unknown:
+        except NotRestorable:
             raise
         except Exception as error:  # safetensors and torch raise types of their own for a damaged file
             reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -14,7 +14,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from metarl.files import NOFOLLOW
-from metarl.run.display import say
+from metarl.run.display import notify
 
 
 class Board:
@@ -58,4 +58,4 @@ class Board:
             write()
         except OSError as error:
             self.records = None
-            say(f"warning: no more TensorBoard events in {self.path} ({error.strerror}); the training itself goes on")
+            notify(f"warning: TensorBoard events cannot be written to {self.path} ({error.strerror}); training goes on")

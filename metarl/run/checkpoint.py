@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from metarl.core import Learner
-from metarl.files import draft_beside, read_text, regular, sync, writing
+from metarl.files import draft_path, read_text, regular_file, sync, write_errors
 
 WEIGHTS, STATE, PROGRESS, RECORD = "weights.safetensors", "state.pt", "progress.csv", "checkpoint.json"
 FILES = (WEIGHTS, STATE, PROGRESS)
@@ -66,9 +66,9 @@ def write(path: Path, training: Training, record: Record, progress: str) -> None
     contents = {WEIGHTS: save(weights), STATE: state.getvalue(), PROGRESS: progress.encode()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     contents[RECORD] = json.dumps({**asdict(record), "sha256": digests}, indent=2).encode()
-    draft = draft_beside(path)
+    draft = draft_path(path)
     try:
-        with writing(path):
+        with write_errors(path):
             draft.mkdir()
             for name, content in contents.items():
                 (draft / name).write_bytes(content)
@@ -88,7 +88,7 @@ def read_record(path: Path) -> Record:
         digests = stored.pop("sha256")
         record = Record(**stored)
         for name in FILES:
-            with regular(path / name).open("rb") as file:
+            with regular_file(path / name).open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             if digest != digests[name]:
                 raise ValueError(f"{name} is not as it was written")
@@ -132,7 +132,7 @@ def read_state(path: Path, training: Training) -> None:
         raise _damaged(path, error) from None
 
 
-def spread(iterations: list[int], most: int) -> list[int]:
+def evenly_spaced(iterations: list[int], most: int) -> list[int]:
     """At most `most` of the sorted `iterations`, evenly spaced: the last, and those before it; 0: all."""
     apart = max(1, math.ceil(len(iterations) / most)) if most else 1
     return iterations[::-1][::apart][::-1]

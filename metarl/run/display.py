@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
-def say(text: str) -> None:
+def notify(text: str) -> None:
     """Print a line to stderr; nothing where it is closed, or leads nowhere any more."""
     with suppress(OSError, ValueError, AttributeError):
         print(text, file=sys.stderr, flush=True)
@@ -53,4 +53,4 @@ class Display:
         self.last = now
         left = (now - self.begin) / max(iteration - self.start, 1) * (self.total - iteration)
         minutes, seconds = divmod(round(left), 60)
-        say(f"iteration {iteration}/{self.total}  {text}  ETA {minutes}:{seconds:02d}")
+        notify(f"iteration {iteration}/{self.total}  {text}  ETA {minutes}:{seconds:02d}")

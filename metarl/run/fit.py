@@ -13,7 +13,7 @@ import torch
 
 from metarl.algorithms.base import Algorithm
 from metarl.core import Distribution, Learner
-from metarl.description import Unknown, describe, made
+from metarl.description import NotRestorable, build, describe
 from metarl.ranges import Count, Whole, checked
 from metarl.run.checkpoint import Record
 from metarl.run.folder import RunFolder, versions
@@ -75,12 +75,12 @@ def fit(
     name = f"{type(tasks).__name__}-{type(learner).__name__}"
     run = opened(path, {"made_by": BY, "preset": name, "settings": settings, "versions": versions()})
     held_out = validation or tasks
-    trained = Trained(run, learner, test or held_out, tests, partial(fresh, settings), lambda: held_out)
+    trained = Trained(run, learner, test or held_out, tests, partial(untrained, settings), lambda: held_out)
     with run.locked():
         run_training(
             run, MetaTraining(outer, tasks, iterations=iterations, meta_batch=meta_batch, seed=seed), schedule,
-            begin=Record(run.config["run"]), metric=tasks.metric, warm_start=lambda: 0.0,
-            validate=None if tasks.metric == "return" else trained.validate, go_on=_command(),
+            initial=Record(run.config["run"]), metric=tasks.metric, warm_start=lambda: 0.0,
+            validate=None if tasks.metric == "return" else trained.validate, resume_command=_command(),
         )  # fmt: skip
     return trained
 
@@ -110,10 +110,10 @@ def difference(old: Any, new: Any, name: str = "") -> tuple[str, Any, Any] | Non
     return None if old == new else (name, old, new)
 
 
-def restored(run: RunFolder, **given: Any) -> Trained:
+def restore_run(run: RunFolder, **given: Any) -> Trained:
     """What is in a run folder that `fit` made. Objects that are `given`, by name, take the place of its own.
 
-    Raises Unknown, naming the part, where the folder cannot give one back and none is given.
+    Raises NotRestorable, naming the part, where the folder cannot give one back and none is given.
     """
     settings = run.config["settings"]
     parts = _parts(run, {**settings, "learner": settings["outer"]["arguments"]["learner"]}, LOADED, given)
@@ -124,12 +124,12 @@ def restored(run: RunFolder, **given: Any) -> Trained:
     )  # fmt: skip
     run.load_weights(parts["learner"])
     return Trained(
-        run, parts["learner"], parts["test"] or held_out, tests, partial(fresh, settings), lambda: held_out
+        run, parts["learner"], parts["test"] or held_out, tests, partial(untrained, settings), lambda: held_out
     )
 
 
 def resume(run: RunFolder, **given: Any) -> None:
-    """Go on with a run that `fit` made, as calling `fit` again does. Raises Unknown where a part is not known."""
+    """Go on with a run that `fit` made, as calling `fit` again does. Raises NotRestorable where a part is not known."""
     settings = run.config["settings"]
     torch.set_num_threads(settings["torch_threads"])  # float32 sums differ in the last bit by it
     parts = _parts(run, settings, ("outer", "tasks", "validation", "test"), given)
@@ -147,16 +147,16 @@ def _parts(run: RunFolder, described: dict[str, Any], names: Sequence[str], give
     parts = {}
     for name in names:
         try:
-            parts[name] = given[name] if name in given else made(described[name])
-        except Unknown as error:
-            raise Unknown(f"{run.path}: its {name} cannot be made again ({error})") from None
+            parts[name] = given[name] if name in given else build(described[name])
+        except NotRestorable as error:
+            raise NotRestorable(f"{run.path}: its {name} cannot be made again ({error})") from None
     return parts
 
 
-def fresh(settings: dict[str, Any], seed: int) -> Learner:
+def untrained(settings: dict[str, Any], seed: int) -> Learner:
     """The learner of a run at the random initialisation of `seed`."""
     seed_torch(generator(Stream.INIT, seed))
-    learner: Learner = made(settings["outer"]["arguments"]["learner"])
+    learner: Learner = build(settings["outer"]["arguments"]["learner"])
     return learner
 
 

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_info
 
 from metarl import __version__
 from metarl.core import Learner
-from metarl.files import check_writable, draft_beside, read_text, sweep, write_text, writing
+from metarl.files import check_writable, draft_path, read_text, remove_drafts, write_errors, write_text
 from metarl.run.checkpoint import FILES, RECORD, Record, Training, read_record, read_state, read_weights, write
 
 CHECKPOINTS, CONFIG = "checkpoints", "config.json"
@@ -48,7 +48,7 @@ class RunFolder:
                 f"or go on with a run there by `metarl train --resume {path}`"
             )
         try:
-            with writing(path):
+            with write_errors(path):
                 (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OSError(f"{error}: choose another --out") from None
@@ -69,10 +69,10 @@ class RunFolder:
 
     def copy(self, path: Path) -> None:
         """Copy the settings and the newest checkpoint to `path`, a new run folder; whole, or not at all."""
-        newest, draft = self.newest(), draft_beside(path)
+        newest, draft = self.newest(), draft_path(path)
         read_record(newest)
         try:
-            with writing(path):
+            with write_errors(path):
                 (draft / CHECKPOINTS / newest.name).mkdir(parents=True)
                 for name in (*FILES, RECORD):
                     shutil.copyfile(newest / name, draft / CHECKPOINTS / newest.name / name)
@@ -87,16 +87,16 @@ class RunFolder:
 
         Raises ValueError while another process writes to it, OSError where it cannot be written to.
         """
-        with writing(self.path):
+        with write_errors(self.path):
             try:
                 self._lock.acquire(timeout=0)
             except Timeout:
                 raise ValueError(f"another process trains in {self.path}: stop it, or use another folder") from None
         try:
             for folder in (self.path, self.path / CHECKPOINTS):
-                with writing(folder):
+                with write_errors(folder):
                     folder.mkdir(exist_ok=True)
-                    sweep(folder)
+                    remove_drafts(folder)
                 check_writable(folder)
             yield
         finally:
@@ -148,8 +148,8 @@ class RunFolder:
     def remove(self, iteration: int) -> None:
         """Remove a checkpoint, at once as far as anybody sees."""
         path = self.checkpoint(iteration)
-        gone = draft_beside(path)
-        with writing(path):
+        gone = draft_path(path)
+        with write_errors(path):
             path.rename(gone)
             shutil.rmtree(gone)
 

@@ -7,19 +7,19 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-from metarl.run.display import say
+from metarl.run.display import notify
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Interrupt:
-    """Within it a first signal only sets `asked`; a second acts at once.
+    """Within it a first signal only sets `requested`; a second acts at once.
 
     Python hands signals to its main thread alone: in another one this changes nothing.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
@@ -34,7 +34,7 @@ class Interrupt:
             signal.signal(number, old)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
-        say("stopping after this iteration (once more: at once, losing it)")
+        self.requested = True
+        notify("stopping after this iteration (once more: at once, losing it)")

@@ -11,7 +11,7 @@ import torch
 
 from metarl.ranges import checked
 from metarl.run.folder import RunFolder
-from metarl.run.pretrained import located
+from metarl.run.pretrained import resolve_run
 from metarl.run.trained import Trained
 
 
@@ -24,12 +24,12 @@ def load(run: str | Path, **given: Any) -> Trained:
     `device`, a torch.device, and `data`, where its images lie now. Raises ValueError where there is no such run, where
     it is damaged, and where a part is needed and not given.
     """
-    folder = RunFolder.open(located(run))
-    trained: Trained = _maker(folder).restored(folder, **given)
+    folder = RunFolder.open(resolve_run(run))
+    trained: Trained = _maker(folder).restore_run(folder, **given)
     return trained
 
 
-def where(device: torch.device, data: str | None) -> dict[str, Any]:
+def load_options(device: torch.device, data: str | None) -> dict[str, Any]:
     """What `load` and `resume` are given where another device than the CPU, or another data folder, is asked for."""
     return ({} if device.type == "cpu" else {"device": device}) | ({} if data is None else {"data": data})
 
@@ -41,7 +41,7 @@ def resume(run: str | Path, **given: Any) -> None:
 
 
 def _maker(folder: RunFolder) -> ModuleType:
-    """The module of this package that makes such run folders: it has `restored` and `resume`."""
+    """The module of this package that makes such run folders: it has `restore_run` and `resume`."""
     name = folder.config["made_by"]
     if name not in ("metarl.run.fit", "metarl.experiments.runner"):
         raise ValueError(f"{folder.path} was made by {name}, which this version of metarl does not know: train anew")

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 from metarl.ranges import Count, Settings, Whole
 from metarl.run.board import Board
-from metarl.run.checkpoint import Record, Training, spread
-from metarl.run.display import Display, say
+from metarl.run.checkpoint import Record, Training, evenly_spaced
+from metarl.run.display import Display, notify
 from metarl.run.folder import RunFolder, versions
 from metarl.run.interrupt import Interrupt
-from metarl.run.progress import ProgressFile, last_iteration, lost
+from metarl.run.progress import ProgressFile, last_iteration, missing_rows
 
 CLOCK = ("seconds_sampling", "seconds_update")  # never equal twice: to TensorBoard and the screen, not progress.csv
 
@@ -34,7 +34,7 @@ class Schedule(Settings):
             return None
         first = [0]  # after a warm start there is a checkpoint before the first iteration
         planned = [*range(self.checkpoint_every, self.iterations, self.checkpoint_every), self.iterations]
-        return {*spread(planned, self.keep), *spread(first + planned, self.keep)}
+        return {*evenly_spaced(planned, self.keep), *evenly_spaced(first + planned, self.keep)}
 
 
 def run_training(
@@ -42,22 +42,22 @@ def run_training(
     training: Training,
     schedule: Schedule,
     *,
-    begin: Record,
+    initial: Record,
     metric: str,
     warm_start: Callable[[], float] | None = None,
     validate: Callable[[], dict[str, float]] | None = None,
-    go_on: str,
+    resume_command: str,
     title: str = "",
 ) -> None:
     """Train in the locked folder `run` until `schedule` ends, from its newest checkpoint if it has one.
 
-    A fresh run begins as `begin` says and, where `warm_start` is given, with what that does to the learner, which
+    A fresh run begins as `initial` says and, where `warm_start` is given, with what that does to the learner, which
     returns the seconds that it took. `validate` adds its metrics to each logged row; `metric` is what the display
     shows, after `title`. A signal (see `Interrupt`) ends the run after a checkpoint with KeyboardInterrupt, once it has
-    said `go_on`, the command that continues it.
+    said `resume_command`, the command that continues it.
     """
     keep = schedule.kept()
-    record, text = _stand(run, training, schedule, begin)
+    record, text = _starting_point(run, training, schedule, initial)
     if not run.checkpoints() and warm_start is not None:
         record = replace(record, seconds=warm_start())
         run.save(training, record, "", keep=keep)
@@ -77,15 +77,15 @@ def run_training(
                 rate = (env_steps - record.env_steps) / (time.perf_counter() - clock)
                 board.add({**metrics, "env_steps_per_second": rate}, done)
                 display.show(done, title + _described(metrics, metric, rate))
-            if done % schedule.checkpoint_every == 0 or done == schedule.iterations or interrupt.asked:
+            if done % schedule.checkpoint_every == 0 or done == schedule.iterations or interrupt.requested:
                 seconds = record.seconds + time.perf_counter() - clock
                 run.save(training, Record(record.run, done, env_steps, seconds), progress.text, keep=keep)
-            if interrupt.asked and done < schedule.iterations:
-                say(f"stopped after iteration {done}; go on with: {go_on}")
+            if interrupt.requested and done < schedule.iterations:
+                notify(f"stopped after iteration {done}; go on with: {resume_command}")
                 raise KeyboardInterrupt
 
 
-def _stand(run: RunFolder, training: Training, schedule: Schedule, begin: Record) -> tuple[Record, str]:
+def _starting_point(run: RunFolder, training: Training, schedule: Schedule, initial: Record) -> tuple[Record, str]:
     """Where the run stands, with `training` put there: the record, and progress.csv up to it."""
     file = run.path / "progress.csv"
     if not run.checkpoints():
@@ -94,12 +94,12 @@ def _stand(run: RunFolder, training: Training, schedule: Schedule, begin: Record
                 f"{run.path} has progress up to iteration {last} and no checkpoint: put its checkpoints back, or "
                 "delete the folder and train anew"
             )
-        return begin, ""
+        return initial, ""
     record, text = run.load(training)
     if (before := run.config["versions"].get("blas")) != (now := versions()["blas"]):
-        say(f"warning: the run was begun with NumPy's kernels {before}, and these are {now}: last bits will differ")
-    if missing := lost(file, text):
-        say(f"warning: {file} lacks what the run had written ({missing}); it was restored from the checkpoint")
+        notify(f"warning: the run was begun with NumPy's kernels {before}, and these are {now}: last bits will differ")
+    if missing := missing_rows(file, text):
+        notify(f"warning: {file} lacks what the run had written ({missing}); it was restored from the checkpoint")
     return record, text
 
 

@@ -15,7 +15,7 @@ def names() -> list[str]:
     return sorted(path.name for path in FOLDER.iterdir() if (path / "config.json").exists()) if FOLDER.is_dir() else []
 
 
-def located(run: str | Path) -> Path:
+def resolve_run(run: str | Path) -> Path:
     """The run folder that `run` names: a path, or "pretrained:NAME". Raises ValueError for an unknown name."""
     text = str(run)
     if not text.startswith(PREFIX):

@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from metarl.files import append_text, read_text, regular, write_text
+from metarl.files import append_text, read_text, regular_file, write_text
 
 
 class ProgressFile:
@@ -60,12 +60,12 @@ def last_iteration(path: Path) -> int:
     return found
 
 
-def lost(path: Path, text: str) -> str | None:
+def missing_rows(path: Path, text: str) -> str | None:
     """What the file at `path` lacks of `text`, the rows up to a checkpoint, in words; None where it has them all."""
     if not path.exists():
         return "it is gone"
     try:
-        have = regular(path).read_bytes().decode(errors="replace")
+        have = regular_file(path).read_bytes().decode(errors="replace")
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
     except ValueError as error:

@@ -36,14 +36,14 @@ class Tests:
 class Trained:
     """A run: its folder, its learner with trained weights, and `tasks` to test it on.
 
-    `fresh(seed)` makes a learner at the random initialisation of that seed.
+    `untrained(seed)` makes a learner at the random initialisation of that seed.
     """
 
     folder: RunFolder
     learner: Learner
     tasks: Distribution
     tests: Tests
-    fresh: Callable[[int], Learner]
+    untrained: Callable[[int], Learner]
     make_validation: Callable[[], Distribution]
 
     @property

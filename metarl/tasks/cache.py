@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from metarl.files import regular, written
+from metarl.files import atomic_write, regular_file
 from metarl.tasks.image_classes import ImageClasses
 
 FORMAT = "2"  # changes with the way images are decoded, so that old files are not read
@@ -25,7 +25,7 @@ def fingerprint(paths: Iterable[Path]) -> str:
     """A digest of files' names, sizes and times of change. Raises ValueError for what is no file."""
     digest = hashlib.sha256()
     for path in paths:
-        stat = regular(path).stat()
+        stat = regular_file(path).stat()
         digest.update(os.fsencode(path) + f"\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
@@ -64,7 +64,7 @@ def _read(path: Path, source: str) -> ImageClasses | None:
     if not os.access(path, os.R_OK):
         return None
     try:
-        with safe_open(regular(path), "pt") as file:
+        with safe_open(regular_file(path), "pt") as file:
             metadata = file.metadata() or {}
             if (metadata.get("format"), metadata.get("source")) != (FORMAT, source):
                 return None
@@ -91,7 +91,7 @@ def _write(path: Path, source: str, classes: ImageClasses) -> None:
         "names": json.dumps(classes.names),
         "checksum": _checksum(classes),
     }
-    with written(path) as draft:
+    with atomic_write(path) as draft:
         try:
             save_file({"images": classes.images, "counts": torch.from_numpy(classes.counts)}, draft, metadata)
         except SafetensorError as error:

@@ -19,7 +19,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from metarl.files import regular
+from metarl.files import regular_file
 from metarl.ranges import Range, checked
 from metarl.tasks.image_classes import ImageClasses
 
@@ -47,7 +47,7 @@ Files = dict[str, list[ImageFile]]  # the files of each class, both in alphabeti
 
 def image_file(path: Path) -> ImageFile:
     """The image file at `path`."""
-    return ImageFile(str(path), lambda: regular(path).open("rb"))
+    return ImageFile(str(path), lambda: regular_file(path).open("rb"))
 
 
 def is_image(name: str) -> bool:
@@ -100,7 +100,7 @@ def files_in_folders(folder: Path, *, depth: int = 1) -> Files:
             raise ValueError(f"{inner} holds no images ({', '.join(sorted(SUFFIXES))}): fill or remove the folder")
         for entry in entries:
             if not entry.is_file(follow_symlinks=False):
-                regular(Path(entry.path))
+                regular_file(Path(entry.path))
         found[name] = [image_file(Path(entry.path)) for entry in entries]
     return found
 

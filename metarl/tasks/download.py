@@ -13,7 +13,7 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from metarl.files import NOFOLLOW, regular
+from metarl.files import NOFOLLOW, regular_file
 from metarl.ranges import checked
 
 CHUNK = 1 << 16  # bytes read at a time
@@ -28,7 +28,7 @@ def download(url: str, path: Path, *, md5: str) -> None:
     connection `path`.part stays, and the next call goes on from there. Raises ValueError for what is there but no file.
     """
     if os.path.lexists(path):
-        regular(path)
+        regular_file(path)
     part = path.with_name(f"{path.name}.part")
 
     def fetch(url: str, draft: str, _: object) -> None:

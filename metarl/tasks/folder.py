@@ -53,7 +53,7 @@ def check_split(split: Split, among: Sequence[str], where: str) -> None:
         raise ValueError(f"there is no split {split!r} in {where}: choose from {', '.join(among)}")
 
 
-def portion(classes: int, counts: dict[Split, int], split: Split, *, seed: int) -> list[int]:
+def split_classes(classes: int, counts: dict[Split, int], split: Split, *, seed: int) -> list[int]:
     """The indices of a split's classes, sorted: a permutation by `seed` cut by `counts` in their order, which sum to
     `classes`. Equal seeds and equal last counts make equal last splits.
     """
@@ -115,4 +115,4 @@ def image_folder(
         return classes
     test, validation = round(0.2 * len(files)), round(0.16 * len(files))
     counts: dict[Split, int] = {"train": len(files) - test - validation, "validation": validation, "test": test}
-    return classes.select(portion(len(files), counts, split, seed=seed))
+    return classes.select(split_classes(len(files), counts, split, seed=seed))

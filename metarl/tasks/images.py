@@ -13,7 +13,7 @@ from torch.nn import functional
 from metarl.core import Distribution, Predictor, Tasks
 from metarl.devices import as_device
 from metarl.losses import Samples
-from metarl.ranges import Count, Range, Share, Whole, checked
+from metarl.ranges import Count, Range, UnitInterval, Whole, checked
 from metarl.tasks.image_classes import ImageClasses
 
 Warp = Annotated[float, Range(0, 0.3)]
@@ -93,7 +93,7 @@ class Images(Distribution):
         queries: Count = 15,
         shift: Whole = 0,
         warp: Warp = 0.0,
-        same_alphabet: Share = 0.0,
+        same_alphabet: UnitInterval = 0.0,
         transductive: bool = True,
         device: torch.device | str = "cpu",
     ) -> None:

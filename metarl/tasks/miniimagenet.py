@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from metarl.files import read_text, regular
+from metarl.files import read_text, regular_file
 from metarl.ranges import checked
 from metarl.tasks.cache import cached, fingerprint
 from metarl.tasks.decoding import Files, decode, image_file, is_folder
@@ -69,7 +69,7 @@ def _holds_labels(folder: Path) -> bool:
 def _existing(path: Path) -> Path:
     if not os.path.lexists(path):
         raise ValueError(f"{path} is missing: put it beside the other splits")
-    return regular(path)
+    return regular_file(path)
 
 
 def _from_files(folder: Path, split: Split, files: Files) -> ImageClasses:

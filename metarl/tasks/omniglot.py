@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from zipfile import ZipFile
 
-from metarl.files import regular
+from metarl.files import regular_file
 from metarl.ranges import Whole, checked
 from metarl.tasks.cache import cached, fingerprint
 from metarl.tasks.decoding import Files, Side, decode, files_in_folders, files_in_zip, is_folder
 from metarl.tasks.download import download as fetch
-from metarl.tasks.folder import Split, check_split, data_folder, portion
+from metarl.tasks.folder import Split, check_split, data_folder, split_classes
 from metarl.tasks.image_classes import ImageClasses
 
 Protocol = Literal["maml", "reptile", "vinyals", "small"]
@@ -86,7 +86,7 @@ def omniglot(
         kept = [i for i, name in enumerate(classes.names) if name.split("/")[0] in ALPHABETS[split]]
         classes = classes.select(kept)
     else:
-        classes = classes.select(portion(len(classes), COUNTS[protocol], split, seed=seed))
+        classes = classes.select(split_classes(len(classes), COUNTS[protocol], split, seed=seed))
     turned = split == "train" or protocol not in TURNED_IN_TRAINING_ONLY
     return classes.rotated() if rotations and turned else classes
 
@@ -122,7 +122,7 @@ def _place(data: Path, name: str, archive: Archive, *, download: bool) -> Path:
         if is_folder(place):
             return place
         if place.suffix == ".zip" and os.path.lexists(place):
-            return regular(place)
+            return regular_file(place)
     place = data / "omniglot" / f"{name}.zip"
     if not download:
         raise ValueError(
@@ -139,7 +139,7 @@ def _paths(found: Iterable[Files]) -> Iterable[Path]:
 
 def _check_md5(path: Path, md5: str) -> None:
     try:
-        with regular(path).open("rb") as file:
+        with regular_file(path).open("rb") as file:
             digest = hashlib.file_digest(file, "md5").hexdigest()
     except OSError as error:
         raise ValueError(f"cannot read {path} ({error.strerror}): see to its permissions, or get it again") from None

@@ -15,7 +15,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
-from metarl.files import regular
+from metarl.files import regular_file
 from metarl.ranges import checked
 from metarl.tasks.pickled_arrays import Array, Type, call, find, key
 
@@ -32,7 +32,7 @@ def read_arrays(path: Path) -> Any:
     ValueError for a pickle that holds or asks for anything else, for a damaged one, and for what is not a file.
     """
     try:
-        with regular(path).open("rb") as file:
+        with regular_file(path).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size > LARGEST:
                 raise UnpicklingError(f"it has {size / 2**30:.0f} GiB, and {LARGEST / 2**30:.0f} are the most")

@@ -26,7 +26,7 @@ from metarl.learners.gradient import GradientLearner
 from metarl.learners.metric import ProtoNet
 from metarl.losses import mse, squared_change
 from metarl.nets.mlp import MLP
-from metarl.objectives import every, final
+from metarl.objectives import final, multi_step
 from metarl.train import MetaTraining, train
 
 NAN, INF = float("nan"), float("inf")
@@ -141,14 +141,15 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: TRPO(regressor(), mse, squared_change, step_weights=(1, 1)), "2 entries for 1 inner steps"
     ),
     "every with other weights": (
-        lambda: Descent(regressor(), every(mse, (1, 1)), optimizer=SGD).update(EPISODES), "2 weights for 1 inner steps"
+        lambda: Descent(regressor(), multi_step(mse, (1, 1)), optimizer=SGD).update(EPISODES),
+        "2 weights for 1 inner steps",
     ),
     "a loss that is no number": (
         lambda: TRPO(regressor(), lambda p, b: p(b.x), squared_change).update(EPISODES), "the loss returned of"
     ),
     "a divergence that is no number": (
         lambda: TRPO(regressor(), mse, lambda new, old, b: new - old).update(EPISODES),
-        r"the divergence returned of the type Tensor of shape \[7, 1\]: return one number",
+        r"the divergence returned of the type Tensor of shape \[7, 1\]: return a scalar",
     ),
     "a penalty that is no number": (
         lambda: ProMP(regressor(), final(mse), lambda new, old, b: new - old, optimizer=SGD).update(EPISODES),
@@ -186,7 +187,7 @@ def test_more_tasks_than_fit_are_refused_before_any_is_made() -> None:
             raise AssertionError("nothing is sampled that cannot fit")
 
     updates = train(Fixed(regressor()), Large(), iterations=1, meta_batch=10**6)
-    with pytest.raises(ValueError, match=r"1000000 tasks need at least 16,000,000 GiB, this machine has [\d,]+:"):
+    with pytest.raises(ValueError, match=r"1000000 tasks need at least 16,000,000 GiB of memory and this machine has"):
         next(updates)
 
 

@@ -118,5 +118,5 @@ def test_fixed_parameters_stay_and_the_first_step_of_the_others_is_as_ever(name:
 
 @pytest.mark.parametrize("name", FIXED)
 def test_fixed_that_matches_nothing_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"'net.haed', but no parameter's name starts so: .*net.layers.0.weight"):
+    with pytest.raises(ValueError, match=r"'net.haed', but no parameter's name starts with it: .*net.layers.0.weight"):
         FIXED[name](regressor(), freeze="net.haed")

@@ -12,7 +12,7 @@ from toys import regressor, sample_episodes
 from metarl.algorithms.descent import Descent
 from metarl.algorithms.multi_step import MultiStep
 from metarl.losses import mse
-from metarl.objectives import every, final
+from metarl.objectives import final, multi_step
 
 ADAM = partial(torch.optim.Adam, lr=0.01)
 WEIGHTS = ((1 / 3, 1 / 3, 1 / 3), (1 / 6, 1 / 6, 2 / 3), (0, 0, 1), (0, 0, 1))
@@ -24,7 +24,7 @@ def test_weights_go_from_equal_to_the_last_and_the_updates_are_descents() -> Non
     by_hand = Descent(twin, final(mse), optimizer=ADAM)
     for weights in WEIGHTS:
         assert algorithm.weights() == pytest.approx(list(weights))
-        by_hand.objective = every(mse, weights)
+        by_hand.objective = multi_step(mse, weights)
         expected, metrics = by_hand.update(episodes), algorithm.update(episodes)
         assert metrics == pytest.approx(expected)
         torch.testing.assert_close(flat(list(learner.parameters())), flat(list(twin.parameters())))

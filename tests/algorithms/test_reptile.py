@@ -56,7 +56,7 @@ def test_what_is_fixed_stays_though_tasks_adapt_it() -> None:
         held = name.startswith("net.layers.0.")
         assert torch.equal(value, start[name] if held else free.get_parameter(name))
         assert not torch.equal(free.get_parameter(name), start[name])
-    with pytest.raises(ValueError, match="freeze is 'head', but no parameter's name starts so: GradientLearner"):
+    with pytest.raises(ValueError, match="freeze is 'head', but no parameter's name starts with it: GradientLearner"):
         Reptile(free, freeze="head")
 
 

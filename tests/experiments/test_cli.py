@@ -198,7 +198,7 @@ def test_only_training_begins_with_short_credit() -> None:
     config, credit = PRESETS["ant-dir-2017-maml"], {}
     for split in get_args(Split):
         distribution: Any = config.distribution(torch.device("cpu"), split=split)
-        distribution.progress(0.0)
+        distribution.set_progress(0.0)
         credit[split] = distribution.credit
         assert distribution.inner_gae == (0.9, 0.5)  # everywhere
     assert credit == {"train": (0.9, 0.5), "validation": (0.99, 0.95), "test": (0.99, 0.95)}

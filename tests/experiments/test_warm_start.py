@@ -89,7 +89,7 @@ def test_what_is_learned_does_not_depend_on_the_number_of_threads(tmp_path: Path
         learner = runner.new_learner(config, config.distribution(CPU), CPU)
         fresh = tmp_path / f"{threads}" / "run"
         fresh.mkdir(parents=True)
-        warm_start.warm_start(config, learner, fresh, device=CPU, go_on="")
+        warm_start.warm_start(config, learner, fresh, device=CPU, resume_command="")
         found.append(learner.state_dict())
     torch.set_num_threads(1)
     assert all(torch.allclose(found[0][name], found[1][name], atol=1e-5) for name in found[0])
@@ -169,7 +169,7 @@ def test_features_have_unit_variance(tmp_path: Path) -> None:
     config = runner.settings(RunFolder.open(train("protonet", tmp_path / "run")))
     distribution = config.distribution(CPU)
     learner = runner.new_learner(config, distribution, CPU)
-    warm_start.warm_start(config, learner, tmp_path / "run", device=CPU, go_on="")
+    warm_start.warm_start(config, learner, tmp_path / "run", device=CPU, resume_command="")
     query = distribution.sample(4, runner.generator(runner.Stream.TEST, 0)).query(None)  # type: ignore[arg-type]
     with torch.no_grad():
         net = warm_start.encoders(learner)[0]

@@ -122,7 +122,8 @@ def test_an_objective_hears_again_what_was_said_of_a_support_batch(kind: str, fi
     learner.net.register_forward_hook(lambda *_: asked.append(1))
     _, gradients = meta_gradient(learner, episodes, objective)
     assert len(asked) == (5 if first_order else 3)  # first-order graphs are freed: objectives predict for themselves
-    general = torch.autograd.grad(Learner.together(learner, episodes, objective).mean(), list(learner.parameters()))
+    losses = Learner.batched_forward(learner, episodes, objective)
+    general = torch.autograd.grad(losses.mean(), list(learner.parameters()))
     assert relative_error(flat(gradients), flat(general)) < 1e-12
     with torch.no_grad():
         heard = learner(episodes, lambda predicts, episode: predicts[0](episode.support[0][0]))
@@ -138,7 +139,8 @@ def test_a_loss_may_ask_for_more_than_its_batch() -> None:
     learner, episodes = regressor(steps=2, lr=0.2), sample_episodes(steps=2)
     learner.loss = consistent
     _, gradients = meta_gradient(learner, episodes, final(mse))
-    general = torch.autograd.grad(Learner.together(learner, episodes, final(mse)).mean(), list(learner.parameters()))
+    losses = Learner.batched_forward(learner, episodes, final(mse))
+    general = torch.autograd.grad(losses.mean(), list(learner.parameters()))
     assert relative_error(flat(gradients), flat(general)) < 1e-12
 
 
@@ -163,7 +165,7 @@ def test_anil_adapts_the_head_alone_and_meta_sgd_starts_at_its_rate() -> None:
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"adapt is 'haed', but no parameter's name starts so: MLP has layers"):
+    with pytest.raises(ValueError, match=r"adapt is 'haed', but no parameter's name starts with it: MLP has layers"):
         GradientLearner(MLP(1, 1), mse, adapt="haed")
     with pytest.raises(ValueError, match="steps is -1"):
         GradientLearner(MLP(1, 1), mse, steps=-1)

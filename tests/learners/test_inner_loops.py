@@ -24,7 +24,7 @@ from metarl.learners.implicit import IMAML
 from metarl.learners.per_step import MAMLPlusPlus
 from metarl.losses import mse
 from metarl.nets.mlp import MLP
-from metarl.objectives import every, final
+from metarl.objectives import final, multi_step
 from metarl.train import train
 
 Make = Callable[[int, int], Learner]  # of hidden units and steps
@@ -72,7 +72,7 @@ def threads() -> Iterator[None]:
 @pytest.mark.parametrize("name", ["context", "per step", "alpha"])
 def test_meta_gradient_is_the_slope_of_the_objective(name: str) -> None:
     learner, episodes = learner_of(name, steps=3).double(), repeated(tasks=2, steps=3)
-    objective = every(mse, (0.2, 0.5, 0.3))
+    objective = multi_step(mse, (0.2, 0.5, 0.3))
     with torch.no_grad():
         for parameter in learner.parameters():
             parameter.add_(0.1 * torch.rand_like(parameter))

@@ -19,7 +19,7 @@ from metarl.learners.heads import with_ones
 from metarl.learners.laplace import Headed, gaussian_roots, laplace, log_determinant, softmax_roots
 from metarl.losses import cross_entropy
 from metarl.nets.mlp import MLP
-from metarl.objectives import every, final
+from metarl.objectives import final, multi_step
 from metarl.train import train
 
 
@@ -120,7 +120,7 @@ def test_clouds() -> None:
 def test_the_volume_is_added_to_any_objective() -> None:
     learner, episodes = classifier(steps=2).double(), cloud_episodes()
     episodes = episodes._replace(support=episodes.support * 2)
-    weighted, last = every(cross_entropy, (0.7, 0.3)), final(cross_entropy)
+    weighted, last = multi_step(cross_entropy, (0.7, 0.3)), final(cross_entropy)
     volumes = [
         learner(episodes, laplace(objective, softmax_roots, weight=1.0)) - learner(episodes, objective)
         for objective in (weighted, last)

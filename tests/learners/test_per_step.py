@@ -14,7 +14,7 @@ from metarl.learners.per_step import MAMLPlusPlus
 from metarl.losses import Samples, cross_entropy, mse
 from metarl.nets.conv4 import Conv4
 from metarl.nets.mlp import MLP
-from metarl.objectives import every
+from metarl.objectives import multi_step
 
 
 def images(*, steps: int, tasks: int = 3) -> Episodes:
@@ -51,7 +51,7 @@ def test_with_equal_rates_and_no_norm_per_step_it_is_maml() -> None:
          images(steps=3), cross_entropy),
     ]  # fmt: skip
     for learner, maml, episodes, loss in cases:
-        pair = [meta_gradient(each, episodes, every(loss, weights)) for each in (learner, maml)]
+        pair = [meta_gradient(each, episodes, multi_step(loss, weights)) for each in (learner, maml)]
         assert pair[0][0] == pytest.approx(pair[1][0], rel=1e-9)
         lrs, *rest = pair[0][1]
         assert relative_error(flat(rest), flat(pair[1][1])) < 1e-7
@@ -65,7 +65,7 @@ def test_each_step_and_layer_has_its_rate_and_the_last_holds() -> None:
     assert learner.layers == ["layers.0", "layers.1"]
     lrs = torch.tensor([[0.1, 0.2], [0.3, -0.1]]).double()
     with torch.no_grad():
-        learner.layer_rates.copy_(lrs)
+        learner.layer_lrs.copy_(lrs)
     task = byhand.task(sample_episodes(steps=3), 1)
     now = {name: value.detach().requires_grad_() for name, value in learner.net.named_parameters()}
     states = learner.states(task.support)
@@ -95,7 +95,7 @@ def test_norms_are_learned_for_each_step_and_not_adapted() -> None:
 
 def test_meta_gradient_of_a_net_with_norms() -> None:
     """By all parameters, rates and norms of each step among them, along a direction; in parts too."""
-    learner, episodes, objective = classifier(steps=2), images(steps=2), every(cross_entropy, (0.4, 0.6))
+    learner, episodes, objective = classifier(steps=2), images(steps=2), multi_step(cross_entropy, (0.4, 0.6))
     parameters = list(learner.parameters())
     with torch.no_grad():
         for parameter in parameters:

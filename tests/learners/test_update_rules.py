@@ -27,7 +27,7 @@ from metarl.learners.update_rule import UpdateRule
 from metarl.losses import Samples, mse
 from metarl.nets.mlp import MLP
 from metarl.nets.recurrent import LSTMCell
-from metarl.objectives import every, final
+from metarl.objectives import final, multi_step
 from metarl.train import train
 
 RULES: dict[str, Callable[[nn.Module, int], UpdateRule]] = {
@@ -138,7 +138,7 @@ def test_every_step_is_the_one_by_hand(name: str) -> None:
 
 
 @EACH
-@pytest.mark.parametrize("objective", [final(mse), every(mse, (0.5, 1.0, 2.0))])
+@pytest.mark.parametrize("objective", [final(mse), multi_step(mse, (0.5, 1.0, 2.0))])
 def test_meta_gradient_is_that_of_the_loop_by_hand_with_constant_gradients(name: str, objective: Objective) -> None:
     learner, episodes = learner_of(name), sample_episodes(steps=3)
 
@@ -236,7 +236,7 @@ def test_moments_live_on_as_torchs_adam_has_them_and_are_saved() -> None:
 TOYS: dict[str, tuple[Callable[[nn.Module], UpdateRule], Callable[[UpdateRule], Algorithm], int]] = {
     "learned optimizer": (
         lambda net: LearnedOptimizer(net, mse, steps=3, hidden=8),
-        lambda learner: Descent(learner, every(mse, (1.0,) * 3), optimizer=lambda p: torch.optim.Adam(p, lr=0.01)),
+        lambda learner: Descent(learner, multi_step(mse, (1.0,) * 3), optimizer=lambda p: torch.optim.Adam(p, lr=0.01)),
         100,
     ),
     "meta-lstm": (

@@ -17,17 +17,17 @@ from metarl.nets.normalisation import BatchNorm
 from metarl.nets.policy import GaussianPolicy
 from metarl.nets.recurrent import LSTMCell
 from metarl.nets.resnet import ResNet12
-from metarl.objectives import every, final
+from metarl.objectives import final, multi_step
 from metarl.statistics import estimate, interquartile_mean, mean, mean_ci95
 
 RNG = np.random.default_rng(0)
 CALLS: dict[str, tuple[Callable[[], Any], str]] = {
-    "weights of 0": (lambda: every(mse, (0.0, 0.0)), r"weights is \(0.0, 0.0\): give one at least that is above 0"),
-    "negative weights": (lambda: every(mse, (-1.0, -1.0)), r"weights is \(-1.0, -1.0\): .*from 0 up"),
-    "a weight of NaN": (lambda: every(mse, (float("nan"), 1.0)), "each is a finite number from 0 up"),
-    "no weights": (lambda: every(mse, ()), r"weights is \(\): give one at least"),
-    "a weight": (lambda: every(mse, 1.0), "weights is 1.0: give a sequence"),
-    "no loss to weigh": (lambda: every(None, (1.0,)), "loss is None: give a function"),
+    "weights of 0": (lambda: multi_step(mse, (0.0, 0.0)), r"weights is \(0.0, 0.0\): give at least one .* above 0"),
+    "negative weights": (lambda: multi_step(mse, (-1.0, -1.0)), r"weights is \(-1.0, -1.0\): .*from 0 up"),
+    "a weight of NaN": (lambda: multi_step(mse, (float("nan"), 1.0)), "each is a finite number from 0 up"),
+    "no weights": (lambda: multi_step(mse, ()), r"weights is \(\): give at least one"),
+    "a weight": (lambda: multi_step(mse, 1.0), "weights is 1.0: give a sequence"),
+    "no loss to weigh": (lambda: multi_step(None, (1.0,)), "loss is None: give a function"),
     "no loss": (lambda: final("mse"), "loss is 'mse': give a function"),
     "no inputs": (lambda: MLP(0, 1), "inputs is 0: give a whole number from 1 up"),
     "half an output": (lambda: MLP(1, 0.5), "outputs is 0.5: give a whole number"),

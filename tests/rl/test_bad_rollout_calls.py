@@ -18,7 +18,7 @@ from metarl.nets.policy import GaussianPolicy
 from metarl.rl.advantages import advantages, discounted_sum, features, gae, linear_baseline
 from metarl.rl.guidance import Guidance, Guided, imitation, told
 from metarl.rl.loop import loops
-from metarl.rl.losses import clipped_surrogate, gaussian_kl, log_prob, masked_mean, surrogate
+from metarl.rl.losses import clipped_surrogate, mean_kl, log_prob, masked_mean, surrogate
 from metarl.rl.memory import Memory, Recorder
 from metarl.rl.policy import AdaptedPolicy, adapt_policy
 from metarl.rl.rollout import Trajectories, WorldDistribution, WorldTasks
@@ -95,7 +95,7 @@ DISTRIBUTION: dict[str, tuple[Call, str]] = {
     "an abstract World": (lambda: WorldDistribution(World), "World has no advance, initial, place, write, goals: see"),
     "what makes no World": (lambda: WorldDistribution(lambda n, threads: 3), "world makes 3: give a subclass"),
     "no flat World": (lambda: WorldDistribution(Wide), "Wide: observations and actions have shapes (2, 2) and (1,)"),
-    "no device": (lambda: track(device="gpu"), "device is 'gpu': give one that torch has here, as cpu"),
+    "no device": (lambda: track(device="gpu"), "device is 'gpu': give one that torch can use here, such as cpu"),
     "a device as a number": (lambda: track(device=3), "device is 3: give a device or a text"),
     "no tasks": (lambda: track().sample(0, generator()), "n is 0: give a whole number from 1 up"),
     "part of a task": (lambda: track().sample(2.5, generator()), "n is 2.5: give a whole number from 1 up"),
@@ -106,8 +106,8 @@ DISTRIBUTION: dict[str, tuple[Call, str]] = {
     "a task too long": (lambda: track().tasks([[1, 1]], generator()), "Track: tasks have shape (1, 2); give (1, 1)"),
     "tasks as text": (lambda: track().tasks("x", generator()), "Track: tasks are 'x': give numbers"),
     "tasks that are none": (lambda: track().tasks([], generator()), "the number of tasks is 0: give a whole number"),
-    "NaN of training": (lambda: track().progress(NAN), f"share is nan: {SHARE}"),
-    "more than all training": (lambda: track().progress(2), f"share is 2: {SHARE}"),
+    "NaN of training": (lambda: track().set_progress(NAN), f"fraction is nan: {SHARE}"),
+    "more than all training": (lambda: track().set_progress(2), f"fraction is 2: {SHARE}"),
     "a world of none": (lambda: track().world(0), "num_envs is 0: give a whole number from 1 up"),
     "memory of a text": (lambda: track().memory("x"), "n is 'x': give a whole number from 0 up"),
     "no predictor": (lambda: two().trajectories(3), "predict is 3: give a Predictor"),
@@ -155,7 +155,7 @@ LOSSES: dict[str, tuple[Call, str]] = {
     "no policy": (lambda: surrogate(3, seen()), "predict is 3: give a function"),
     "no batch": (lambda: surrogate(lambda x: (x, x), 3), "batch is 3: give a Rollout"),
     "actions of another": (lambda: surrogate(lambda x: (x, x), seen()), "means have shape (2, 6, 4, 3), actions"),
-    "no Gaussians": (lambda: gaussian_kl(3, 4, seen()), "new is 3: give 2 values (a Tensor; a Tensor)"),
+    "no Gaussians": (lambda: mean_kl(3, 4, seen()), "new is 3: give 2 values (a Tensor; a Tensor)"),
     "no Gaussian": (lambda: log_prob(3, torch.zeros(3)), "policy is 3: give 2 values"),
     "no mask": (lambda: masked_mean(torch.zeros(3), None), "mask is None: give a Tensor"),
     "discount": (lambda: gains(discount=2), f"discount is 2: {SHARE}"),

@@ -100,7 +100,7 @@ def test_credit_lengthens_over_a_share_of_training(share: float, discount: float
     schedule = (0.5, 0.1, 0.25)
     distribution = WorldDistribution(Walled, trajectories=4, discount=0.7, gae_lambda=0.5, gae_schedule=schedule)
     for earlier in (0.7, share):  # what counts is where training is, not where it was
-        distribution.progress(earlier)
+        distribution.set_progress(earlier)
     tasks = distribution.tasks(GOALS, np.random.default_rng(0))
     predict, _ = next(adapt(track_learner(), tasks, steps=0))
     batch = tasks.query(predict)
@@ -113,7 +113,7 @@ def test_inner_steps_have_a_credit_of_their_own(from_: tuple[float, float, float
     distribution = WorldDistribution(
         Walled, trajectories=4, discount=0.7, gae_lambda=0.5, gae_schedule=from_, inner_gae=(0.9, 0.2)
     )
-    distribution.progress(0.0)
+    distribution.set_progress(0.0)
     learner = track_learner(steps=2, lr=0.5)
     episodes = collect(learner, distribution.tasks(GOALS, np.random.default_rng(0)))
     discount, gae_lambda = (0.7, 0.5) if from_ is None else from_[:2]

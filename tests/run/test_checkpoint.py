@@ -14,7 +14,7 @@ from torch import Tensor
 from training import STORED, run, training
 
 from metarl.run import checkpoint
-from metarl.run.checkpoint import Record, read_record, spread, write
+from metarl.run.checkpoint import Record, evenly_spaced, read_record, write
 from metarl.run.folder import RunFolder
 
 FIRST = "net.layers.0.weight"
@@ -148,10 +148,10 @@ def test_a_checkpoint_that_cannot_be_written_leaves_nothing(tmp_path: Path, monk
 
 
 def test_few_evenly_spaced_iterations_with_the_last_one() -> None:
-    assert spread([], 3) == []
-    assert spread([10, 20, 30], 3) == [10, 20, 30]
-    assert spread([10, 20, 30, 40], 3) == [20, 40]
-    assert spread([10, 20, 30, 40, 50], 3) == [10, 30, 50]
-    assert spread([10, 20, 30, 40, 50], 0) == [10, 20, 30, 40, 50]
-    many = spread(list(range(10, 751, 10)), 6)
+    assert evenly_spaced([], 3) == []
+    assert evenly_spaced([10, 20, 30], 3) == [10, 20, 30]
+    assert evenly_spaced([10, 20, 30, 40], 3) == [20, 40]
+    assert evenly_spaced([10, 20, 30, 40, 50], 3) == [10, 30, 50]
+    assert evenly_spaced([10, 20, 30, 40, 50], 0) == [10, 20, 30, 40, 50]
+    many = evenly_spaced(list(range(10, 751, 10)), 6)
     assert (len(many), many[-1]) == (6, 750)

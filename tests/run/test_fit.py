@@ -14,9 +14,9 @@ import torch
 from training import result
 
 import metarl as ml
-from metarl.description import Unknown
+from metarl.description import NotRestorable
 from metarl.experiments.cli import main
-from metarl.run.pretrained import located, names
+from metarl.run.pretrained import names, resolve_run
 
 SCRIPT = """
 import sys
@@ -88,7 +88,7 @@ def test_what_was_trained_is_loaded(tmp_path: Path) -> None:
     assert loaded.tasks.shots == 5
     one, other = (ml.evaluate(r.learner, r.tasks, steps=2, num_tasks=4) for r in (run, loaded))
     np.testing.assert_array_equal(one, other)
-    assert loaded.fresh(1).state_dict().keys() == loaded.learner.state_dict().keys()
+    assert loaded.untrained(1).state_dict().keys() == loaded.learner.state_dict().keys()
     assert loaded.validate() == run.validate()
 
 
@@ -98,7 +98,7 @@ def test_a_part_that_is_not_known_is_named_and_may_be_given(tmp_path: Path) -> N
 
     outer = ml.Descent(ml.MAML(torch.nn.Linear(1, 1), loss))
     run = fit(tmp_path / "run", outer)
-    with pytest.raises(Unknown, match=r"its learner cannot be made again \(torch.nn.modules.linear:Linear"):
+    with pytest.raises(NotRestorable, match=r"its learner cannot be made again \(torch.nn.modules.linear:Linear"):
         ml.load(tmp_path / "run")
     with pytest.raises(ValueError, match="net is no part of the run"):
         ml.load(tmp_path / "run", net=torch.nn.Linear(1, 1))
@@ -141,7 +141,7 @@ def test_unknown_trained_initialisations(tmp_path: Path) -> None:
 def test_trained_initialisations_come_with_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert "half-cheetah-vel-maml" in names()
     for name in names():
-        folder = located(f"pretrained:{name}")
+        folder = resolve_run(f"pretrained:{name}")
         assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 150_000
         assert ml.load(f"pretrained:{name}").learner.steps >= 1
     main(["evaluate", "pretrained:half-cheetah-vel-maml", "--tasks", "3", "--steps", "1"])

@@ -50,7 +50,7 @@ def run(path: Path, what: MetaTraining | None = None, **schedule: int) -> RunFol
     with folder.locked():
         run_training(
             folder, what, Schedule(what.iterations, **{"checkpoint_every": 2, **schedule}),
-            begin=Record(folder.config["run"]), metric="loss", go_on="go on",
+            initial=Record(folder.config["run"]), metric="loss", resume_command="go on",
         )  # fmt: skip
     return folder
 

@@ -28,7 +28,7 @@ from metarl.experiments.report.video import (
     record,
 )
 from metarl.experiments.tasks import LocomotionConfig
-from metarl.files import written
+from metarl.files import atomic_write
 
 HORIZON = 9
 BAND = FORMATS[".mp4"].band
@@ -262,7 +262,7 @@ def test_a_failed_film_leaves_the_old_one(tmp_path: Path) -> None:
         path.write_text("half")
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"), written(out) as path:
+    with pytest.raises(OSError, match="disk full"), atomic_write(out) as path:
         fail(path)
     assert out.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["film.gif"]
