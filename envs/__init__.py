@@ -10,7 +10,7 @@ import difflib
 import gymnasium
 
 import metarl.envs.imports  # noqa: F401  (before anything else imports MuJoCo)
-from metarl.envs import ant, half_cheetah, point
+from metarl.envs import ant, half_cheetah, hopper, humanoid, point
 from metarl.envs.single import TaskEnv
 from metarl.envs.vector import TaskVectorEnv
 from metarl.envs.world import Step, World, build, check_world
@@ -23,6 +23,11 @@ WORLDS: dict[str, type[World]] = {  # id → class; the horizon is the class's d
     "metarl/AntDir-v0": ant.AntDir,
     "metarl/AntDir2D-v0": ant.AntDir2D,
     "metarl/AntGoal-v0": ant.AntGoal,
+    "metarl/HumanoidDir2D-v0": humanoid.HumanoidDir2D,
+    "metarl/HopperParams-v0": hopper.HopperParams,
+    "metarl/Walker2dParams-v0": hopper.Walker2dParams,
+    "metarl/HalfCheetahParams-v0": half_cheetah.HalfCheetahParams,
+    "metarl/AntParams-v0": ant.AntParams,
     "metarl/PointNav-v0": point.PointNav,
     "metarl/HalfCheetahVel-MAML2017-v0": half_cheetah.HalfCheetahVel2017,
     "metarl/HalfCheetahDir-MAML2017-v0": half_cheetah.HalfCheetahDir2017,

@@ -1,7 +1,7 @@
-"""Ant tasks: a target velocity, forward or backward, any heading, a point to reach.
+"""Ant tasks: a target velocity, forward or backward, any heading, a point to reach, dynamics that vary.
 
-`AntVel`, `AntDir`, `AntDir2D`, `AntGoal`: Gymnasium's Ant-v5 physics (dt 0.05 s). Observations leave out contact
-forces and rewards the contact cost, as PEARL does: Gymnasium reads them from left-overs of the integrator.
+`AntVel`, `AntDir`, `AntDir2D`, `AntGoal`, `AntParams`: Gymnasium's Ant-v5 physics (dt 0.05 s). Observations leave out
+contact forces and rewards the contact cost, as PEARL does: Gymnasium reads them from left-overs of the integrator.
 `AntVel2017`, `AntDir2017`, `AntGoal2017`: the MAML paper's own (dt 0.02 s; cbfinn/maml_rl, ant_env_rand.py,
 ant_env_rand_direc.py, ant_env_rand_goal.py). Returns of the two never compare.
 """
@@ -11,6 +11,7 @@ from typing import ClassVar
 import mujoco
 import numpy as np
 
+from metarl.envs.dynamics import Factors, VaryingDynamics
 from metarl.envs.goals import Direction, Disc, Heading, MotionGoals, Square, TargetVelocity
 from metarl.envs.physics import CentreOfMass, MujocoWorld
 from metarl.envs.world import Step
@@ -46,7 +47,7 @@ class Ant(MujocoWorld):
         parts = {
             "reward_goal": self.goals.score(self.tasks, position, velocity),
             "reward_ctrl": -self.control_cost * np.square(actions, dtype=np.float64).sum(axis=1),
-            "reward_survive": np.full(self.num_envs, self.bonus),
+            "reward_survive": self.survival(),
             **self.contact_parts(),
         }
         reward = np.sum(list(parts.values()), axis=0)
@@ -57,6 +58,10 @@ class Ant(MujocoWorld):
             "y_velocity": velocity[:, 1].copy(),
         }
         return Step(reward, self.fallen(), diverged, parts)
+
+    def survival(self) -> np.ndarray:
+        """The reward for the step alone, [N]."""
+        return np.full(self.num_envs, self.bonus)
 
     def contact_parts(self) -> dict[str, np.ndarray]:
         """The reward's part that depends on contact forces, if there is one."""
@@ -162,6 +167,18 @@ class AntGoal(Ant):
     bonus = 0.0
     control_cost = 0.1
     healthy_z = None
+
+
+class AntParams(VaryingDynamics, Ant):
+    """Run forward with dynamics that vary: r = v + 1 − 0.5·Σa², the 1 only while healthy, as in Ant-v5 without contact
+    forces. A task is 108 factors."""
+
+    goals = Factors(bodies=13, dofs=14, geoms=14)
+    bonus = 1.0
+    control_cost = 0.5
+
+    def survival(self) -> np.ndarray:
+        return self.bonus * ~self.fallen()
 
 
 class AntVel2017(Ant2017):

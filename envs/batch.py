@@ -51,6 +51,7 @@ class Batch(mujoco.batch.Batch):
         super().__init__(model, nsim, nthread)
         self.pairs = listed_pairs(model)
         self.geoms: set[str] = set()  # fields of geoms that have values for each simulation and that pairs follow
+        self._followed: dict[str, np.ndarray] = {}  # what the pairs have been given
         self._fields: dict[tuple[str, str], np.ndarray] = {}  # arrays that are not state, by method and name
         self._process, self._twin = os.getpid(), cast("Batch | None", None)
         _made.add(self)
@@ -85,12 +86,15 @@ class Batch(mujoco.batch.Batch):
         self._twin = None
 
     def follow(self) -> None:
-        """Give each simulation's listed pairs what its geoms say."""
+        """Give each simulation's listed pairs what its geoms say, where that has changed."""
         model, one, other = self.model, self.model.pair_geom1[self.pairs], self.model.pair_geom2[self.pairs]
         geoms = {
             name: super(Batch, self).expand(name) if name in self.geoms else getattr(model, name)[None]
             for name in GEOM_FIELDS
         }
+        if self._followed and all(np.array_equal(geoms[name], self._followed[name]) for name in GEOM_FIELDS):
+            return
+        self._followed = {name: values.copy() for name, values in geoms.items()}
         for name, values in pair_fields(geoms, one, other).items():
             super().expand(name)[:, self.pairs] = values
 

@@ -1,20 +1,20 @@
-"""Half-cheetah tasks: run at a target velocity, or forward or backward. Episodes never terminate.
+"""Half-cheetah tasks: run at a target velocity, forward or backward, with dynamics that vary. It never terminates.
 
 `HalfCheetahVel`, `HalfCheetahDir`: Gymnasium's HalfCheetah-v5 physics (dt 0.05 s) and the reward of ProMP
 (half_cheetah_rand_vel.py, half_cheetah_rand_direc.py), PEARL and VariBAD.
 `HalfCheetahVel2017`, `HalfCheetahDir2017`: the MAML paper's own (dt 0.01 s; cbfinn/maml_rl, half_cheetah_env_rand.py,
 half_cheetah_env_rand_direc.py). Returns of the two never compare.
+`HalfCheetahParams`: HalfCheetah-v5 with its reward, and masses, inertias, damping and friction that vary.
 """
 
 from typing import ClassVar
 
 import numpy as np
 
+from metarl.envs.dynamics import Factors, VaryingDynamics
 from metarl.envs.goals import Direction, MotionGoals, TargetVelocity
 from metarl.envs.physics import CentreOfMass, MujocoWorld
 from metarl.envs.world import Step
-
-CONTROL_COST = 0.05  # a unit of squared action
 
 
 class HalfCheetah(MujocoWorld):
@@ -23,6 +23,7 @@ class HalfCheetah(MujocoWorld):
     goals: ClassVar[MotionGoals]
     xml = "half_cheetah.xml"
     observation_size = 17
+    control_cost: ClassVar[float] = 0.05  # a unit of squared action
 
     def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
         before = self.qpos[:, :1].copy()
@@ -32,7 +33,7 @@ class HalfCheetah(MujocoWorld):
     def judge(self, actions: np.ndarray, diverged: np.ndarray, position: np.ndarray, velocity: np.ndarray) -> Step:
         """Reward of actions [N, 6] that led to position [N, 1] (m) and velocity [N, 1] (m/s)."""
         goal = self.goals.score(self.tasks, position, velocity)
-        control = -CONTROL_COST * np.square(actions, dtype=np.float64).sum(axis=1)
+        control = -self.control_cost * np.square(actions, dtype=np.float64).sum(axis=1)
         parts = {
             "reward_goal": goal,
             "reward_ctrl": control,
@@ -71,6 +72,13 @@ class HalfCheetahDir(HalfCheetah):
     """Run in direction d ∈ {−1, +1}: r = d·v − 0.05·Σa²."""
 
     goals = Direction()
+
+
+class HalfCheetahParams(VaryingDynamics, HalfCheetah):
+    """Run forward: r = v − 0.1·Σa², as in HalfCheetah-v5. A task is 64 factors."""
+
+    goals = Factors(bodies=7, dofs=9, geoms=9)
+    control_cost = 0.1
 
 
 class HalfCheetahVel2017(HalfCheetah2017):

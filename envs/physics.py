@@ -87,6 +87,12 @@ class MujocoWorld(World):
         qvel = self.init_qvel + 0.1 * rng.standard_normal((len(tasks), len(self.init_qvel)))
         return qpos, qvel
 
+    def around_start(self, n: int, noise: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """qpos [n, nq] and qvel [n, nv], each number ± U(noise), drawn in the order of Gymnasium's v5 environments."""
+        start = np.concatenate([self.init_qpos, self.init_qvel])
+        state = start + rng.uniform(-noise, noise, (n, len(start)))
+        return state[:, : len(self.init_qpos)], state[:, len(self.init_qpos) :]
+
     def place(self, ids: Any, *state: np.ndarray) -> None:
         """Put the sub-environments ids at state = qpos [n, nq], qvel [n, nv], everything else as after a reset."""
         rows = self.check_state(ids, state, qpos=self.qpos, qvel=self.qvel)

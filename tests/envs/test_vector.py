@@ -55,7 +55,8 @@ def test_equals_single_environments_over_episodes(id: str) -> None:
             vector.world.place([i], qpos, qvel)
     terminated, truncated = np.stack(same_steps(vector, sync, 40), axis=1)
     assert truncated.any()
-    assert terminated.any() == ("Ant" in id and "AntGoal-v0" not in id)
+    if "Hopper" not in id:  # which falls in some episodes
+        assert terminated.any() == ("Ant" in id and "AntGoal-v0" not in id)
     mask = np.array([True, False, True, False])
     mine, my_infos = vector.reset(seed=[1, None, 2, 3], options={"reset_mask": mask})
     its, its_infos = sync.reset(seed=[1, None, 2, 3], options={"reset_mask": mask})

@@ -1,0 +1,83 @@
+"""Dynamics that vary: tasks that are masses, inertias, damping and friction, each simulation with its own.
+
+The reward never tells the task: what an agent can find out about it shows in how its body moves.
+"""
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from metarl.envs.goals import MotionGoals
+from metarl.envs.physics import MujocoWorld
+from metarl.ranges import Count, checked
+
+LARGEST = {"body_mass": 1.5**3, "body_inertia": 1.5**3, "dof_damping": 1.3**3, "geom_friction": 1.5**3}
+
+
+class Factors(MotionGoals):
+    """Factors of a model's masses, inertias, damping and friction; scored by the body's forward velocity.
+
+    A factor is 1.5^U(−3, 3), and 1.3^U(−3, 3) for damping, drawn for each entry of MuJoCo's fields by itself
+    (dennisl88/rand_param_envs, base.py, which PEARL and ProMP use). A task holds, in this order, the factors of
+    body_mass [bodies], body_inertia [bodies, 3], dof_damping [dofs] and geom_friction [geoms, 3]; the world, MuJoCo's
+    first body, has neither mass nor inertia and is left out.
+    """
+
+    @checked
+    def __init__(self, *, bodies: Count, dofs: Count, geoms: Count) -> None:
+        self.shapes = {
+            "body_mass": (bodies,), "body_inertia": (bodies, 3), "dof_damping": (dofs,), "geom_friction": (geoms, 3),
+        }  # fmt: skip
+        high = np.concatenate([np.full(np.prod(shape), LARGEST[name]) for name, shape in self.shapes.items()])
+        super().__init__((1.0 / high).tolist(), high.tolist())
+
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        return self.space.high ** rng.uniform(-1.0, 1.0, (n, len(self.space.high)))
+
+    def score(self, tasks: np.ndarray, position: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+        return velocity[:, 0].copy()
+
+    def of_fields(self, tasks: np.ndarray) -> dict[str, np.ndarray]:
+        """The factors of tasks [n, task] by the name of MuJoCo's field, each [n, …] in that field's shape."""
+        ends = np.cumsum([np.prod(shape) for shape in self.shapes.values()])
+        parts = np.split(tasks, ends[:-1], axis=1)
+        fields = zip(self.shapes.items(), parts, strict=True)
+        return {name: part.reshape(len(tasks), *shape) for (name, shape), part in fields}
+
+
+class VaryingDynamics(MujocoWorld):
+    """A MuJoCo world whose tasks are the `Factors` of its model: what is simulated follows `tasks` at any time.
+
+    Constants that MuJoCo derives from masses and inertias are those of the changed model, as if it had been compiled so
+    (mj_setConst): the inverse weights of bodies and joints, which set how soft contacts and joint limits are, and the
+    masses of subtrees. One is not, since MuJoCo holds it once for all simulations: the mean inertia, by which the
+    constraint solver scales the tolerance that it stops at. In a simulation without a task, the model is the file's.
+    """
+
+    goals: ClassVar[Factors]
+
+    def __init__(self, num_envs: int, *, threads: int = 0) -> None:
+        super().__init__(num_envs, threads=threads)
+        self._varied = {  # live views of each simulation's fields, [N, …] without the world
+            name: self.batch.expand(name)[:, -shape[0] :] for name, shape in self.goals.shapes.items()
+        }
+        self._standard = {name: values[:1].copy() for name, values in self._varied.items()}
+        self._simulated = np.ones_like(self.tasks)
+
+    def place(self, ids: Any, *state: np.ndarray) -> None:
+        self.follow_tasks()
+        super().place(ids, *state)
+
+    def simulate(self, controls: np.ndarray, alive: np.ndarray | None) -> np.ndarray:
+        self.follow_tasks()
+        return super().simulate(controls, alive)
+
+    def follow_tasks(self) -> None:
+        """Give every simulation whose task has changed the dynamics of its task."""
+        changed = ((self.tasks != self._simulated) & ~np.isnan(self.tasks)).any(axis=1)
+        if not changed.any():
+            return
+        for name, factors in self.goals.of_fields(self.tasks[changed]).items():
+            self._varied[name][changed] = self._standard[name] * factors
+        self.batch.set_const(changed)
+        self._simulated[changed] = self.tasks[changed]
