@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from metarl.core import Loss
-from metarl.learners.update_rule import Adapted, Parameters, UpdateRule, flatten, unflatten
+from metarl.learners.update_rule import Adapted, Parameters, UpdateRule
 from metarl.ranges import Positive, Range, Whole, checked
+from metarl.vectors import flatten, unflatten
 
 
 class Moments(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from metarl.adaptable import check_second_derivatives
 from metarl.core import Learner, Loss, Tree
 from metarl.learners.gradient import GradientLearner
 from metarl.ranges import Count, Positive, Whole, checked
+from metarl.vectors import conjugate_gradient, flatten, quotient, unflatten
 
 
 class IMAML(GradientLearner):
@@ -53,11 +54,11 @@ class IMAML(GradientLearner):
         slope, start = self.slope(state, batch), self.init()
         direction = {n: slope[n] + self.strength * (state[n] - start[n]) for n in state}
         if self.cautious:
-            bent = _flat(vjp(partial(self.slope, batch=batch), state)[1](direction)[0])
-            flat = _flat(direction)
+            bent = flatten(vjp(partial(self.slope, batch=batch), state)[1](direction)[0])
+            flat = flatten(direction)
             squared = flat @ flat
             model = self.lrs[min(k, len(self.lrs) - 1)] * (flat @ bent + self.strength * squared)
-            share = torch.where(model > squared, _quotient(squared, model), 1.0)
+            share = torch.where(model > squared, quotient(squared, model), 1.0)
             direction = {n: share * value for n, value in direction.items()}
         return self.descend(state, direction, k)
 
@@ -71,16 +72,11 @@ class IMAML(GradientLearner):
             with torch.no_grad():
                 now = self.step({name: value.detach() for name, value in states[-1].items()}, batch, k)
             leaves, spec = tree_flatten(batch)
-            states.append(self.unflat(_Minimum.apply(self, spec, _flat(states[0]), _flat(now), *leaves)))
+            end = _Minimum.apply(self, spec, flatten(states[0]), flatten(now), *leaves)
+            states.append(unflatten(end, states[0]))
         return states
 
-    def unflat(self, vector: Tensor) -> dict[str, Tensor]:
-        """The state whose entries, one after the other, are `vector`."""
-        start = self.init()
-        pieces = vector.split([value.numel() for value in start.values()])
-        return {name: piece.view_as(start[name]) for name, piece in zip(start, pieces, strict=True)}
-
-    together = Learner.together  # the faster form of `GradientLearner` differentiates through its steps
+    batched_forward = Learner.batched_forward  # the faster form of `GradientLearner` differentiates through its steps
 
 
 class _Minimum(torch.autograd.Function):
@@ -102,30 +98,8 @@ class _Minimum(torch.autograd.Function):
         learner: IMAML = ctx.learner
         end, *leaves = ctx.saved_tensors
         batch = tree_unflatten(leaves, ctx.spec)
-        curvature = vjp(lambda vector: _flat(learner.slope(learner.unflat(vector), batch)), end)[1]
-        solved = conjugate_gradient(
+        curvature = vjp(lambda vector: flatten(learner.slope(unflatten(vector, learner.init()), batch)), end)[1]
+        solved, _ = conjugate_gradient(
             lambda vector: vector + curvature(vector)[0] / learner.strength, target[0], steps=learner.cg_steps
         )
         return (None, None, solved, None, *[None for _ in leaves])
-
-
-def conjugate_gradient(product: Callable[[Tensor], Tensor], target: Tensor, *, steps: int) -> Tensor:
-    """x with product(x) ≈ target, both flat, from x = 0; without branches, for vmap."""
-    x, residual, direction = torch.zeros_like(target), target, target
-    squared = residual @ residual
-    for _ in range(steps):
-        curved = product(direction)
-        length = _quotient(squared, direction @ curved)
-        x, residual = x + length * direction, residual - length * curved
-        squared, before = residual @ residual, squared
-        direction = residual + _quotient(squared, before) * direction
-    return x
-
-
-def _quotient(a: Tensor, b: Tensor) -> Tensor:
-    """a/b, and 0 where b is 0: the solution is then found."""
-    return torch.where(b == 0, 0.0, a / torch.where(b == 0, 1.0, b))
-
-
-def _flat(state: dict[str, Tensor]) -> Tensor:
-    return torch.cat([value.flatten() for value in state.values()])

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from metarl.core import Loss
-from metarl.learners.update_rule import Adapted, Parameters, UpdateRule, flatten, signals, unflatten
+from metarl.learners.update_rule import Adapted, Parameters, UpdateRule, signals
 from metarl.nets.recurrent import LSTMCell
 from metarl.ranges import Count, Range, Whole, checked
+from metarl.vectors import flatten, unflatten
 
 
 class Gates(NamedTuple):

@@ -69,17 +69,6 @@ class UpdateRule(Learner):
         return functional_call(self.net, state.parameters, (x,))
 
 
-def flatten(parameters: Parameters) -> Tensor:
-    """Every number of `parameters` as one row, [coordinates]."""
-    return torch.cat([value.flatten() for value in parameters.values()])
-
-
-def unflatten(row: Tensor, like: Parameters) -> Parameters:
-    """`flatten` undone: the row in the names and shapes of `like`."""
-    parts = row.split([value.numel() for value in like.values()])
-    return {name: part.view_as(value) for part, (name, value) in zip(parts, like.items(), strict=True)}
-
-
 def signals(gradients: Tensor) -> Tensor:
     """Gradients […] as inputs of a network, […, 2] (Andrychowicz et al. 2016, appendix A)."""
     size = gradients.abs()

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from toys import regressor, sample_episodes
 
 from metarl.core import Episodes, meta_gradient
-from metarl.learners.implicit import IMAML, conjugate_gradient
+from metarl.learners.implicit import IMAML
 from metarl.losses import Samples, cross_entropy, mse
 from metarl.nets.conv4 import Conv4
 from metarl.nets.mlp import MLP
-from metarl.objectives import every, final
+from metarl.objectives import final, multi_step
 
 
 def implicit(*, hidden: tuple[int, ...] = (4,), steps: int = 150, lr: float = 0.3, **settings: float) -> IMAML:
@@ -133,7 +133,7 @@ def test_cautious_steps_reach_the_minimum_that_others_leave_behind() -> None:
 def test_a_state_that_is_not_judged_has_no_part_and_no_nan() -> None:
     learner, episodes = implicit(steps=2), repeated(steps=2)
     last = flat(meta_gradient(learner, episodes, final(mse))[1])
-    weighted = flat(meta_gradient(learner, episodes, every(mse, (0.0, 1.0)))[1])
+    weighted = flat(meta_gradient(learner, episodes, multi_step(mse, (0.0, 1.0)))[1])
     torch.testing.assert_close(weighted, last)
 
 
@@ -176,18 +176,6 @@ def test_images_and_labels_pass_through_vmap_as_through_a_loop(pool: bool) -> No
     for chunk in (None, 2):
         found = flat(meta_gradient(learner, episodes, final(cross_entropy), chunk=chunk)[1])
         assert relative_error(found, by_loop) < 1e-10
-
-
-def test_conjugate_gradients_solve_in_as_many_steps_as_there_are_numbers_and_stay() -> None:
-    torch.manual_seed(0)
-    root = torch.randn(5, 5).double()
-    matrix, target = root @ root.T + torch.eye(5).double(), torch.randn(5).double()
-    exact = torch.linalg.solve(matrix, target)
-    for steps, limit in ((5, 1e-9), (60, 1e-9)):
-        assert relative_error(conjugate_gradient(matrix.mv, target, steps=steps), exact) < limit
-    assert relative_error(conjugate_gradient(matrix.mv, target, steps=3), exact) > 1e-3
-    zero = conjugate_gradient(matrix.mv, 0 * target, steps=3)
-    assert torch.equal(zero, torch.zeros(5).double())
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
