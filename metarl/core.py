@@ -25,6 +25,7 @@ from torch.func import vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
 from metarl.adaptable import check_layers
+from metarl.adapted_net import AdaptedNet
 from metarl.described import Described
 from metarl.parts import concatenate, lock, map_parts, readable_errors, split
 from metarl.ranges import Count, Whole, checked
@@ -164,6 +165,10 @@ class Learner(Described, nn.Module, ABC):
     @abstractmethod
     def predict(self, state: Tree, x: Tree) -> Tree:
         """The outputs for inputs `x` of one task in this state."""
+
+    def module(self, state: Tree) -> nn.Module:
+        """A net of its own that predicts, for inputs [n, …], what this learner does in one task's `state`."""
+        return AdaptedNet(self, state)
 
     def states(self, support: Sequence[Tree]) -> list[Tree]:
         """The states of one task before and after each inner step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -119,6 +120,13 @@ class GradientLearner(Learner):
 
     def predict(self, state: dict[str, Tensor], x: Tree) -> Tree:
         return functional_call(self.net, state, (x,))
+
+    def module(self, state: dict[str, Tensor]) -> nn.Module:
+        """A copy of the net, with the adapted parameters in place of its own."""
+        net = deepcopy(self.net).requires_grad_(False)
+        for name, value in state.items():
+            net.get_parameter(name).copy_(value)
+        return net
 
     @property
     def in_numpy(self) -> bool:

@@ -1,8 +1,13 @@
 from .conv4 import Conv4 as Conv4
 from .conv4 import Maps as Maps
 from .dense import Dense as Dense
+from .discrete import BernoulliPolicy as BernoulliPolicy
+from .discrete import CategoricalPolicy as CategoricalPolicy
+from .discrete import MultiCategoricalPolicy as MultiCategoricalPolicy
 from .mlp import MLP as MLP
 from .normalisation import BatchNorm as BatchNorm
 from .policy import GaussianPolicy as GaussianPolicy
+from .policy import MLPPolicy as MLPPolicy
 from .recurrent import LSTMCell as LSTMCell
 from .resnet import ResNet12 as ResNet12
+from .spaces import policy_for as policy_for

@@ -44,9 +44,16 @@ class Tanh(torch.autograd.Function):
         return Tanh.apply(x), in_dims[0]
 
 
+def tanh(x: Tensor) -> Tensor:
+    """`Tanh`, or torch's own where a graph of torch's operations is made: in tracing, exporting and compiling."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return torch.tanh(x)
+    return Tanh.apply(x)
+
+
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., np.ndarray]]] = {
     "relu": (torch.relu, lambda x, out: np.maximum(x, 0, out=out)),
-    "tanh": (Tanh.apply, np.tanh),
+    "tanh": (tanh, np.tanh),
 }
 
 

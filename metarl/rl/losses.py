@@ -1,18 +1,16 @@
-"""Policy-gradient losses on rollouts, and the KL divergence of Gaussian policies."""
+"""Policy-gradient losses on rollouts, and the mean KL divergence of policies, for every action distribution."""
 
 from __future__ import annotations
 
-import math
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from metarl.core import Loss, Predict
 from metarl.ranges import Positive, checked
-
-Gaussian = tuple[Tensor, Tensor]  # mean [..., act], log_std broadcastable to it
+from metarl.rl.distributions import as_distribution
 
 
 class Rollout(NamedTuple):
@@ -37,16 +35,6 @@ class Visited(Protocol):
 
 
 @checked
-def log_prob(policy: Gaussian, actions: Tensor) -> Tensor:
-    """Log-density [...] of joint actions [..., act]: summed, not averaged, over action dimensions."""
-    mean, log_std = policy
-    if mean.shape != actions.shape:
-        raise ValueError(f"means have shape {tuple(mean.shape)}, actions {tuple(actions.shape)}: give the same")
-    noise = (actions - mean) * torch.exp(-log_std)
-    return -0.5 * noise.square().sum(-1) - (log_std + 0.5 * math.log(2 * math.pi)).expand_as(mean).sum(-1)
-
-
-@checked
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """The mean of `values` where `mask` is 1; 0 where it is nowhere."""
     return (values * mask).sum() / mask.sum().clamp(min=1)
@@ -59,7 +47,7 @@ def surrogate(predict: Predict, batch: Rollout) -> Tensor:
     At π = π_old its gradient is the policy gradient and its Hessian the low-variance curvature estimate of ProMP
     (Rothfuss et al. 2019, eq. 9), which log π·advantage would get wrong.
     """
-    ratio = torch.exp(log_prob(predict(batch.observations), batch.actions) - batch.log_probs)
+    ratio = _ratio(predict, batch)
     return -masked_mean(ratio * batch.advantages, batch.mask)
 
 
@@ -71,15 +59,18 @@ def clipped_surrogate(clip: Positive) -> Loss:
 
 @checked
 def _clipped(predict: Predict, batch: Rollout, *, clip: float) -> Tensor:
-    ratio = torch.exp(log_prob(predict(batch.observations), batch.actions) - batch.log_probs)
+    ratio = _ratio(predict, batch)
     bounded = ratio.clamp(1 - clip, 1 + clip)
     return -masked_mean(torch.minimum(ratio * batch.advantages, bounded * batch.advantages), batch.mask)
 
 
 @checked
-def gaussian_kl(new: Gaussian, old: Gaussian, batch: Visited) -> Tensor:
-    """Mean over the visited states of KL(old ‖ new), summed over action dimensions."""
-    (mean, log_std), (old_mean, old_log_std) = new, old
-    variance, old_variance = torch.exp(2 * log_std), torch.exp(2 * old_log_std)
-    kl = log_std - old_log_std + (old_variance + (old_mean - mean).square()) / (2 * variance) - 0.5
-    return masked_mean(kl.sum(-1), batch.mask)
+def mean_kl(new: Any, old: Any, batch: Visited) -> Tensor:
+    """Mean over the visited states of KL(old ‖ new), of two action distributions of one kind."""
+    return masked_mean(as_distribution(new).kl(as_distribution(old)), batch.mask)
+
+
+def _ratio(predict: Predict, batch: Rollout) -> Tensor:
+    """π/π_old [T, H, N] of the actions that were taken."""
+    log_probs = as_distribution(predict(batch.observations)).log_prob(batch.actions)
+    return torch.exp(log_probs - batch.log_probs)

@@ -23,7 +23,6 @@ from metarl.experiments.pretraining import Pretraining, copy_policy
 from metarl.experiments.runner import new_learner
 from metarl.experiments.tasks import LocomotionConfig, SinusoidConfig
 from metarl.nets.policy import GaussianPolicy
-from metarl.rl.losses import log_prob
 
 CPU = torch.device("cpu")
 TINY = ("--meta-batch", "8", "--task.trajectories", "3", "--task.horizon", "10", "--checkpoint-every", "1")
@@ -69,7 +68,7 @@ def test_the_copied_policy_is_the_same_policy(activation: str) -> None:
         mean = theirs.get_distribution(observations).mode()
         mine = net(observations)
     torch.testing.assert_close(mine[0], mean, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(log_prob(mine, actions), log_probs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(mine.log_prob(actions), log_probs, rtol=1e-5, atol=1e-5)
     acted, _ = training.learner.arrays({k: v[None] for k, v in training.learner.init().items()})(
         observations[None].numpy()
     )

@@ -16,9 +16,10 @@ from metarl.envs import World
 from metarl.learners.gradient import GradientLearner
 from metarl.nets.policy import GaussianPolicy
 from metarl.rl.advantages import advantages, discounted_sum, features, gae, linear_baseline
-from metarl.rl.guidance import Guidance, Guided, imitation, told
+from metarl.rl.distributions import Bernoulli, Categorical, Gaussian, MultiCategorical
+from metarl.rl.guidance import Guidance, Guided, goal_conditioned, imitation
 from metarl.rl.loop import loops
-from metarl.rl.losses import clipped_surrogate, mean_kl, log_prob, masked_mean, surrogate
+from metarl.rl.losses import clipped_surrogate, masked_mean, mean_kl, surrogate
 from metarl.rl.memory import Memory, Recorder
 from metarl.rl.policy import AdaptedPolicy, adapt_policy
 from metarl.rl.rollout import Trajectories, WorldDistribution, WorldTasks
@@ -27,6 +28,7 @@ NAN = float("nan")
 SHARE = "give a finite number from 0 to 1"
 POSITIVE = "give a finite number above 0"
 CPU = torch.device("cpu")
+ONE = torch.zeros(1)
 Call = Callable[[], object]
 
 
@@ -70,7 +72,7 @@ def wide(observations: int, actions: int) -> Predictor:
 
 
 def adapted(**settings: Any) -> AdaptedPolicy:
-    return AdaptedPolicy(wide(1, 1), **settings)
+    return AdaptedPolicy(wide(1, 1), Track.action_space, **settings)
 
 
 def guided(expert: Any) -> Guidance:
@@ -94,8 +96,8 @@ DISTRIBUTION: dict[str, tuple[Call, str]] = {
     "no World": (lambda: WorldDistribution(int), "world is the class int: give a subclass of metarl.envs.World"),
     "an abstract World": (lambda: WorldDistribution(World), "World has no advance, initial, place, write, goals: see"),
     "what makes no World": (lambda: WorldDistribution(lambda n, threads: 3), "world makes 3: give a subclass"),
-    "no flat World": (lambda: WorldDistribution(Wide), "Wide: observations and actions have shapes (2, 2) and (1,)"),
-    "no device": (lambda: track(device="gpu"), "device is 'gpu': give one that torch can use here, such as cpu"),
+    "no flat World": (lambda: WorldDistribution(Wide), "Wide: observations have the shape (2, 2): make"),
+    "no device": (lambda: track(device="gpu"), "device is 'gpu': give one that torch can use, such as cpu"),
     "a device as a number": (lambda: track(device=3), "device is 3: give a device or a text"),
     "no tasks": (lambda: track().sample(0, generator()), "n is 0: give a whole number from 1 up"),
     "part of a task": (lambda: track().sample(2.5, generator()), "n is 2.5: give a whole number from 1 up"),
@@ -121,11 +123,18 @@ DISTRIBUTION: dict[str, tuple[Call, str]] = {
     ),
     "a policy for more": (lambda: two().trajectories(wide(3, 1)), "the policy takes 3 observations and got 1: build"),
     "a policy of more": (
-        lambda: two().trajectories(wide(1, 2)), "a policy's outputs are arrays of shapes (2, 4, 2) and (2, 2): give"
+        lambda: two().trajectories(wide(1, 2)), "a policy draws actions (2, 4, 2) and log-probabilities (2, 4): give (2"
     ),
     "a policy without std": (lambda: acting(lambda x, p: x + p), "a policy's outputs are of the type ndarray of shape"),
-    "a policy that fails": (lambda: acting(lambda x, p: (x @ torch.zeros(5, 1), p)), "mat1 and mat2 shapes cannot be"),
-    "a policy that is NaN": (lambda: acting(lambda x, p: (x * NAN, p)), "Track: action [nan] of sub-environment 0"),
+    "a policy that fails": (lambda: acting(lambda x, p: Gaussian(x @ torch.zeros(5, 1), p)), "mat1 and mat2 shapes cannot be"),
+    "a plain pair": (lambda: acting(lambda x, p: (x, p)), "a policy's outputs are of the type tuple: let its forward"),
+    "a policy of another std": (
+        lambda: acting(lambda x, p: Gaussian(x, torch.zeros(3))), "means (1, 4, 1) and log standard deviations (1, 3)"
+    ),
+    "a policy of choices": (
+        lambda: acting(lambda x, p: Categorical(x)), "the policy gives a Categorical distribution, and actions are in"
+    ),
+    "a policy that is NaN": (lambda: acting(lambda x, p: Gaussian(x * NAN, p)), "Track: action [nan] of sub-environment 0"),
     "loops of nothing": (lambda: loops(0, 1), "tasks is 0: give a whole number from 1 up"),
     "memory of a negative size": (lambda: Memory().take((-1,)), "shape is (-1,): give a tuple in which each is"),
     "a recorder of nothing": (lambda: Recorder(Memory(), 0, 1, 1, device=CPU, staged=False), "tasks is 0: give a"),
@@ -135,14 +144,24 @@ DISTRIBUTION: dict[str, tuple[Call, str]] = {
 GUIDANCE: dict[str, tuple[Call, str]] = {
     "no distribution": (lambda: Guided(Track, guided), "distribution is the class Track: give a WorldDistribution"),
     "no expert": (lambda: Guided(track(), 3), "expert is 3: give a function"),
-    "no policy": (lambda: told(3), "policy is 3: give a GaussianPolicy"),
+    "no policy": (lambda: goal_conditioned(3), "policy is 3: give a MLPPolicy"),
     "no tasks": (lambda: Guided(track(), guided).sample(0, generator()), "n is 0: give a whole number from 1 up"),
-    "one tensor": (lambda: guided(lambda x, task: x), "an expert's labels are of the type Tensor of shape"),
-    "a std of each": (lambda: guided(lambda x, task: (x, x)), "have shapes (2, 5, 4, 1) and (2, 5, 4, 1): give"),
-    "labels of one task": (lambda: guided(lambda x, task: (x[0], x[0, 0, 0])), "have shapes (5, 4, 1) and (1,): give"),
-    "labels that are NaN": (lambda: guided(lambda x, task: (x * NAN, torch.zeros(1))), "an expert's labels are not"),
+    "one tensor": (lambda: guided(lambda x, task: x), "a policy's outputs are of the type Tensor of shape"),
+    "labels of one task": (
+        lambda: guided(lambda x, task: Gaussian(x[0], x[0, 0, 0])), "have shapes [(5, 4, 1), (1,)]: give (2, 5, 4) and"
+    ),
+    "labels of two numbers": (
+        lambda: guided(lambda x, task: Gaussian(x.repeat(1, 1, 1, 2), torch.zeros(1))), "means have shape (2, 5, 4, 2)"
+    ),
+    "labels that are NaN": (
+        lambda: guided(lambda x, task: Gaussian(x * NAN, torch.zeros(1))), "an expert's labels are not"
+    ),
+    "labels of another kind": (
+        lambda: imitation(lambda x: Categorical(x), Guidance(ONE, Gaussian(ONE, ONE), ONE, ONE)),
+        "the KL divergence is of Categorical from Gaussian",
+    ),
     "a policy of elsewhere": (
-        lambda: guided(told(GaussianPolicy(5, 1))), "the expert takes 5 observations, and is shown 1 and a task of 1"
+        lambda: guided(goal_conditioned(GaussianPolicy(5, 1))), "the expert takes 5 observations, and is shown 1 and a task of 1"
     ),
     "a rollout imitated": (lambda: imitation(lambda x: (x, x), seen()), "batch is of the type Rollout: give a"),
 }  # fmt: skip
@@ -151,12 +170,19 @@ LOSSES: dict[str, tuple[Call, str]] = {
     "no clip": (lambda: clipped_surrogate(0), f"clip is 0: {POSITIVE}"),
     "clip NaN": (lambda: clipped_surrogate(NAN), f"clip is nan: {POSITIVE}"),
     "clip as text": (lambda: clipped_surrogate("x"), f"clip is 'x': {POSITIVE}"),
-    "clipped without std": (lambda: clipped_surrogate(0.2)(lambda x: x, seen()), "policy is of the type Tensor"),
+    "clipped without std": (lambda: clipped_surrogate(0.2)(lambda x: x, seen()), "a policy's outputs are of the type Tensor"),
     "no policy": (lambda: surrogate(3, seen()), "predict is 3: give a function"),
     "no batch": (lambda: surrogate(lambda x: (x, x), 3), "batch is 3: give a Rollout"),
-    "actions of another": (lambda: surrogate(lambda x: (x, x), seen()), "means have shape (2, 6, 4, 3), actions"),
-    "no Gaussians": (lambda: mean_kl(3, 4, seen()), "new is 3: give 2 values (a Tensor; a Tensor)"),
-    "no Gaussian": (lambda: log_prob(3, torch.zeros(3)), "policy is 3: give 2 values"),
+    "actions of another": (lambda: surrogate(lambda x: Gaussian(x, x), seen()), "means have shape (2, 6, 4, 3), log"),
+    "no distributions": (lambda: mean_kl(3, 4, seen()), "a policy's outputs are 3: let its forward return"),
+    "two kinds": (lambda: mean_kl(Gaussian(ONE, ONE), Bernoulli(ONE), seen()), "give two distributions of one kind"),
+    "choices without numbers": (
+        lambda: surrogate(lambda x: Categorical(x), seen()), "logits have shape (2, 6, 4, 3), actions (2, 6, 4, 2)"
+    ),
+    "too many choices": (
+        lambda: surrogate(lambda x: MultiCategorical((x,)), seen()), "there are logits for 1 choices, and actions have"
+    ),
+    "other switches": (lambda: surrogate(lambda x: Bernoulli(x), seen()), "logits have shape (2, 6, 4, 3), actions (2,"),
     "no mask": (lambda: masked_mean(torch.zeros(3), None), "mask is None: give a Tensor"),
     "discount": (lambda: gains(discount=2), f"discount is 2: {SHARE}"),
     "lambda": (lambda: gains(gae_lambda=NAN), f"gae_lambda is nan: {SHARE}"),
@@ -175,7 +201,7 @@ LOSSES: dict[str, tuple[Call, str]] = {
 }  # fmt: skip
 
 POLICY: dict[str, tuple[Call, str]] = {
-    "no predictor": (lambda: AdaptedPolicy(3), "predictor is 3: give a Predictor"),
+    "no predictor": (lambda: AdaptedPolicy(3, Track.action_space), "predictor is 3: give a Predictor"),
     "a task too many": (lambda: adapted(task=5), "task is 5: the predictor has 2 tasks, numbered from 0"),
     "a task as text": (lambda: adapted(task="x"), "task is 'x': give a whole number"),
     "no scale": (lambda: adapted(action_scale=0), f"action_scale is 0: {POSITIVE}"),

@@ -16,6 +16,7 @@ from metarl.core import Predictor, adapt
 from metarl.envs.world import Step
 from metarl.learners.gradient import GradientLearner
 from metarl.rl.loop import loops
+from metarl.rl.distributions import Gaussian
 from metarl.rl.losses import surrogate
 from metarl.rl.rollout import WorldDistribution, WorldTasks
 
@@ -105,8 +106,8 @@ def test_policies_that_are_not_numpy_act_in_one_loop() -> None:
             super().__init__()
             self.push = torch.nn.Parameter(torch.tensor([0.2]))
 
-        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return self.push.expand(*x.shape[:-1], 1), torch.full((1,), -12.0)
+        def forward(self, x: torch.Tensor) -> Gaussian:
+            return Gaussian(self.push.expand(*x.shape[:-1], 1), torch.full((1,), -12.0))
 
     learner = GradientLearner(Plain(), surrogate)
     assert not learner.in_numpy

@@ -13,6 +13,7 @@ from toys import Track, track_learner
 from metarl.core import adapt
 from metarl.learners.gradient import GradientLearner
 from metarl.nets.policy import GaussianPolicy
+from metarl.rl.distributions import Gaussian
 from metarl.rl.losses import surrogate
 from metarl.rl.policy import AdaptedPolicy, adapt_policy
 from metarl.rl.rollout import WorldDistribution
@@ -25,7 +26,7 @@ def adapted(*, task: int = 0, **settings: float) -> tuple[AdaptedPolicy, Gradien
     learner = track_learner(lr=0.5)
     tasks = WorldDistribution(Track, trajectories=4).tasks(GOALS, np.random.default_rng(0))
     *_, (predict, _) = adapt(learner, tasks, steps=1)
-    policy = AdaptedPolicy(predict, task=task, **settings)  # type: ignore[arg-type]
+    policy = AdaptedPolicy(predict, Track.action_space, task=task, **settings)  # type: ignore[arg-type]
     return policy, learner, {name: value[task] for name, value in predict.states.items()}
 
 
@@ -76,7 +77,7 @@ def test_adapt_policy_is_the_inner_loop_on_one_task() -> None:
     for steps in (None, 0, 1):
         tasks = distribution.tasks(np.array([[1.0]]), np.random.default_rng(3))
         *_, (predict, _) = adapt(learner, tasks, steps=2 if steps is None else steps)
-        expected, _ = AdaptedPolicy(predict, action_scale=0.5).predict(x, deterministic=True)
+        expected, _ = AdaptedPolicy(predict, Track.action_space, action_scale=0.5).predict(x, deterministic=True)
         found, _ = adapt_policy(learner, distribution, 1.0, steps=steps, seed=3).predict(x, deterministic=True)
         np.testing.assert_array_equal(found, expected)
     before, _ = adapt_policy(learner, distribution, [1.0], steps=0).predict(x, deterministic=True)
@@ -85,8 +86,8 @@ def test_adapt_policy_is_the_inner_loop_on_one_task() -> None:
 
 def test_a_policy_in_torch_warns_of_nothing() -> None:
     class Plain(torch.nn.Linear):
-        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return super().forward(x), torch.zeros(1)
+        def forward(self, x: torch.Tensor) -> Gaussian:
+            return Gaussian(super().forward(x), torch.zeros(1))
 
     learner = GradientLearner(Plain(1, 1), surrogate)
     goal = np.array([1.0])
