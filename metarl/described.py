@@ -1,4 +1,4 @@
-"""Objects that remember what they were made with, so that a run folder can say it and give them back."""
+"""Objects that remember their constructor's arguments, so that a run folder can store them and make them again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Self
 
 
 class Described:
-    """The base of what remembers the arguments that it was made with."""
+    """The base of classes whose instances remember the arguments that they were made with."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         made = super().__new__(cls)

@@ -1,9 +1,9 @@
-"""What an object was made of, as JSON: so that a run folder says what it trained, and gives it back.
+"""Descriptions of objects as JSON, by which a run folder stores what was trained and makes it again.
 
-Learners, outer loops, tasks and nets of this package remember the arguments that they were made with (`Described`), and
-so does every class derived from them. A description holds classes and functions by module and name, and numbers, texts
-and containers as they are. What cannot be described (a lambda, a net of another's that does not remember its arguments)
-is named: such a run can be continued by the script that made it, and not be loaded without it.
+Learners, outer loops, tasks and nets of this package, and all classes derived from them, remember the arguments that
+they were made with (`metarl.described.Described`). A description holds classes and functions by module and name, and
+numbers, strings and containers by value. Of an object that cannot be described, such as a lambda or a net that is not
+`Described`, it holds the name: the script that made such a run can continue it, but only that script can load it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from torch import Tensor, nn
 
 from metarl.described import Described
 
-SMALL = 1000  # numbers of an array that a description holds; of a larger one it holds the checksum
+MAX_SIZE = 1000  # a description holds arrays of at most this size, and the checksum of larger ones
 
 
 class NotRestorable(ValueError):
-    """A part of a run that its folder cannot give back."""
+    """Raised when an object cannot be made from its description."""
 
 
 def describe(value: Any) -> Any:
-    """`value` as JSON."""
+    """The description of `value`, as JSON."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float | np.floating):
@@ -65,7 +65,7 @@ def describe(value: Any) -> Any:
 
 
 def build(description: Any) -> Any:
-    """The object of a description, made anew. Raises `NotRestorable`, naming the part, where that cannot be done."""
+    """Make the object that `description` describes. Raises NotRestorable, which names a part that cannot be made."""
     if isinstance(description, list):
         return tuple(build(item) for item in description)
     if not isinstance(description, dict):
@@ -84,14 +84,14 @@ def build(description: Any) -> Any:
         case {"class": name, "arguments": arguments}:
             cls = _import(name)
             if not (isinstance(cls, type) and issubclass(cls, Described)):
-                raise NotRestorable(f"{name} is no learner, task or net of metarl's kind: the run folder was edited")
+                raise NotRestorable(f"{name} is not a learner, task or net of metarl: the run folder was edited")
             return cls(**{key: build(value) for key, value in arguments.items()})
     what = description.get("unknown", "a part") if isinstance(description, dict) else "a part"
     raise NotRestorable(f"{what} cannot be made from the run folder: give the object itself")
 
 
 def _named(bound: inspect.BoundArguments) -> dict[str, Any]:
-    """Arguments by name. Raises TypeError for a constructor that takes any number of them."""
+    """A constructor's arguments by name. Raises TypeError for a constructor with *args."""
     kinds = {p.kind for name, p in bound.signature.parameters.items() if name in bound.arguments}
     if inspect.Parameter.VAR_POSITIONAL in kinds:
         raise TypeError(f"a constructor with *arguments cannot be described: {bound.signature}")
@@ -103,7 +103,7 @@ def _named(bound: inspect.BoundArguments) -> dict[str, Any]:
 
 
 def _name(value: Any) -> str:
-    """The module and name of a class or function; of one in a script, by the script's name."""
+    """The module and name of a class or function; the module of one in a script is the script's file name."""
     module = value.__module__
     if module == "__main__" and (file := getattr(sys.modules["__main__"], "__file__", None)):
         module = Path(file).stem
@@ -111,7 +111,7 @@ def _name(value: Any) -> str:
 
 
 def _found(value: Any) -> bool:
-    """Whether a class or function is found under its name."""
+    """Whether importing the name of a class or function gives that class or function."""
     found: Any = sys.modules.get(value.__module__)
     for part in value.__qualname__.split("."):
         found = getattr(found, part, None)
@@ -133,7 +133,7 @@ def _import(name: str) -> Any:
 
 
 def _module(name: str) -> ModuleType:
-    """The module `name`, looked for in the current folder, too, as Python does for scripts there."""
+    """Import the module `name`; also look for it in the current folder, as Python does for a script there."""
     here = os.getcwd()
     if name.partition(".")[0] in ("metarl", "torch") or here in sys.path:
         return importlib.import_module(name)
@@ -145,14 +145,14 @@ def _module(name: str) -> ModuleType:
 
 
 def _array(values: np.ndarray) -> dict[str, Any]:
-    if values.size <= SMALL:
+    if values.size <= MAX_SIZE:
         return {"array": values.tolist(), "dtype": str(values.dtype)}
     digest = hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
     return {"unknown": f"an array of shape {list(values.shape)}", "sha256": digest}
 
 
 def _unknown(value: Any) -> dict[str, Any]:
-    """What tells a function without a name of its own, or another's object, from others of its kind."""
+    """The description of an object that cannot be made again: its name and, for functions, a checksum of the code."""
     code: CodeType | None = getattr(value, "__code__", None)
     digest = hashlib.sha256(code.co_code + repr(code.co_consts).encode()).hexdigest() if code is not None else ""
     kind = value if hasattr(value, "__qualname__") else type(value)

@@ -12,5 +12,5 @@ def as_device(device: torch.device | str) -> torch.device:
         torch.empty(0, device=found)
     except Exception as error:  # torch raises RuntimeError, AssertionError or NotImplementedError, in many lines
         reason = str(error).splitlines()[0]
-        raise ValueError(f"device is {str(device)!r}: give one that torch can use here, such as cpu ({reason})") from None
+        raise ValueError(f"device is {str(device)!r}: give one that torch can use, such as cpu ({reason})") from None
     return found

@@ -1,4 +1,4 @@
-"""Files: only regular ones are read, and what is written appears whole or not at all, never through another's link."""
+"""Reading and writing files: only regular files are read, and a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-NOFOLLOW, NONBLOCK = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)  # Windows has neither
+NOFOLLOW, NONBLOCK = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)  # Windows does not define them
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A new, empty file beside `path` to write to, with its suffix: renamed to `path` at the end, deleted on an error.
+    """Yield a new, empty file beside `path`, with its suffix, to write to. It becomes `path` at the end.
 
-    Its name is random, so nothing that lies in the folder is written through or replaced but `path` itself; a symbolic
-    link at `path` is replaced, not followed. Raises OSError, naming `path` and the reason, where it cannot be written.
+    After an error it is deleted, and `path` stays as it was. The name of the file is random, so no other file in the
+    folder is overwritten; a symbolic link at `path` is replaced, not followed. Raises OSError, which names `path` and
+    the reason, if the file cannot be written.
     """
     draft = draft_path(path)
     try:
@@ -27,7 +28,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
             os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | NOFOLLOW, 0o666))
             mode = draft.stat().st_mode
             yield draft
-            if draft.stat().st_mode != mode:  # safetensors makes files that only their owner can read
+            if draft.stat().st_mode != mode:  # safetensors makes files readable by their owner only
                 draft.chmod(mode)
             sync(draft)
             os.replace(draft, path)
@@ -36,12 +37,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def draft_path(path: Path) -> Path:
-    """A name beside `path`, with its suffix, that nobody can foresee."""
+    """A random path beside `path`, with its suffix, for a file or folder that will be renamed to `path`."""
     return path.with_name(f".{secrets.token_hex(8)}.draft{path.suffix}")
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove the drafts that killed processes have left in `folder`, which must be locked against other writers."""
+    """Remove the drafts that killed processes left in `folder`, which must be locked against other writers."""
     for path in folder.glob(".*.draft*"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -50,13 +51,13 @@ def remove_drafts(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all."""
+    """Write `text` to `path`, completely or not at all."""
     with atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 def append_text(path: Path, text: str) -> None:
-    """Append `text` to `path`, a regular file that must be there. A symbolic link is refused."""
+    """Append `text` to `path`, which must be an existing regular file and not a symbolic link."""
     with write_errors(path):
         handle = os.open(path, os.O_APPEND | os.O_WRONLY | NONBLOCK | NOFOLLOW)
         with os.fdopen(handle, "a", encoding="utf-8") as file:
@@ -66,11 +67,11 @@ def append_text(path: Path, text: str) -> None:
 
 
 def regular_file(path: Path) -> Path:
-    """`path`, where a regular file is, or a link to one. Raises ValueError that says what is there instead."""
+    """Return `path` if it is a regular file or a link to one. Raises ValueError, which says what is there instead."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        kind = "is a link to nothing" if path.is_symlink() else "does not exist"
+        kind = "is a broken link" if path.is_symlink() else "does not exist"
         raise ValueError(f"{path} {kind}: restore it") from None
     except OSError as error:
         raise ValueError(f"cannot read {path} ({error.strerror})") from None
@@ -80,16 +81,16 @@ def regular_file(path: Path) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """The text of a regular file. Raises ValueError, naming the file, where it cannot be read or is no UTF-8 text."""
+    """The text of a regular file. Raises ValueError, which names the file, if it cannot be read or is not UTF-8."""
     try:
         return regular_file(path).read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ValueError(f"cannot read {path} ({reason})") from None
 
 
 def file_kind(mode: int) -> str:
-    """What a file of this `st_mode` is, in words."""
+    """The type of a file with this `st_mode`, in words."""
     kinds = {
         stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
         stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
@@ -99,17 +100,17 @@ def file_kind(mode: int) -> str:
 
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError within into one that says in a line that `path` cannot be written, and why."""
+    """Turn an OSError in the block into one whose message says that `path` cannot be written, and why."""
     try:
         yield
     except OSError as error:
         if str(error).startswith("cannot write"):
             raise
-        raise OSError(f"cannot write {path} ({error.strerror or error}): make room, or choose another place") from None
+        raise OSError(f"cannot write {path} ({error.strerror or error}): make room, or choose another folder") from None
 
 
 def check_writable(folder: Path) -> None:
-    """Raise OSError, naming `folder` and the reason, where no file can be made in it."""
+    """Raise OSError, which names `folder` and the reason, if no file can be made in it."""
     draft = draft_path(folder / "probe")
     with write_errors(folder):
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | NOFOLLOW))
@@ -117,6 +118,6 @@ def check_writable(folder: Path) -> None:
 
 
 def sync(file: Path) -> None:
-    """Have the system keep `file` through a loss of power."""
+    """Flush `file` to the disk, so that it survives a loss of power."""
     with file.open("rb") as handle:
         os.fsync(handle.fileno())

@@ -1,8 +1,8 @@
-"""Ranges of arguments: stated once, in the annotation, and checked before anything is made.
+"""Checks of arguments against their annotations, which state each argument's type and range.
 
-`@checked` checks the arguments of a function or constructor, `Settings` the fields of a dataclass, both against their
-annotations: types, shapes of tuples, ranges, and that every number is finite. So a constructor, the command line and a
-config.json refuse the same values in the same words. A new argument needs its annotation and nothing else.
+`@checked` checks the arguments of a function or constructor, `Settings` the fields of a dataclass: their types, the
+lengths of tuples, ranges, and that every number is finite. Constructors, the command line and config.json thus refuse
+the same values with the same messages. A new argument needs an annotation and nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers from `low` to `high`; where `above` or `below` is set, without that end."""
+    """The numbers from `low` to `high`. `above` excludes `low`, and `below` excludes `high`."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -37,7 +37,7 @@ class Range:
 
     @property
     def words(self) -> str:
-        """What is in it, to follow "a number"."""
+        """The range in words, to follow "a number"."""
         first, last = (f"{end:,}" if isinstance(end, int) else f"{end:g}" for end in (self.low, self.high))
         low = f"above {first}" if self.above else f"from {first}"
         high = f"below {last}" if self.below else f"to {last}"
@@ -51,17 +51,17 @@ class Range:
 Positive = Annotated[float, Range(0, above=True)]
 NonNegative = Annotated[float, Range(0)]
 UnitInterval = Annotated[float, Range(0, 1)]
-"""A number from 0 to 1, both included."""
+"""A number from 0 to 1, inclusive."""
 Count = Annotated[int, Range(1)]
-"""1, 2, …"""
+"""An integer from 1 up."""
 Whole = Annotated[int, Range(0)]
-"""0, 1, …"""
+"""An integer from 0 up."""
 
 
 def checked(function: Function) -> Function:
-    """Decorate a function or method whose arguments are checked against their annotations when it is called.
+    """Decorate a function or method so that each call checks the arguments against their annotations.
 
-    Raises ValueError, in one line that names the argument, its value and what it may be.
+    A call with a wrong argument raises ValueError, whose one line names the argument, its value and what is allowed.
     """
     signature = inspect.signature(function)
 
@@ -79,7 +79,7 @@ def checked(function: Function) -> Function:
 
 
 class Settings:
-    """The base of dataclasses whose fields are checked against their annotations whenever one is made."""
+    """The base of dataclasses whose instances check their fields against the annotations when they are made."""
 
     def __post_init__(self) -> None:
         kind: Any = type(self)
@@ -89,17 +89,17 @@ class Settings:
         self.check_together()
 
     def check_together(self) -> None:
-        """Raise ValueError where fields that are each allowed do not go together."""
+        """Raise ValueError if fields contradict each other. Subclasses override this; by default it does nothing."""
 
 
 def check(hint: Any, value: Any, name: str) -> None:
-    """Raise ValueError unless `value`, an argument called `name`, is what the annotation `hint` says."""
+    """Raise ValueError unless `value`, an argument called `name`, conforms to the annotation `hint`."""
     if not _fits(hint, value):
         raise ValueError(f"{name} is {shown(value)}: give {_words(hint)}")
 
 
 def shown(value: Any) -> str:
-    """`value` for a message: in full where it is short, else its type."""
+    """`value` as a message shows it: in full if it is short, otherwise its type and shape."""
     if isinstance(value, int) and abs(value) >= 10**60:
         return f"a number of some {int(math.log10(abs(value)))} digits"
     if value is None or isinstance(value, bool | Real | str):
@@ -129,7 +129,7 @@ def _fits(hint: Any, value: Any) -> bool:
         return any(type(value) is type(one) and value == one for one in inner)
     if hint is None or hint is type(None):
         return value is None
-    if hint is Any:  # a class since Python 3.11, but not one to ask about
+    if hint is Any:  # a class since Python 3.11, but isinstance refuses it
         return True
     if hint is int:
         return isinstance(value, Integral) and not isinstance(value, bool)
@@ -154,12 +154,12 @@ def _fits(hint: Any, value: Any) -> bool:
 def _finite(value: Real) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number beyond what a float holds
+    except OverflowError:  # an integer too large for a float
         return False
 
 
 def _words(hint: Any) -> str:
-    """What fits `hint`, to follow "give"."""
+    """The values that conform to `hint` in words, to follow "give"."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _words(inner[0]) + "".join(part.words for part in inner[1:] if isinstance(part, Range))

@@ -31,7 +31,7 @@ def check_batch(batch: Tree, what: str, *, tasks: int, finite: bool) -> None:
 
 
 def describe_tree(tree: Tree, *, most: int = 4) -> str:
-    """The first leaves of a tree in words, "support[0].x [25, 5, 1] float32, …"; only named ones, if there are any."""
+    """The first leaves of a tree in words: "support[0].x [25, 5, 1] float32, …", with a preference for named ones."""
     leaves = [(_name(path), leaf) for path, leaf in tree_flatten_with_path(tree)[0]]
     named = [(name, leaf) for name, leaf in leaves if name] or leaves
     kinds = [

@@ -118,8 +118,8 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
         server.bind(str(tmp_path / "socket"))
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     for name, words in {
-        "pipe": "is a pipe", "dangling": "is a link to nothing", "socket": "is a socket", ".": "is a folder",
-        "missing": "does not exist", "binary": "it is no text", "text/below": "Not a directory",
+        "pipe": "is a pipe", "dangling": "is a broken link", "socket": "is a socket", ".": "is a folder",
+        "missing": "does not exist", "binary": "it is not UTF-8 text", "text/below": "Not a directory",
     }.items():  # fmt: skip
         with pytest.raises(ValueError, match=words):
             read_text(tmp_path / name)

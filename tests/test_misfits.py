@@ -116,7 +116,7 @@ BAD_DATA: dict[str, tuple[Callable[[], Any], str]] = {
     "no episodes": (lambda: gradient(samples()), "episodes is of the type Samples: give an Episodes"),
     "support and query of different tasks": (
         lambda: gradient(Episodes((samples(2),), samples(3))),
-        r"of one size: found support\[0\].x \[2, 3, 1\] float32, .*query.x \[3, 3, 1\] float32",
+        r"of one size ≥ 1: found support\[0\].x \[2, 3, 1\] float32, .*query.x \[3, 3, 1\] float32",
     ),
     "numbers in place of tensors": (lambda: gradient(Episodes((Samples(1, 2),), samples())), "of one size"),
     "nothing": (lambda: gradient(Episodes((), ())), "found no tensor in Episodes"),

@@ -1,1 +1,1 @@
-"""Run folders: training that is logged, saved, resumed and loaded."""
+"""Run folders: logging, checkpoints, and resuming and loading a training run."""

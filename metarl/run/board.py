@@ -1,4 +1,4 @@
-"""TensorBoard's events: a picture of a run, not the run. What fails here is told once, and training goes on."""
+"""TensorBoard events of a run. If they cannot be written, a warning says so once and training goes on."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from metarl.run.display import notify
 
 
 class Board:
-    """Scalars for TensorBoard, in a new file in `path`; from iteration `start` on they replace those that are there.
+    """A writer of TensorBoard scalars to a new file in the folder `path`.
 
-    They are written at once: a writer of TensorBoard's own has a thread, which prints a traceback on a full disk.
+    From iteration `start` on, the scalars replace those of earlier files. They are written immediately and in this
+    thread: TensorBoard's own writer has a thread that prints a traceback when the disk is full.
     """
 
     def __init__(self, path: Path, *, start: int) -> None:
@@ -29,7 +30,7 @@ class Board:
         self._try(lambda: self._open(start + 1))
 
     def add(self, values: Mapping[str, float], iteration: int) -> None:
-        """Record `values` after `iteration` finished iterations."""
+        """Write `values` as the scalars after `iteration` finished iterations."""
         rows = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
         self._try(lambda: self._write(Event(step=iteration, summary=Summary(value=rows))))
 

@@ -1,4 +1,4 @@
-"""Checkpoints: a folder each, with the weights, what training remembers, and a checksum of both."""
+"""Checkpoints: folders with the learner's weights, the state of training, progress.csv so far, and checksums."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ FILES = (WEIGHTS, STATE, PROGRESS)
 
 
 class Training(Protocol):
-    """What trains a learner: an outer loop with its tasks, a baseline, or anything else that makes updates.
+    """The protocol of whatever trains a learner: an outer loop with its tasks, a baseline, and so on.
 
-    `updates(start)` yields the metrics of iterations `start`, `start` + 1, … to the last, each after its update. What
-    training remembers from one iteration to the next is in `state_dict`; the learner's weights are not.
+    `updates(start)` yields the metrics of iterations `start`, `start` + 1, … to the last, each after its update.
+    `state_dict` holds all state that training keeps between iterations, except for the learner's weights.
     """
 
     learner: Learner
@@ -43,7 +43,7 @@ class Training(Protocol):
 
 @dataclass(frozen=True)
 class Record:
-    """What is behind a checkpoint: finished iterations, environment steps and seconds of training, and the run's id."""
+    """The run's id and the iterations, environment steps and seconds of training that lie behind a checkpoint."""
 
     run: str
     iteration: int = 0
@@ -52,15 +52,15 @@ class Record:
 
 
 def write(path: Path, training: Training, record: Record, progress: str) -> None:
-    """Write a checkpoint as the new folder `path`: beside its place first, then renamed into it.
+    """Write a checkpoint to a new folder `path`, completely or not at all.
 
-    `progress` is the text of progress.csv so far: whatever becomes of that file, the run can go on from here. Raises
-    FloatingPointError for weights that are not finite, OSError where the folder cannot be written.
+    `progress` is the text of progress.csv so far, so that a run can be resumed even if that file is lost. Raises
+    FloatingPointError for weights that are not finite and OSError if the folder cannot be written.
     """
     weights = {name: value.detach().cpu().contiguous() for name, value in training.learner.state_dict().items()}
     if wrong := _not_finite(weights, training.learner):
         when = f"after iteration {record.iteration}"
-        raise FloatingPointError(f"{wrong} is not finite {when}: go on from an earlier checkpoint, which is whole")
+        raise FloatingPointError(f"{wrong} is not finite {when}: resume from the last checkpoint, which is")
     state = io.BytesIO()
     torch.save(training.state_dict(), state)
     contents = {WEIGHTS: save(weights), STATE: state.getvalue(), PROGRESS: progress.encode()}
@@ -79,9 +79,9 @@ def write(path: Path, training: Training, record: Record, progress: str) -> None
 
 
 def read_record(path: Path) -> Record:
-    """The record of the checkpoint in the folder `path`, whose files are all there and as they were written.
+    """Verify the files of the checkpoint in the folder `path` and return its record.
 
-    Raises ValueError, naming the folder, for a checkpoint that is incomplete, changed, or of another iteration.
+    Raises ValueError, which names the folder, if the checkpoint is incomplete, changed, or of another iteration.
     """
     try:
         stored = json.loads(read_text(path / RECORD))
@@ -91,10 +91,10 @@ def read_record(path: Path) -> Record:
             with regular_file(path / name).open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             if digest != digests[name]:
-                raise ValueError(f"{name} is not as it was written")
+                raise ValueError(f"{name} was changed")
         numbers = (record.iteration, record.env_steps, record.seconds)
         if not (isinstance(record.run, str) and all(isinstance(n, int | float) and math.isfinite(n) for n in numbers)):
-            raise ValueError(f"{RECORD} holds no numbers")
+            raise ValueError(f"{RECORD} does not hold numbers")
         if record.iteration != int(path.name):
             raise ValueError(f"it is of iteration {record.iteration}")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
@@ -103,11 +103,11 @@ def read_record(path: Path) -> Record:
 
 
 def read_weights(path: Path, learner: Learner) -> None:
-    """Load the weights of the checkpoint in `path`, whose record was read before, into `learner`."""
+    """Load the weights of the checkpoint in `path` into `learner`. `read_record` must have verified it."""
     try:
         with safe_open(path / WEIGHTS, "pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-    except Exception as error:  # safetensors raises a type of its own for a file cut short
+    except Exception as error:  # safetensors raises its own error for a truncated file
         raise _damaged(path, error) from None
     have, found = (
         {name: f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}" for name, value in tensors.items()}
@@ -116,8 +116,8 @@ def read_weights(path: Path, learner: Learner) -> None:
     for name in sorted(have.keys() | found.keys()):
         if have.get(name) != found.get(name):
             raise ValueError(
-                f"{path} does not fit the settings in config.json: {name} is {found.get(name, 'missing')} there, not "
-                f"{have.get(name, 'known')}; put the run's own checkpoint or settings back"
+                f"{path} does not match the settings in config.json: its {name} is {found.get(name, 'missing')}, and "
+                f"the learner's is {have.get(name, 'missing')}; restore the run's own checkpoint or settings"
             )
     if wrong := _not_finite(weights, learner):
         raise _damaged(path, ValueError(f"{wrong} is not finite"))
@@ -125,21 +125,21 @@ def read_weights(path: Path, learner: Learner) -> None:
 
 
 def read_state(path: Path, training: Training) -> None:
-    """Load what `training` remembered at the checkpoint in `path`, whose record was read before."""
+    """Load the state of `training` from the checkpoint in `path`. `read_record` must have verified it."""
     try:
         training.load_state_dict(torch.load(path / STATE, weights_only=True, map_location="cpu"))
-    except Exception as error:  # training may raise anything for another's state
+    except Exception as error:  # load_state_dict may raise any error
         raise _damaged(path, error) from None
 
 
 def evenly_spaced(iterations: list[int], most: int) -> list[int]:
-    """At most `most` of the sorted `iterations`, evenly spaced: the last, and those before it; 0: all."""
+    """At most `most` of the sorted `iterations`, evenly spaced and with the last one; 0 stands for all."""
     apart = max(1, math.ceil(len(iterations) / most)) if most else 1
     return iterations[::-1][::apart][::-1]
 
 
 def _not_finite(weights: dict[str, Tensor], learner: Learner) -> str | None:
-    """The first of `weights` that is NaN or, where it is learned, infinite; a bound among the buffers may be."""
+    """The name of the first of `weights` that is NaN or, unless it is a buffer, infinite; None if there is none."""
     learned = {name for name, _ in learner.named_parameters()}
     wrong = {name: ~value.isfinite() if name in learned else value.isnan() for name, value in weights.items()}
     return next((name for name, where in wrong.items() if where.any()), None)
@@ -147,4 +147,4 @@ def _not_finite(weights: dict[str, Tensor], learner: Learner) -> str | None:
 
 def _damaged(path: Path, error: Exception) -> ValueError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-    return ValueError(f"checkpoint {path} is damaged ({reason}): delete that folder to use the one before it, if any")
+    return ValueError(f"checkpoint {path} is damaged ({reason}): delete this folder to use the checkpoint before it")

@@ -1,4 +1,4 @@
-"""Where a run stands, on the terminal: a live line with an ETA, or plain lines where there is no terminal."""
+"""The progress display of a run: a live line with an ETA on a terminal or in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainin
 
 
 def notify(text: str) -> None:
-    """Print a line to stderr; nothing where it is closed, or leads nowhere any more."""
+    """Print a line to stderr, if it is open."""
     with suppress(OSError, ValueError, AttributeError):
         print(text, file=sys.stderr, flush=True)
 
 
 class Display:
-    """Where a run stands: a live line on a terminal or in a notebook, else plain lines, one every `every` seconds.
+    """The progress of a run of `total` iterations, from iteration `start`: a live line, or a line each `every` seconds.
 
-    A terminal that goes away does not end a run.
+    A terminal that is closed does not end the run.
     """
 
     def __init__(self, total: int, *, start: int = 0, every: float = 5.0) -> None:
@@ -42,7 +42,7 @@ class Display:
             self.bar.stop()
 
     def show(self, iteration: int, text: str) -> None:
-        """Say `text` of the state after `iteration` finished iterations."""
+        """Show `text` as the state after `iteration` finished iterations."""
         if self.live:
             with suppress(OSError, ValueError):
                 self.bar.update(self.task, completed=iteration, description=text)

@@ -1,4 +1,4 @@
-"""`fit`: what `metarl train` does around training, for any learner, outer loop and tasks of a script's own."""
+"""`fit`: training in a run folder, with checkpoints, logs and resuming, for the learner and tasks of a script."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from metarl.run.loop import Schedule, run_training
 from metarl.run.trained import Tests, Trained
 from metarl.train import MetaTraining, Stream, generator, seed_torch
 
-BY = __name__
+MADE_BY = __name__
 
 
 @checked
@@ -42,21 +42,22 @@ def fit(
     checkpoint_every: Count | None = None,
     keep: Whole = 6,
 ) -> Trained:
-    """Train the learner of `outer` on `tasks` in the run folder `out`, and return what was trained.
+    """Train the learner of `outer` on `tasks` in the run folder `out`, and return the trained run.
 
-    `meta_batch` tasks are sampled in each of `iterations` iterations. Called again with the same arguments, a run goes
-    on where it stopped, killed or interrupted, and ends as one that never stopped, bit for bit; one that has ended is
-    loaded. (It begins with the weights that the caller made, kept as its first checkpoint: `torch.manual_seed` before
-    the net is made gives the same ones in every process.) The folder has progress.csv, TensorBoard's events and
-    checkpoints, and the commands that take a run folder (`metarl evaluate`, `plot`, `compare`, …) take it.
+    `meta_batch` tasks are sampled in each of `iterations` iterations. When called again with the same arguments, a run
+    that was killed or interrupted continues from its newest checkpoint, and its result equals that of an uninterrupted
+    run bit for bit; a finished run is loaded. The learner's initial weights are those that the caller made; they are
+    the first checkpoint. (To make the same ones in every process, call `torch.manual_seed` before making the net.) The
+    folder holds progress.csv, TensorBoard events and checkpoints. All commands that take a run folder, such as
+    `metarl evaluate`, `plot` and `compare`, accept it.
 
-    Scores on `validation_tasks` tasks of `validation` (default: `tasks`, with random numbers of their own) are logged
-    and choose the best checkpoint. `metarl evaluate` shows `test_steps` gradient steps (default: as many as in
-    training) on `test_tasks` tasks of `test` (default: `validation`). A row is logged every `log_every` iterations
-    (default: a hundredth of the run) and a checkpoint written every `checkpoint_every` (default: a twentieth), of which
-    `keep` are kept, evenly spaced, beside the newest two (0: all).
+    Scores on `validation_tasks` tasks of `validation` (default: of `tasks`, with separate random numbers) are logged
+    and determine the best checkpoint. `metarl evaluate` scores the learner after up to `test_steps` gradient steps
+    (default: as many as in training) on `test_tasks` tasks of `test` (default: of `validation`). A row is logged every
+    `log_every` iterations (default: a hundredth of the run) and a checkpoint is written every `checkpoint_every`
+    (default: a twentieth). In addition to the newest two checkpoints, `keep` evenly spaced ones are kept (0: all).
 
-    Raises ValueError where `out` holds something else, or a run with other arguments, and names what differs;
+    Raises ValueError if `out` holds anything else or a run with other arguments, and names the difference. Raises
     KeyboardInterrupt after Ctrl-C, SIGTERM or SIGHUP, once a checkpoint is written.
     """
     path, learner = Path(out), outer.learner
@@ -73,7 +74,7 @@ def fit(
         "checkpoint_every": checkpoint_every, "keep": keep, "torch_threads": torch.get_num_threads(),
     }  # fmt: skip
     name = f"{type(tasks).__name__}-{type(learner).__name__}"
-    run = opened(path, {"made_by": BY, "preset": name, "settings": settings, "versions": versions()})
+    run = open_or_create(path, {"made_by": MADE_BY, "preset": name, "settings": settings, "versions": versions()})
     held_out = validation or tasks
     trained = Trained(run, learner, test or held_out, tests, partial(untrained, settings), lambda: held_out)
     with run.locked():
@@ -85,35 +86,35 @@ def fit(
     return trained
 
 
-def opened(path: Path, stored: dict[str, Any]) -> RunFolder:
-    """The run folder `path`, made now or, where it is one, checked to be of the same arguments."""
+def open_or_create(path: Path, stored: dict[str, Any]) -> RunFolder:
+    """Open the run folder `path`, if it has the same arguments, or create it. Raises ValueError for other arguments."""
     if not (path / "config.json").exists():
         return RunFolder.create(path, stored)
     run = RunFolder.open(path)
     config = run.config
-    if config.get("made_by") != BY:
-        raise ValueError(f"{path} is a run of {config['preset']}, which no call of fit made: choose another out")
-    if (found := difference(config["settings"], stored["settings"])) is not None:
+    if config.get("made_by") != MADE_BY:
+        raise ValueError(f"{path} is a run of the preset {config['preset']}, not of fit: choose another out")
+    if (found := first_difference(config["settings"], stored["settings"])) is not None:
         name, old, new = found
-        raise ValueError(f"{path} is a run with other arguments, {name} was {old} and is {new}: choose another out")
+        raise ValueError(f"{path} is a run with other arguments ({name} was {old} and is {new}): choose another out")
     return run
 
 
-def difference(old: Any, new: Any, name: str = "") -> tuple[str, Any, Any] | None:
-    """The first place where two descriptions differ: its dotted name and both values; None where they are equal."""
+def first_difference(old: Any, new: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """The first difference of two descriptions, as a dotted name and both values; None if they are equal."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys([*old, *new]):
             part = name if key == "arguments" else f"{name}.{key}".removeprefix(".")
-            if (found := difference(old.get(key), new.get(key), part)) is not None:
+            if (found := first_difference(old.get(key), new.get(key), part)) is not None:
                 return found
         return None
     return None if old == new else (name, old, new)
 
 
 def restore_run(run: RunFolder, **given: Any) -> Trained:
-    """What is in a run folder that `fit` made. Objects that are `given`, by name, take the place of its own.
+    """Load a run that `fit` made. Objects that are `given`, by name, replace those that the folder describes.
 
-    Raises NotRestorable, naming the part, where the folder cannot give one back and none is given.
+    Raises NotRestorable, which names the object, if one cannot be made from its description and is not given.
     """
     settings = run.config["settings"]
     parts = _parts(run, {**settings, "learner": settings["outer"]["arguments"]["learner"]}, LOADED, given)
@@ -129,9 +130,9 @@ def restore_run(run: RunFolder, **given: Any) -> Trained:
 
 
 def resume(run: RunFolder, **given: Any) -> None:
-    """Go on with a run that `fit` made, as calling `fit` again does. Raises NotRestorable where a part is not known."""
+    """Continue a run that `fit` made, as calling `fit` again does. Raises NotRestorable as `restore_run` does."""
     settings = run.config["settings"]
-    torch.set_num_threads(settings["torch_threads"])  # float32 sums differ in the last bit by it
+    torch.set_num_threads(settings["torch_threads"])  # the last bits of float32 sums depend on it
     parts = _parts(run, settings, ("outer", "tasks", "validation", "test"), given)
     options = {name: value for name, value in settings.items() if name not in (*parts, "torch_threads")}
     fit(**parts, **options, out=run.path)
@@ -141,26 +142,26 @@ LOADED = ("learner", "tasks", "validation", "test")
 
 
 def _parts(run: RunFolder, described: dict[str, Any], names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a run by name, those that are `given` or else made as `described`."""
+    """The objects of a run by name: those that are `given`, and otherwise those that `described` describes."""
     if unknown := sorted(given.keys() - set(names)):
-        raise ValueError(f"{unknown[0]} is no part of the run in {run.path}: give of {', '.join(names)}")
+        raise ValueError(f"{unknown[0]} is not an object of the run in {run.path}: give any of {', '.join(names)}")
     parts = {}
     for name in names:
         try:
             parts[name] = given[name] if name in given else build(described[name])
         except NotRestorable as error:
-            raise NotRestorable(f"{run.path}: its {name} cannot be made again ({error})") from None
+            raise NotRestorable(f"{run.path}: its {name} cannot be restored ({error})") from None
     return parts
 
 
 def untrained(settings: dict[str, Any], seed: int) -> Learner:
-    """The learner of a run at the random initialisation of `seed`."""
+    """The learner of a run, with the random initialisation of `seed`."""
     seed_torch(generator(Stream.INIT, seed))
     learner: Learner = build(settings["outer"]["arguments"]["learner"])
     return learner
 
 
 def _command() -> str:
-    """How this script was started."""
+    """The command that started this script."""
     script = getattr(sys.modules["__main__"], "__file__", None)
     return shlex.join(["python", script, *sys.argv[1:]]) if script else "the same call of fit"

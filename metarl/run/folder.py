@@ -1,8 +1,7 @@
-"""Run folders: settings, progress and checkpoints of a training, written so that a killed process loses nothing whole.
+"""Run folders: the settings, progress and checkpoints of a run, written so that a killed process damages no file.
 
-A folder holds config.json, progress.csv, TensorBoard's events and checkpoints/NNNNNNNN/, named by the number of
-finished iterations. A folder that somebody else made is data: nothing in it is executed, and nothing is written through
-its links.
+A folder holds config.json, progress.csv, TensorBoard events and checkpoints/NNNNNNNN/, where NNNNNNNN is the number of
+finished iterations. Folders from others are safe to open: nothing in them is executed, and links are not written to.
 """
 
 from __future__ import annotations
@@ -37,15 +36,15 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any], *, expert: RunFolder | None = None) -> RunFolder:
-        """Make a new run folder with these settings, and in it, as expert/, a copy of the run that it imitates, if any.
+        """Make a new run folder with these settings and, in expert/, a copy of the run `expert` if one is given.
 
-        What a process killed at this point has left there is taken up. Raises ValueError where something else is there
-        already, OSError where no folder can be made.
+        A folder that a process killed at this point left incomplete is completed. Raises ValueError if the folder holds
+        anything else, and OSError if it cannot be made.
         """
         if path.is_symlink() or (path.exists() and not (path.is_dir() and all(map(_begun, path.iterdir())))):
             raise ValueError(
-                f"{path} already holds something and was left as it is: choose another --out, "
-                f"or go on with a run there by `metarl train --resume {path}`"
+                f"{path} is not empty and was left as it is: choose another --out, or continue a run there by "
+                f"`metarl train --resume {path}`"
             )
         try:
             with write_errors(path):
@@ -59,16 +58,16 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """Open an existing run folder for reading. Raises ValueError where it is not one."""
+        """Open an existing run folder for reading. Raises ValueError if `path` is not one."""
         if not (path / CONFIG).exists():
             raise ValueError(f"{path} is not a run folder (it has no {CONFIG}): give one that `metarl train` made")
         for folder in (path / CHECKPOINTS, path / "pretraining", path / "expert"):
             if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-                raise ValueError(f"{folder} is not a folder of the run's own: put it back, or train anew")
+                raise ValueError(f"{folder} is not a folder of this run: restore it, or train again")
         return cls(path)
 
     def copy(self, path: Path) -> None:
-        """Copy the settings and the newest checkpoint to `path`, a new run folder; whole, or not at all."""
+        """Copy the settings and the newest checkpoint to a new run folder `path`, completely or not at all."""
         newest, draft = self.newest(), draft_path(path)
         read_record(newest)
         try:
@@ -83,9 +82,9 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Claim the folder for writing, and clear what a killed process left half written.
+        """Lock the folder for writing, and delete what a killed process left incomplete.
 
-        Raises ValueError while another process writes to it, OSError where it cannot be written to.
+        Raises ValueError while another process has the lock, and OSError if the folder cannot be written to.
         """
         with write_errors(self.path):
             try:
@@ -104,25 +103,25 @@ class RunFolder:
 
     @property
     def config(self) -> dict[str, Any]:
-        """What `create` was given, and the run's id, "run"."""
+        """The content of config.json: what was given to `create`, and the run's id under "run"."""
         file = self.path / CONFIG
         try:
             config = json.loads(read_text(file))
             if not isinstance(config, dict):
-                raise ValueError("it holds no settings")
+                raise ValueError("it has no settings")
             for name, kind in (("run", str), ("made_by", str), ("preset", str), ("settings", dict), ("versions", dict)):
                 if not isinstance(config.get(name), kind):
-                    raise ValueError(f"no {name} in it")
+                    raise ValueError(f"it has no {name}")
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{file} is damaged ({error}): restore it or train anew") from None
+            raise ValueError(f"{file} is damaged ({error}): restore it or train again") from None
         if (made := config["versions"].get("metarl")) != __version__:
             raise ValueError(
-                f"{self.path} was made by metarl {made}, and this is {__version__}: install that version, or train anew"
+                f"{self.path} was made by metarl {made}, and this is {__version__}: install {made}, or train again"
             )
         return config
 
     def checkpoints(self) -> list[int]:
-        """The iterations after which there is a checkpoint, rising."""
+        """The iterations after which there is a checkpoint, in increasing order."""
         return sorted(int(p.name) for p in (self.path / CHECKPOINTS).glob("*") if p.name.isdecimal() and p.is_dir())
 
     def checkpoint(self, iteration: int) -> Path:
@@ -130,14 +129,14 @@ class RunFolder:
         return self.path / CHECKPOINTS / f"{iteration:08d}"
 
     def newest(self) -> Path:
-        """The folder of the newest checkpoint. Raises ValueError where there is none."""
+        """The folder of the newest checkpoint. Raises ValueError if there is none."""
         found = self.checkpoints()
         if not found:
             raise ValueError(f"{self.path} has no checkpoint yet: train for longer, or delete it and start again")
         return self.checkpoint(found[-1])
 
     def save(self, training: Training, record: Record, progress: str, *, keep: set[int] | None = None) -> None:
-        """Write a checkpoint; then remove those before it, but the last of them and those in `keep` (None: all)."""
+        """Write a checkpoint, then remove older ones, except for the last of them and those in `keep` (None: all)."""
         if record.iteration not in self.checkpoints():
             write(self.checkpoint(record.iteration), training, record, progress)
         if keep is not None:
@@ -146,7 +145,7 @@ class RunFolder:
                     self.remove(iteration)
 
     def remove(self, iteration: int) -> None:
-        """Remove a checkpoint, at once as far as anybody sees."""
+        """Remove a checkpoint atomically: it is renamed before its files are deleted."""
         path = self.checkpoint(iteration)
         gone = draft_path(path)
         with write_errors(path):
@@ -154,7 +153,7 @@ class RunFolder:
             shutil.rmtree(gone)
 
     def record(self, iteration: int | None = None) -> Record:
-        """The record of the newest checkpoint, or of that after `iteration`. Raises ValueError where it is damaged."""
+        """The record of the newest checkpoint, or of that after `iteration`. Raises ValueError if it is damaged."""
         found = self.checkpoints()
         if iteration is not None and iteration not in found:
             there = ", ".join(map(str, found)) or "none"
@@ -162,17 +161,17 @@ class RunFolder:
         path = self.newest() if iteration is None else self.checkpoint(iteration)
         record = read_record(path)
         if record.run != self.config["run"]:
-            raise ValueError(f"{path} is a checkpoint of another run: put this run's own there, or delete it")
+            raise ValueError(f"{path} is a checkpoint of another run: replace it by this run's own, or delete it")
         return record
 
     def load_weights(self, learner: Learner, *, iteration: int | None = None) -> Record:
-        """Load the newest weights, or those after `iteration`, into `learner`; returns the checkpoint's record."""
+        """Load the newest weights, or those after `iteration`, into `learner`; return the checkpoint's record."""
         record = self.record(iteration)
         read_weights(self.checkpoint(record.iteration), learner)
         return record
 
     def load(self, training: Training) -> tuple[Record, str]:
-        """Load the newest checkpoint into `training` and its learner; returns its record and its progress.csv."""
+        """Load the newest checkpoint into `training` and its learner; return its record and its progress.csv."""
         record = self.load_weights(training.learner)
         path = self.checkpoint(record.iteration)
         read_state(path, training)
@@ -180,9 +179,9 @@ class RunFolder:
 
 
 def versions() -> dict[str, str]:
-    """The versions of what a run's numbers depend on, "blas" being the kernels that NumPy's library has chosen.
+    """The versions of the packages on which a run's results depend, and under "blas" the kernels of NumPy's BLAS.
 
-    It chooses them by the processor. They differ in the last bit; where physics is chaotic, runs soon differ in all.
+    BLAS chooses its kernels by the processor. Their results differ in the last bit, which chaotic physics amplifies.
     """
     packages = ("torch", "mujoco", "gymnasium", "numpy")
     found = {"metarl": __version__, **{package: version(package) for package in packages}}
@@ -192,13 +191,13 @@ def versions() -> dict[str, str]:
 
 
 def _begun(path: Path) -> bool:
-    """Whether what lies at `path` may stand in a folder that a killed process has begun."""
+    """Whether `path` may be part of a run folder that a killed process left incomplete."""
     hidden = path.name == ".lock" or ".draft" in path.name
     return hidden or path.name == "expert" or (path.name == CHECKPOINTS and path.is_dir() and not any(path.iterdir()))
 
 
 def owner(path: Path) -> Path | None:
-    """The run folder that cannot do without the file `path`, a resolved path; None where there is none."""
+    """The run folder of which `path`, a resolved path, is a part that must not be replaced; None if there is none."""
     for folder in path.parents:
         if (folder / CONFIG).is_file() and (folder / CHECKPOINTS).is_dir():
             first = path.relative_to(folder).parts[0]

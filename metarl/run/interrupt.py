@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP in training: the iteration is finished and saved before the run ends."""
+"""Handling of Ctrl-C, SIGTERM and SIGHUP in training, so that the iteration is finished and saved first."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class Interrupt:
-    """Within it a first signal only sets `requested`; a second acts at once.
+    """A context in which the first signal only sets `requested`, and a second one raises KeyboardInterrupt at once.
 
-    Python hands signals to its main thread alone: in another one this changes nothing.
+    Python delivers signals to the main thread only; in other threads this context does nothing.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Interrupt:
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks for
+                if signal.getsignal(number) is not signal.SIG_IGN:  # which nohup sets
                     self._old[number] = signal.signal(number, self._handle)
         return self
 
@@ -37,4 +37,4 @@ class Interrupt:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        notify("stopping after this iteration (once more: at once, losing it)")
+        notify("stopping after this iteration; a second signal stops at once and loses the iteration")

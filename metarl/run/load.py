@@ -1,4 +1,4 @@
-"""Run folders as they are named: `load` gives back what was trained, `resume` goes on, whoever made the folder."""
+"""Loading and resuming runs, whether the command line or a script made them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from metarl.run.trained import Trained
 
 @checked
 def load(run: str | Path, **given: Any) -> Trained:
-    """The trained learner and the tasks of the run folder `run`, or of a trained initialisation, "pretrained:NAME".
+    """Load the trained learner and the tasks of a run: a run folder, or "pretrained:NAME" for weights in the package.
 
-    `given` are, by their names, the parts that the folder of a script's run cannot give back (learner, tasks,
-    validation, test: a net of a class that does not remember its arguments, say); for a run of the command line,
-    `device`, a torch.device, and `data`, where its images lie now. Raises ValueError where there is no such run, where
-    it is damaged, and where a part is needed and not given.
+    `given` depends on what made the run. For a script's run it holds the objects that the folder cannot restore
+    (learner, tasks, validation or test), such as a learner whose net does not remember its arguments. For a run of the
+    command line it may hold `device`, a torch.device, and `data`, the folder of its images. Raises ValueError if there
+    is no such run, if it is damaged, and if an object is needed and not given.
     """
     folder = RunFolder.open(resolve_run(run))
     trained: Trained = _maker(folder).restore_run(folder, **given)
@@ -30,19 +30,19 @@ def load(run: str | Path, **given: Any) -> Trained:
 
 
 def load_options(device: torch.device, data: str | None) -> dict[str, Any]:
-    """What `load` and `resume` are given where another device than the CPU, or another data folder, is asked for."""
+    """The keyword arguments of `load` and `resume` for this device and data folder, without the defaults."""
     return ({} if device.type == "cpu" else {"device": device}) | ({} if data is None else {"data": data})
 
 
 def resume(run: str | Path, **given: Any) -> None:
-    """Go on with the run in the folder `run` from its newest checkpoint; `given` is as in `load`."""
+    """Continue the run in the folder `run` from its newest checkpoint. `given` is as in `load`."""
     folder = RunFolder.open(Path(run))
     _maker(folder).resume(folder, **given)
 
 
 def _maker(folder: RunFolder) -> ModuleType:
-    """The module of this package that makes such run folders: it has `restore_run` and `resume`."""
+    """The module that made the run folder. It defines `restore_run` and `resume`."""
     name = folder.config["made_by"]
     if name not in ("metarl.run.fit", "metarl.experiments.runner"):
-        raise ValueError(f"{folder.path} was made by {name}, which this version of metarl does not know: train anew")
+        raise ValueError(f"{folder.path} was made by {name}, which this version of metarl does not know: train again")
     return import_module(name)

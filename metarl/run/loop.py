@@ -1,4 +1,4 @@
-"""The loop around training: progress and checkpoints in a run folder, going on where a run stopped, interrupts."""
+"""The training loop in a run folder: logging, checkpoints, resuming and interrupts."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from metarl.run.folder import RunFolder, versions
 from metarl.run.interrupt import Interrupt
 from metarl.run.progress import ProgressFile, last_iteration, missing_rows
 
-CLOCK = ("seconds_sampling", "seconds_update")  # never equal twice: to TensorBoard and the screen, not progress.csv
+CLOCK = ("seconds_sampling", "seconds_update")  # not in progress.csv, which equal runs share
 
 
 @dataclass(frozen=True)
 class Schedule(Settings):
-    """How long a run is, and how often it writes a row of progress.csv and a checkpoint."""
+    """The number of iterations of a run, and how often it writes a row of progress.csv and a checkpoint."""
 
     iterations: Count
     log_every: Count = 1
     checkpoint_every: Count = 10
     keep: Whole = 6
-    """checkpoints that are kept, evenly spaced, beside the newest two; 0: all"""
+    """checkpoints that are kept, evenly spaced, in addition to the newest two; 0 keeps all"""
 
     def kept(self) -> set[int] | None:
-        """The iterations whose checkpoints stay; None: all."""
+        """The iterations whose checkpoints are kept, or None for all."""
         if not self.keep:
             return None
-        first = [0]  # after a warm start there is a checkpoint before the first iteration
+        first = [0]  # with a warm start there is a checkpoint before the first iteration
         planned = [*range(self.checkpoint_every, self.iterations, self.checkpoint_every), self.iterations]
         return {*evenly_spaced(planned, self.keep), *evenly_spaced(first + planned, self.keep)}
 
@@ -49,12 +49,12 @@ def run_training(
     resume_command: str,
     title: str = "",
 ) -> None:
-    """Train in the locked folder `run` until `schedule` ends, from its newest checkpoint if it has one.
+    """Train in the locked folder `run` to the end of `schedule`, starting from the newest checkpoint if there is one.
 
-    A fresh run begins as `initial` says and, where `warm_start` is given, with what that does to the learner, which
-    returns the seconds that it took. `validate` adds its metrics to each logged row; `metric` is what the display
-    shows, after `title`. A signal (see `Interrupt`) ends the run after a checkpoint with KeyboardInterrupt, once it has
-    said `resume_command`, the command that continues it.
+    A new run starts from the record `initial`. `warm_start`, if given, is called first: it sets the learner's weights
+    and returns the seconds that it took. `validate` returns metrics that are added to each logged row. The display
+    shows `title` and the scores called `metric`. A signal (see `Interrupt`) ends the run with KeyboardInterrupt, after
+    a checkpoint is written and `resume_command`, which continues the run, is printed.
     """
     keep = schedule.kept()
     record, text = _starting_point(run, training, schedule, initial)
@@ -81,25 +81,25 @@ def run_training(
                 seconds = record.seconds + time.perf_counter() - clock
                 run.save(training, Record(record.run, done, env_steps, seconds), progress.text, keep=keep)
             if interrupt.requested and done < schedule.iterations:
-                notify(f"stopped after iteration {done}; go on with: {resume_command}")
+                notify(f"stopped after iteration {done}; continue with: {resume_command}")
                 raise KeyboardInterrupt
 
 
 def _starting_point(run: RunFolder, training: Training, schedule: Schedule, initial: Record) -> tuple[Record, str]:
-    """Where the run stands, with `training` put there: the record, and progress.csv up to it."""
+    """Load the newest checkpoint into `training`; return its record and progress.csv up to there."""
     file = run.path / "progress.csv"
     if not run.checkpoints():
-        if (last := last_iteration(file)) > schedule.checkpoint_every:  # else its first one may not have been written
+        if (last := last_iteration(file)) > schedule.checkpoint_every:  # the first one may be due
             raise ValueError(
-                f"{run.path} has progress up to iteration {last} and no checkpoint: put its checkpoints back, or "
-                "delete the folder and train anew"
+                f"{run.path} has progress up to iteration {last} and no checkpoint: restore its checkpoints, or "
+                "delete the folder and train again"
             )
         return initial, ""
     record, text = run.load(training)
     if (before := run.config["versions"].get("blas")) != (now := versions()["blas"]):
-        notify(f"warning: the run was begun with NumPy's kernels {before}, and these are {now}: last bits will differ")
+        notify(f"warning: the run was started with the BLAS {before}, and this is {now}: results will differ slightly")
     if missing := missing_rows(file, text):
-        notify(f"warning: {file} lacks what the run had written ({missing}); it was restored from the checkpoint")
+        notify(f"warning: {file} is incomplete ({missing}); it was restored from the checkpoint")
     return record, text
 
 

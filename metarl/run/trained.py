@@ -1,4 +1,4 @@
-"""What a run folder gives back: the trained learner, the tasks to validate and to test it on, and how it is tested."""
+"""A loaded run: the trained learner, its validation and test tasks, and the settings of tests."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from metarl.train import Stream, generator
 
 @dataclass(frozen=True)
 class Tests:
-    """How a run is tested where nothing else is asked for."""
+    """The default settings by which a run is validated and tested."""
 
     seed: int = 0
-    """of the run, which says what validation tasks are drawn"""
+    """seed of the run, from which validation tasks are drawn"""
     steps: int = 1
     """gradient steps"""
     tasks: int = 100
     """held-out tasks"""
     validation_tasks: int = 100
-    """tasks that the best checkpoint is chosen by"""
+    """validation tasks on which the best checkpoint is chosen"""
     logged_tasks: int = 100
-    """validation tasks behind the scores in the log"""
+    """validation tasks on which the scores in the log are computed"""
     chunk: int | None = None
     """tasks adapted at a time"""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A run: its folder, its learner with trained weights, and `tasks` to test it on.
+    """A trained run: its folder, its learner with trained weights, and the `tasks` to test it on.
 
-    `untrained(seed)` makes a learner at the random initialisation of that seed.
+    `untrained(seed)` makes a learner with the random initialisation of this seed.
     """
 
     folder: RunFolder
@@ -48,18 +48,18 @@ class Trained:
 
     @property
     def path(self) -> Path:
-        """The run folder's path."""
+        """The path of the run folder."""
         return self.folder.path
 
     @cached_property
     def validation(self) -> Distribution:
-        """Tasks to choose a checkpoint by, which neither training nor tests see."""
+        """The tasks on which checkpoints are compared; neither training nor tests use them."""
         return self.make_validation()
 
     def validate(self) -> dict[str, float]:
-        """Scores of the learner as it is now on validation tasks, always the same, before and after adaptation."""
+        """The mean scores of the learner before and after adaptation, on a fixed set of validation tasks."""
         learner, metric = self.learner, self.validation.metric
-        shown = (0, max(1, learner.steps))  # a pre-trained initialisation is adapted, too
+        shown = (0, max(1, learner.steps))  # a pre-trained initialisation is also adapted
         scores = evaluate(
             learner, self.validation, steps=shown[1], num_tasks=self.tests.logged_tasks,
             rng=generator(Stream.VALIDATE, self.tests.seed), at=shown, chunk=self.tests.chunk,
@@ -67,5 +67,5 @@ class Trained:
         return {f"{metric}_{k}": float(row.mean()) for k, row in zip(shown, scores, strict=True)}
 
     def load(self, iteration: int | None = None) -> Record:
-        """Load the weights after `iteration` (None: the newest) into the learner; returns what is behind them."""
+        """Load the weights after `iteration` (default: the newest) into the learner; return the checkpoint's record."""
         return self.folder.load_weights(self.learner, iteration=iteration)

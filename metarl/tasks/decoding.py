@@ -60,7 +60,7 @@ def is_folder(path: Path) -> bool:
     """Whether a folder is at `path`. Raises ValueError for a link to nothing, and for what may not be looked at."""
     try:
         if path.is_symlink() and not path.exists():
-            raise ValueError(f"{path} is a link to nothing: restore what it stands for, or remove it")
+            raise ValueError(f"{path} is a broken link: restore what it stands for, or remove it")
         return path.is_dir()
     except OSError as error:
         raise ValueError(f"cannot read {path} ({error.strerror})") from None

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from metarl.experiments.cli import main
-from metarl.experiments.config import restore
+from metarl.experiments.config.run import restore
 from metarl.experiments.presets import PRESETS
 from metarl.tasks.folder import Split
 
@@ -112,7 +112,7 @@ def test_a_checkpoint_cut_short(capsys: pytest.CaptureFixture[str], run: Path, n
     file.write_bytes(file.read_bytes()[:-100])
     said = complaint(capsys, "train", "--resume", str(run))
     assert str(newest(run)) in said
-    assert "delete that folder" in said
+    assert "delete this folder" in said
     shutil.rmtree(newest(run))  # the remedy it names
     main(["train", "--resume", str(run)])
 
@@ -128,7 +128,7 @@ def test_a_checkpoint_of_other_settings(capsys: pytest.CaptureFixture[str], run:
     config = json.loads((run / "config.json").read_text())
     config["settings"]["task"]["hidden"] = [7]
     (run / "config.json").write_text(json.dumps(config))
-    assert "does not fit the settings" in complaint(capsys, "evaluate", str(run))
+    assert "does not match the settings" in complaint(capsys, "evaluate", str(run))
 
 
 def test_damaged_settings(capsys: pytest.CaptureFixture[str], run: Path) -> None:
@@ -177,25 +177,25 @@ def test_a_run_older_than_a_setting_stays_as_it_was() -> None:
         ("point-nav-2017-maml", "algorithm", "step_weights", ()),
         ("ant-dir-2017-maml", "task", "gae_schedule", None),
     ):
-        stored = json.loads(json.dumps(asdict(PRESETS[name])))
-        assert restore(PRESETS[name], stored) == PRESETS[name]
-        assert getattr(getattr(PRESETS[name], part), setting) != was
+        stored = json.loads(json.dumps(asdict(preset(name))))
+        assert restore(preset(name), stored) == preset(name)
+        assert getattr(getattr(preset(name), part), setting) != was
         del stored[part][setting]
         stored["learner"]["steps"] = 1
-        old = restore(PRESETS[name], stored)
+        old = restore(preset(name), stored)
         assert getattr(getattr(old, part), setting) == was
-        assert getattr(old, part) == replace(getattr(PRESETS[name], part), **{setting: was})
+        assert getattr(old, part) == replace(getattr(preset(name), part), **{setting: was})
 
 
 def test_settings_without_a_part() -> None:
-    stored = json.loads(json.dumps(asdict(PRESETS["sinusoid-maml"])))
+    stored = json.loads(json.dumps(asdict(preset("sinusoid-maml"))))
     del stored["learner"]
     with pytest.raises(ValueError, match=r"^settings lacks 'learner': .* or edited$"):
-        restore(PRESETS["sinusoid-maml"], stored)
+        restore(preset("sinusoid-maml"), stored)
 
 
 def test_only_training_begins_with_short_credit() -> None:
-    config, credit = PRESETS["ant-dir-2017-maml"], {}
+    config, credit = preset("ant-dir-2017-maml"), {}
     for split in get_args(Split):
         distribution: Any = config.distribution(torch.device("cpu"), split=split)
         distribution.set_progress(0.0)

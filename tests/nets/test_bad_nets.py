@@ -56,14 +56,14 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "a cell without units": (lambda: LSTMCell(1, 0), "hidden is 0"),
     "normalisation of nothing": (lambda: BatchNorm(0), "features is 0"),
     "normalisation without an ε": (lambda: BatchNorm(1, eps=0), "eps is 0"),
-    "the mean of no values": (lambda: mean_ci95(np.zeros(0)), r"values have shape \(0,\) and .*: give numbers"),
+    "the mean of no values": (lambda: mean_ci95(np.zeros(0)), r"values have shape \(0,\) and .*: give at least one"),
     "the mean of a table": (lambda: mean_ci95(np.zeros((2, 2))), r"values have shape \(2, 2\)"),
     "the mean of no scores": (lambda: mean(np.zeros((2, 0))), r"scores have shape \(2, 0\)"),
-    "the mean of a row": (lambda: interquartile_mean(np.zeros(3)), r"give numbers \[..., seeds, tasks\], one of"),
+    "the mean of a row": (lambda: interquartile_mean(np.zeros(3)), r"\[..., seeds, tasks\], at least one of"),
     "the interval of a list": (lambda: estimate([[1.0]], mean, rng=RNG), "give a ndarray|give an? ndarray"),
     "the interval of a row": (lambda: estimate(np.zeros(3), mean, rng=RNG), r"scores have shape \(3,\)"),
     "scores of text": (lambda: estimate(np.array([["a"]]), mean, rng=RNG), "are <U1: give numbers"),
-    "the mean of text": (lambda: mean_ci95(np.array(["a"])), "are <U1: give numbers"),
+    "the mean of text": (lambda: mean_ci95(np.array(["a"])), "are <U1: give at least one number"),
     "the mean of a list": (lambda: interquartile_mean([[1.0]]), "scores is .*: give an? ndarray"),
     "observations that are whole": (
         lambda: GaussianPolicy(1, 1).normalise(torch.zeros(5, 1, dtype=torch.int64)), "give two or more of 1 finite"

@@ -15,13 +15,13 @@ from metarl.run.folder import RunFolder, owner
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match=r"already holds something .* choose another --out"):
+    with pytest.raises(ValueError, match=r"is not empty .* choose another --out"):
         RunFolder.create(tmp_path / "run", STORED)
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(ValueError, match="already holds something"):
+    with pytest.raises(ValueError, match="is not empty"):
         RunFolder.create(tmp_path / "file", STORED)
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ValueError, match="already holds something"):
+    with pytest.raises(ValueError, match="is not empty"):
         RunFolder.create(tmp_path / "link", STORED)
     with pytest.raises(OSError, match=r"cannot write .*file/run .*choose another --out"):
         RunFolder.create(tmp_path / "file" / "run", STORED)
@@ -59,7 +59,7 @@ def test_folders_inside_that_are_links_are_refused(tmp_path: Path) -> None:
     (elsewhere / "00000001").mkdir(parents=True)
     shutil.rmtree(path / "checkpoints")
     (path / "checkpoints").symlink_to(elsewhere)
-    with pytest.raises(ValueError, match="checkpoints is not a folder of the run's own"):
+    with pytest.raises(ValueError, match="checkpoints is not a folder of this run"):
         RunFolder.open(path)
     assert [child.name for child in elsewhere.iterdir()] == ["00000001"]
 
@@ -103,7 +103,7 @@ def test_a_copy_has_the_newest_checkpoint_or_is_not_there(tmp_path: Path) -> Non
     assert (copy.checkpoints(), copy.config) == ([10], folder.config)
     assert copy.load(training())[0] == folder.record()
     (folder.newest() / "state.pt").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"state.pt is not as it was written"):
+    with pytest.raises(ValueError, match=r"state.pt was changed"):
         folder.copy(tmp_path / "other")
     assert not (tmp_path / "other").exists()
 

@@ -44,7 +44,7 @@ DAMAGES = {
     "a row missing": (lambda text: re.sub("(?m)^3,.*\n", "", text), "1 of 6 rows, the first of iteration 3"),
     "NULs": (lambda text: text[:100] + "\0" * 50 + text[150:], r"\d of 6 rows, the first of iteration"),
     "another header": (lambda text: "x" + text, "its header"),
-    "gone": (None, "it is gone"),
+    "gone": (None, "the file is missing"),
 }  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_checkpoints_that_are_gone_stop_a_run(stopped: Path) -> None:
     for iteration in (2, 4, 6):
         RunFolder.open(stopped).remove(iteration)
     before = (stopped / "progress.csv").read_text()
-    with pytest.raises(ValueError, match="has progress up to iteration 7 and no checkpoint: put its checkpoints back"):
+    with pytest.raises(ValueError, match="has progress up to iteration 7 and no checkpoint: restore its checkpoints"):
         run(stopped)
     shutil.rmtree(stopped / "checkpoints")
     with pytest.raises(ValueError, match="has progress up to iteration 7 and no checkpoint"):
@@ -105,7 +105,7 @@ def test_a_signal_ends_a_run_after_a_checkpoint(
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "run", Hooked(lambda done: done == 4 and signal.raise_signal(number)))
-    assert "stopped after iteration 5; go on with: go on" in capsys.readouterr().err
+    assert "stopped after iteration 5; continue with: go on" in capsys.readouterr().err
     assert signal.getsignal(number) is before
     assert RunFolder.open(tmp_path / "run").checkpoints() == [2, 4, 5]
     run(tmp_path / "run")
@@ -177,4 +177,4 @@ def test_other_kernels_than_the_run_was_begun_with_are_said(
 ) -> None:
     monkeypatch.setattr(loop, "versions", lambda: {"blas": "openblas Other"})
     run(stopped)
-    assert "begun with NumPy's kernels openblas" in capsys.readouterr().err
+    assert "started with the BLAS openblas" in capsys.readouterr().err

@@ -107,7 +107,7 @@ IMAGES = [
     folder("image BMP, sparse", lambda data: (
         content(IMAGE, of_mode("RGB", "bmp"))(data), os.truncate(data / IMAGE, 1 << 38)), r"more than 200000000 bytes"),
     folder("image forbidden", forbidden(IMAGE), r"1\.png \(Permission denied\): replace"),
-    folder("image a dangling link", instead(IMAGE, dangling), r"/train-01/1\.png is a link to nothing"),
+    folder("image a dangling link", instead(IMAGE, dangling), r"/train-01/1\.png is a broken link"),
     folder("image a link to itself", instead(IMAGE, loop), r"cannot read .*1\.png \(Too many levels"),
     folder("image a pipe", instead(IMAGE, os.mkfifo), NO_FILE.format("a pipe")),
     folder("image a socket", instead(IMAGE, bound), NO_FILE.format("a socket")),
@@ -119,8 +119,8 @@ FOLDERS = [
     folder("class empty", instead("val/val-01", os.mkdir), r"/val/val-01 holds no images"),
     folder("class of text", lambda folder: (
         instead("val/val-01", os.mkdir)(folder), content("val/val-01/a.txt", b"")(folder)), r"val-01 holds no images"),
-    folder("class a dangling link", instead("val/val-01", dangling), r"/val/val-01 is a link to nothing"),
-    folder("class a link to itself", instead("val/val-01", loop), r"/val/val-01 is a link to nothing"),
+    folder("class a dangling link", instead("val/val-01", dangling), r"/val/val-01 is a broken link"),
+    folder("class a link to itself", instead("val/val-01", loop), r"/val/val-01 is a broken link"),
     folder("class forbidden", forbidden("val/val-01"), r"folder .*/val-01 \(Permission denied\)"),
     folder("class in two splits", lambda folder: (folder / "val/train-02").mkdir(), r"class train-02 is in the"),
     folder("class a file", instead("test/test-01", lambda path: path.touch()), r"only 2 classes"),
@@ -129,7 +129,7 @@ FOLDERS = [
     folder("validation empty", instead("val", os.mkdir), r"/val holds no class folders"),
     folder("validation a file", instead("val", lambda path: path.touch()), r"no split 'validation' in"),
     folder("validation a pipe", instead("val", os.mkfifo), r"no split 'validation' in"),
-    folder("validation a dangling link", instead("val", dangling), r"/val is a link to nothing"),
+    folder("validation a dangling link", instead("val", dangling), r"/val is a broken link"),
     folder("validation forbidden", forbidden("val"), r"folder .*/val \(Permission denied\)"),
     folder("validation twice", lambda folder: (folder / "valid").mkdir(), r"both .*/val and .*/valid are there"),
     folder("no splits, few classes", lambda folder: [removed("val")(folder), removed("test")(folder),
@@ -137,7 +137,7 @@ FOLDERS = [
     folder("folder missing", removed("."), r"there is no folder /.*/data"),
     folder("folder a file", instead(".", lambda path: path.touch()), r"there is no folder /.*/data"),
     folder("folder a pipe", instead(".", os.mkfifo), r"there is no folder /.*/data"),
-    folder("folder a dangling link", instead(".", dangling), r"/data is a link to nothing"),
+    folder("folder a dangling link", instead(".", dangling), r"/data is a broken link"),
     folder("folder forbidden", forbidden("."), r"folder /.*/data \(Permission denied\)"),
 ]  # fmt: skip
 
@@ -145,12 +145,12 @@ TABLES = [
     csv("missing", removed(VAL), r"val\.csv is missing: put it beside the other splits"),
     csv("a pipe", instead(VAL, os.mkfifo), r"val\.csv is a pipe, not a file"),
     csv("a folder", instead(VAL, os.mkdir), r"val\.csv is a folder, not a file"),
-    csv("a dangling link", instead(VAL, dangling), r"val\.csv is a link to nothing"),
+    csv("a dangling link", instead(VAL, dangling), r"val\.csv is a broken link"),
     csv("forbidden", forbidden(VAL), r"cannot read .*val\.csv \(Permission denied\)"),
     csv("empty", content(VAL, b""), r"val\.csv has no columns filename and label"),
     csv("of a header", content(VAL, b"filename,label\n"), r"val\.csv names no images"),
-    csv("in UTF-16", edited(VAL, lambda text: text.decode().encode("utf-16")), r"val\.csv \(it is no text\)"),
-    rows("in Latin-1", ROW, b"caf\xe9.png,n00000064\n", r"cannot read .*val\.csv \(it is no text\)"),
+    csv("in UTF-16", edited(VAL, lambda text: text.decode().encode("utf-16")), r"val\.csv \(it is not UTF-8 text\)"),
+    rows("in Latin-1", ROW, b"caf\xe9.png,n00000064\n", r"cannot read .*val\.csv \(it is not UTF-8 text\)"),
     rows("with semicolons", b",", b";", r"val\.csv has no columns filename and label"),
     rows("with a NUL", ROW, ROW + b"\0\n", r"val\.csv (\(line contains NUL|names no file and label)"),
     rows("with an open quote", ROW, b'"' + ROW, r"cannot read .*val\.csv \(.+\)"),
@@ -165,7 +165,7 @@ TABLES = [
     rows("with a field of 200,000 letters", ROW, b"x" * 200_000 + b",n00000064\n", r"val\.csv \(field larger"),
     csv("names a missing image", removed("images/n00000070.png"), r"names n00000070\.png, which is not at"),
     csv("names a pipe", instead("images/n00000070.png", os.mkfifo), r"n00000070\.png is a pipe, not a file"),
-    csv("names a link to nothing", instead("images/n00000070.png", dangling), r"70\.png is a link to nothing"),
+    csv("names a link to nothing", instead("images/n00000070.png", dangling), r"70\.png is a broken link"),
     csv("names a folder", instead("images/n00000070.png", os.mkdir), r"n00000070\.png is a folder, not a file"),
 ]  # fmt: skip
 
@@ -195,7 +195,7 @@ CACHES = [
     Case("cache a pipe", "pickle", instead(MINI, os.mkfifo), r"cache-val\.pkl is a pipe, not a file"),
     Case("cache a folder", "pickle", instead(MINI, os.mkdir), r"cache-val\.pkl is a folder, not a file"),
     Case("cache a device", "pickle", instead(MINI, zeros), r"cache-val\.pkl is a device, not a file"),
-    Case("cache a dangling link", "pickle", instead(MINI, dangling), r"cache-val\.pkl is a link to nothing"),
+    Case("cache a dangling link", "pickle", instead(MINI, dangling), r"cache-val\.pkl is a broken link"),
     Case("cache forbidden", "pickle", forbidden(MINI), r"cannot read .*cache-val\.pkl \(Permission denied\)"),
 ]
 
@@ -206,13 +206,13 @@ ARCHIVES = [
     Case("zip missing", "zips", removed(ZIP), r"neither images_background_small1\.zip nor"),
     Case("zip a pipe", "zips", instead(ZIP, os.mkfifo), r"small1\.zip is a pipe, not a file"),
     Case("zip a device", "zips", instead(ZIP, zeros), r"small1\.zip is a device, not a file"),
-    Case("zip a dangling link", "zips", instead(ZIP, dangling), r"small1\.zip is a link to nothing"),
+    Case("zip a dangling link", "zips", instead(ZIP, dangling), r"small1\.zip is a broken link"),
     Case("zip an empty folder", "zips", instead(ZIP, os.mkdir), r"small1\.zip holds 0 characters, not 3"),
     Case("zip forbidden", "zips", forbidden(ZIP), r"cannot read .*small1\.zip \(Permission denied\)"),
     Case("drawing missing", "unpacked", removed(DRAWING), r"small1 holds 19 drawings of Greek/character01, not 20"),
     Case("drawing cut", "unpacked", content(DRAWING, png(1)[:-30]), r"cannot read the image .*07\.png \(.+\): replace"),
     Case("drawing a pipe", "unpacked", instead(DRAWING, os.mkfifo), r"07\.png is a pipe, not a file"),
-    Case("drawing a dangling link", "unpacked", instead(DRAWING, dangling), r"07\.png is a link to nothing"),
+    Case("drawing a dangling link", "unpacked", instead(DRAWING, dangling), r"07\.png is a broken link"),
     Case("character too many", "unpacked", lambda folder: content("images_background_small1/Greek/more/0.png", png(1))(
         folder), r"small1 holds 4 characters, not 3"),
 ]  # fmt: skip
