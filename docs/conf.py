@@ -15,9 +15,9 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_design",
+    "mathml",
     "plain_docstrings",
     "scores",
     "names",
@@ -37,6 +37,7 @@ autodoc_default_options = {"members": True}
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!metarl\.).*")]  # names of other libraries: the site is built without a network
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = f"metarl {version}"
 html_static_path = ["_static"]
