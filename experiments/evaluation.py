@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from metarl.evaluation import evaluate
+from metarl.experiments.config.settings import Number, Seed, Steps
 from metarl.experiments.selection import load_checkpoint
-from metarl.experiments.settings import Number, Seed, Steps
 from metarl.files import write_text
 from metarl.ranges import checked
-from metarl.run.load import load, where
+from metarl.run.load import load, load_options
 from metarl.statistics import mean_ci95
 from metarl.tasks.images import Images
 from metarl.train import Stream, generator
@@ -38,14 +38,14 @@ def evaluate_run(
     """Scores of the run in `path`, a folder or "pretrained:NAME", after 0 … `steps` gradient steps.
 
     They are of `tasks` held-out tasks drawn with `seed`. `checkpoint` is "last", "best" (on validation tasks) or a
-    number of iterations. Returns what `metarl evaluate --json` writes: what was trained, and for each number of steps
-    the mean, its 95 % interval over tasks and each task's score, of the trained initialisation and of a random one;
-    None (null) where adaptation diverged. Both meet the same tasks. A learner without gradient steps has one entry,
-    steps [0], after it has seen the support. Without `transductive`, images of a query are classified one by one, each
-    with the support alone (metarl.tasks.images); ValueError for tasks that are not images. `data` is where the run's
-    images lie now (None: where they lay).
+    number of iterations. Returns what `metarl evaluate --json` writes: the run's id, what was trained, and for each
+    number of steps the mean, its 95 % interval over tasks and each task's score, of the trained initialisation and of a
+    random one; None (null) where adaptation diverged. Both meet the same tasks. A learner without gradient steps has
+    one entry, steps [0], after it has seen the support. Without `transductive`, images of a query are classified one by
+    one, each with the support alone (metarl.tasks.images); ValueError for tasks that are not images. `data` is where
+    the run's images lie now (None: where they lay).
     """
-    trained = load(path, **where(device, data))
+    trained = load(path, **load_options(device, data))
     run, distribution, learner, tests = trained.folder, trained.tasks, trained.learner, trained.tests
     record = load_checkpoint(trained, checkpoint)
     if not transductive:
@@ -55,8 +55,9 @@ def evaluate_run(
     counted = learner.gradient_steps
     steps = (tests.steps if steps is None else steps) if counted else 1
     tasks = tests.tasks if tasks is None else tasks
-    random = trained.fresh(tests.seed + seed + 1)
+    random = trained.untrained(tests.seed + seed + 1)
     result: dict[str, Any] = {
+        "run": run.config["run"],
         "preset": run.config["preset"],
         "settings": run.config["settings"],
         "versions": run.config["versions"],

@@ -10,7 +10,7 @@ from metarl.evaluation import evaluate
 from metarl.experiments.report.stored import Stored
 from metarl.files import write_text
 from metarl.ranges import Count, Whole
-from metarl.run.checkpoint import Record, spread
+from metarl.run.checkpoint import Record, evenly_spaced
 from metarl.run.trained import Trained
 from metarl.train import Stream, generator
 
@@ -24,7 +24,7 @@ def load_checkpoint(trained: Trained, which: str) -> Record:
     "best" has the best mean score over 1 … `tests.steps` gradient steps (0: before any) on `tests.validation_tasks`
     validation tasks, the same for every checkpoint, among at most `CANDIDATES`, evenly spaced and the last one among
     them. Those that diverged, whose score is not finite, are left out; ValueError where all did. The scores are kept in
-    validation.json in the run folder: each checkpoint is scored once for as many tasks and steps.
+    validation.json in the run folder, which names the run: each checkpoint is scored once for as many tasks and steps.
     """
     if which == "last":
         return trained.load()
@@ -50,8 +50,9 @@ def validate(trained: Trained) -> dict[int, float]:
     learner, tests = trained.learner, trained.tests
     file, tasks = trained.path / "validation.json", tests.validation_tasks
     steps = tests.steps if learner.gradient_steps else 1
-    known = _read(file, tasks=tasks, steps=steps)
-    iterations = spread(trained.folder.checkpoints(), CANDIDATES)
+    run = trained.folder.config["run"]
+    known = _read(file, run=run, tasks=tasks, steps=steps)
+    iterations = evenly_spaced(trained.folder.checkpoints(), CANDIDATES)
     for iteration in iterations:
         trained.load(iteration)
         if iteration not in known:
@@ -59,15 +60,20 @@ def validate(trained: Trained) -> dict[int, float]:
             scores = evaluate(learner, trained.validation, steps=steps, num_tasks=tasks, rng=rng, chunk=tests.chunk)
             known[iteration] = float(scores[min(1, steps) :].mean())
             kept = {k: score if math.isfinite(score) else None for k, score in known.items()}
-            write_text(file, json.dumps({"tasks": tasks, "steps": steps, "scores": kept}, indent=2) + "\n")
+            stored = {"run": run, "tasks": tasks, "steps": steps, "scores": kept}
+            write_text(file, json.dumps(stored, indent=2) + "\n")
     return {iteration: known[iteration] for iteration in iterations}
 
 
-def _read(file: Path, *, tasks: int, steps: int) -> dict[int, float]:
-    """The scores in `file`, nan where they diverged; none where they are of other numbers of tasks or steps."""
+def _read(file: Path, *, run: str, tasks: int, steps: int) -> dict[int, float]:
+    """The scores in `file`, nan where they diverged; none where they are of other numbers of tasks or steps.
+
+    Raises ValueError where the file is damaged, or of another run than the one whose id is `run`.
+    """
     if not file.is_symlink() and not file.exists():
         return {}
     stored = Stored(file, remedy="delete it, and the checkpoints are scored anew")
+    stored.check_run(run)
     if (stored.value("tasks", Count), stored.value("steps", Whole)) != (tasks, steps):
         return {}
     scores = {}

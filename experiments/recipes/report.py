@@ -10,7 +10,8 @@ from rich.console import Console
 
 from metarl.experiments.recipes.velocity import achieved_velocities
 from metarl.experiments.recipes.waves import waves_figure
-from metarl.experiments.report.compare import compare, picture, read_evaluation
+from metarl.experiments.report.compare import compare, picture
+from metarl.experiments.report.evaluated import read_evaluation
 from metarl.experiments.report.figures import LINES, goal_figure, learning_figure, save
 from metarl.experiments.report.plot import gradient_steps
 from metarl.experiments.report.tables import table, write_csv, write_json
@@ -31,9 +32,9 @@ def write_report(
     """
     results.mkdir(parents=True, exist_ok=True)
     every = [path for paths in runs.values() for path in paths]
+    comparison = compare(every)
     for path in every:
         write_text(results / f"{path.name}.json", read_text(path / "evaluation.json"))
-    comparison = compare(every)
     Console(width=140).print(table(comparison))
     write_csv(comparison, results / "table.csv")
     write_json(comparison, results / "table.json")

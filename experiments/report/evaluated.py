@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 
-from metarl.experiments.presets import PRESETS
+from metarl.experiments import presets
+from metarl.experiments.evaluation import evaluate_run, write_evaluation
 from metarl.experiments.report.stored import Stored
+from metarl.experiments.runner import pick_device
 from metarl.ranges import Count, Whole
+from metarl.run.display import notify
+from metarl.run.folder import CONFIG, RunFolder
+from metarl.run.pretrained import resolve_run
 
+EVALUATION = "evaluation.json"  # in a run folder
 TASKS, TEST_SEED, GOALS = "number of held-out tasks", "seed of the held-out tasks", "goals"
 # Settings that runs of one group may differ in: they leave what is learned alone.
 FREE = {
@@ -48,16 +55,36 @@ class Evaluation:
     random_scores: np.ndarray
 
 
-def read_evaluation(path: Path) -> Evaluation:
-    """The evaluation in the run folder or file `path`.
+def evaluation_of(run: Path) -> Evaluation:
+    """`read_evaluation` of a run folder or file; an initialisation "pretrained:NAME" is evaluated now if it has none.
 
-    Raises ValueError, naming the file and the command that writes it anew, where it is missing or damaged.
+    It is evaluated as `metarl evaluate` does it, and nothing is written beside its weights.
     """
-    file = path / "evaluation.json" if path.is_dir() else path
+    path = resolve_run(run)
+    if path == run or (path / EVALUATION).exists():
+        return read_evaluation(path)
+    notify(f"evaluating {run} on held-out tasks")
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / EVALUATION
+        write_evaluation(evaluate_run(str(run), device=pick_device("auto")), file)
+        return replace(read_evaluation(file), source=run)
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """The evaluation in the file `path`, or the evaluation.json in the run folder `path`.
+
+    Raises ValueError, naming the file and the command that writes it anew, where it is missing or damaged, and for an
+    evaluation.json in the folder of another run than the one that was evaluated.
+    """
+    if path.name == EVALUATION and (path.parent / CONFIG).exists():
+        path = path.parent
+    file = path / EVALUATION if path.is_dir() else path
     command = f"metarl evaluate {path if path.is_dir() else 'RUN'} --json {file}"
     if not file.exists():
         raise ValueError(f"there is no {file}: write it by `{command}`")
     stored = Stored(file, remedy=f"evaluate anew by `{command}`")
+    if path.is_dir():
+        stored.check_run(RunFolder.open(path).config["run"])
     preset, tasks = stored.value("preset", str), stored.value("tasks", Count)
     settings = settings_of(stored, preset)
     steps = tuple(stored.value("steps", Sequence[Whole]))
@@ -89,7 +116,7 @@ def settings_of(stored: Stored, preset: str) -> dict[str, Any]:
     found = stored.value("settings", dict)
     stored.check(Whole, found.get("seed"), "settings.seed")
     complete = dict(found)
-    for name, part in vars(PRESETS[preset]).items() if preset in PRESETS else ():
+    for name, part in vars(presets.preset(preset)).items() if preset in presets.PRESETS else ():
         if is_dataclass(part) and isinstance(found.get(name), dict):
             defaults = {f.name: f.default for f in fields(part) if f.default is not MISSING}
             complete[name] = json.loads(json.dumps(defaults)) | found[name]

@@ -41,6 +41,11 @@ class Stored:
         except ValueError as error:
             raise self.damaged(error) from None
 
+    def check_run(self, run: str) -> None:
+        """Raise ValueError unless the file says that it is of the run whose id is `run`."""
+        if self.value("run", str) != run:
+            raise ValueError(f"{self.file} is of another run than the one it lies with: {self.remedy}")
+
     def damaged(self, reason: object) -> ValueError:
         """An error that says why the file cannot be used."""
         return ValueError(f"{self.file} is damaged ({reason}): {self.remedy}")

@@ -50,19 +50,23 @@ def test_scores_are_kept(run: Path) -> None:
     first = validate(trained)
     file = run / "validation.json"
     stored = json.loads(file.read_text())
-    assert (stored["tasks"], stored["steps"]) == (4, 3)
+    assert (stored["run"], stored["tasks"], stored["steps"]) == (trained.folder.config["run"], 4, 3)
     assert {int(k): v for k, v in stored["scores"].items()} == first
+    file.write_text(json.dumps({**stored, "run": "another", "scores": {**first, 2: 1000.0}}))
+    with pytest.raises(ValueError, match=r"^[^\n]*validation\.json is of another run [^\n]*: delete it, and[^\n]*$"):
+        load_checkpoint(trained, "best")
     file.write_text(json.dumps({**stored, "scores": {**first, 2: 1000.0}}))
     assert load_checkpoint(trained, "best").iteration == 2  # read, not scored again
     other = validate(replace(trained, tests=replace(trained.tests, validation_tasks=3)))  # scored again
     assert 1000.0 not in other.values()
     assert json.loads(file.read_text())["tasks"] == 3
     for wrong in (
-        '{"tasks": 4}',
-        '{"tasks": 4, "steps": 3, "scores": []}',
-        '{"tasks": 4, "steps": 3, "scores": {"x": 1}}',
+        {"run": None},
+        {"tasks": None},
+        {"scores": []},
+        {"scores": {"x": 1}},
     ):
-        file.write_text(wrong)
+        file.write_text(json.dumps({**stored, **wrong}))
         with pytest.raises(ValueError, match=r"^[^\n]*validation\.json is damaged [^\n]* delete it[^\n]*$"):
             validate(trained)
     file.unlink()
@@ -85,9 +89,10 @@ def test_a_checkpoint_that_diverged_is_never_the_best(run: Path, monkeypatch: py
     file = run / "validation.json"
     before = file.read_text() if file.exists() else None
     scores: dict[int, float | None] = {1: None, 2: 5.0, 3: None, 4: 5.0}
-    file.write_text(json.dumps({"tasks": 4, "steps": 3, "scores": scores}))
+    head = {"run": trained.folder.config["run"], "tasks": 4, "steps": 3}
+    file.write_text(json.dumps({**head, "scores": scores}))
     assert load_checkpoint(trained, "best").iteration == 2  # the earlier of two equal ones
-    file.write_text(json.dumps({"tasks": 4, "steps": 3, "scores": dict.fromkeys(scores)}))
+    file.write_text(json.dumps({**head, "scores": dict.fromkeys(scores)}))
     with pytest.raises(ValueError, match=r"no checkpoint of .* has a finite score .* train anew with a smaller"):
         load_checkpoint(trained, "best")
     file.unlink()
@@ -115,6 +120,7 @@ def test_unknown_checkpoints(run: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_evaluation_says_what_was_trained_and_every_score(run: Path) -> None:
     result = evaluate_run(run, steps=2, tasks=5, seed=1, checkpoint="3", device=CPU)
+    assert result["run"] == json.loads((run / "config.json").read_text())["run"]
     assert result["iteration"] == 3
     assert result["env_steps"] <= 3 * 3 * 3 * 10 * 2  # iterations × tasks × trajectories × steps × (support, query)
     assert result["train_seconds"] > 0

@@ -13,7 +13,7 @@ def evaluation(method: str = "maml", training_seed: int = 0, **changes: Any) -> 
     """What `metarl evaluate --json` writes: 3 tasks, 0 and 1 gradient steps. `changes`: top-level, or task__hidden."""
     score = float(np.random.default_rng([training_seed, *method.encode()]).normal())
     stored: dict[str, Any] = {
-        "preset": f"point-nav-{method}",
+        "run": "0", "preset": f"point-nav-{method}",
         "settings": {
             "task": {"env": "metarl/PointNav-v0", "horizon": None, "hidden": [64, 64]},
             "learner": {"steps": 1, "lr": [0.1, 0.05]},

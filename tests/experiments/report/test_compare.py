@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluations import evaluation, write
+from evaluations import config, evaluation, write
 
 from metarl.experiments.report.compare import compare, picture
 from metarl.statistics import estimate, interquartile_mean, mean
@@ -41,9 +41,26 @@ def test_seeds_of_a_preset_are_pooled(tmp_path: Path) -> None:
 
 
 def test_a_run_folder_stands_for_its_evaluation(tmp_path: Path) -> None:
-    (tmp_path / "evaluation.json").write_text(json.dumps(evaluation()))
-    assert compare([tmp_path]).task == "point-nav-maml"
-    assert compare([tmp_path]).rows[0].name == "point-nav-maml"
+    file = tmp_path / "evaluation.json"
+    file.write_text(json.dumps(evaluation()))
+    (tmp_path / "config.json").write_text(config())
+    for path in (tmp_path, file):
+        assert compare([path]).task == "point-nav-maml"
+        assert compare([path]).rows[0].name == "point-nav-maml"
+
+
+def test_an_evaluation_of_another_run_is_refused_in_a_run_folder(tmp_path: Path) -> None:
+    file, command = tmp_path / "evaluation.json", f"metarl evaluate {tmp_path} --json {tmp_path / 'evaluation.json'}"
+    file.write_text(json.dumps(evaluation() | {"run": "another"}))
+    (tmp_path / "config.json").write_text(config())
+    assert message([tmp_path]) == message([file])
+    assert message([file]).endswith(f"is of another run than the one it lies with: evaluate anew by `{command}`")
+    unnamed = evaluation()
+    del unnamed["run"]
+    file.write_text(json.dumps(unnamed))
+    assert f"{file} is damaged (it has no run): evaluate anew by `{command}`" in message([tmp_path])
+    (tmp_path / "published.json").write_text(json.dumps(unnamed))  # results of before runs were named
+    assert compare([tmp_path / "published.json"]).rows[0].name == "point-nav-maml"
 
 
 def test_settings_tell_groups_of_one_preset_apart(tmp_path: Path) -> None:
@@ -162,6 +179,7 @@ def test_an_evaluation_of_an_earlier_version(tmp_path: Path, key: str) -> None:
 def test_a_damaged_evaluation_says_how_to_write_it_anew(tmp_path: Path, wrong: str) -> None:
     file = tmp_path / "evaluation.json"
     file.write_text(wrong)
+    (tmp_path / "config.json").write_text(config())
     text = message([tmp_path])
     assert f"{file} is " in text
     assert "damaged" in text
