@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metarl.experiments.report.evaluated import GOALS, TASKS, TEST_SEED, Evaluation, read_evaluation
+from metarl.experiments.report.evaluated import GOALS, TASKS, TEST_SEED, Evaluation, evaluation_of
 from metarl.experiments.report.groups import Group, common, grouped
 from metarl.statistics import Estimate, Statistic, estimate, interquartile_mean, mean
 
@@ -81,16 +81,16 @@ class Comparison:
 
 
 def compare(runs: Sequence[Path]) -> Comparison:
-    """The comparison of `runs`, run folders that have an evaluation.json or such files.
+    """The comparison of `runs`: run folders that have an evaluation.json, such files, or "pretrained:NAME".
 
-    A row is a group of `grouped`, a method whose seeds are pooled. A random initialisation is a row for all methods
-    that share it. Raises ValueError where runs were evaluated on different tasks, by different metrics or with
-    different seeds of the held-out tasks, for a seed given twice, and for a file that is damaged or lacks the scores of
-    each task.
+    A trained initialisation that comes with the package without an evaluation is evaluated for it. A row is a group of
+    `grouped`, a method whose seeds are pooled. A random initialisation is a row for all methods that share it. Raises
+    ValueError where runs were evaluated on different tasks, by different metrics or with different seeds of the
+    held-out tasks, for a seed given twice, and for a file that is damaged or lacks the scores of each task.
     """
     if not runs:
         raise ValueError("nothing to compare: give one or more run folders, or evaluation files")
-    evaluations = [read_evaluation(path) for path in runs]
+    evaluations = [evaluation_of(path) for path in runs]
     for other in evaluations[1:]:
         _check_same_task(evaluations[0], other)
     trained, random = rows_of(grouped(evaluations))

@@ -21,8 +21,9 @@ from metarl.experiments.report.evaluated import FREE, Evaluation, read_evaluatio
 from metarl.experiments.report.groups import Group, grouped
 from metarl.experiments.report.output import check_output
 from metarl.experiments.report.stored import Stored
-from metarl.files import written
+from metarl.files import atomic_write
 from metarl.run.folder import CONFIG, RunFolder
+from metarl.run.pretrained import resolve_run
 from metarl.run.progress import read_progress
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ class Run(NamedTuple):
 def plot_runs(run_folders: Sequence[Path], out: Path) -> None:
     """Plot the runs in `run_folders` into the picture `out`; evaluation.json in a folder brings a second panel.
 
-    Seeds of one preset with equal settings are pooled. Raises ValueError for a folder that is no run folder or has no
-    rows yet, for runs with different metrics, for a seed given twice, for an `out` of another kind or without a folder,
-    and without matplotlib.
+    A trained initialisation that comes with the package, "pretrained:NAME", stands for its run folder. Seeds of one
+    preset with equal settings are pooled. Raises ValueError for a folder that is no run folder or has no rows yet, for
+    runs with different metrics, for a seed given twice, for an `out` of another kind or without a folder, and without
+    matplotlib.
     """
     out = check_output(out, SUFFIXES)
     if not run_folders:
@@ -73,15 +75,19 @@ def write_picture(picture: Figure, out: Path) -> None:
     """Write `picture` to the file `out`, of a kind in `SUFFIXES`."""
     drawn = io.BytesIO()  # on a full disk Matplotlib's PDFs fail with an error of their own making
     picture.savefig(drawn, format=out.suffix[1:].lower(), dpi=DPI)
-    with written(out) as path:
+    with atomic_write(out) as path:
         path.write_bytes(drawn.getvalue())
 
 
 def read_run(path: Path) -> Run:
-    """The run in the folder `path`."""
-    preset, config = RunFolder.open(path).config["preset"], path / CONFIG
-    settings = settings_of(Stored(config, remedy="restore it or train anew"), preset)
+    """The run in the folder `path`, or "pretrained:NAME"; its newest checkpoint tells where progress.csv is gone."""
+    path = resolve_run(path)
+    folder, config = RunFolder.open(path), path / CONFIG
+    preset = folder.config["preset"]
+    settings = settings_of(Stored(config, remedy="restore it or train again"), preset)
     progress = path / "progress.csv"
+    if not os.path.lexists(progress) and folder.checkpoints():
+        progress = folder.newest() / progress.name
     rows = read_progress(progress) if os.path.lexists(progress) else []
     if not rows:
         raise ValueError(f"{path} has no rows of progress yet: train for longer")
@@ -92,9 +98,9 @@ def read_run(path: Path) -> Run:
         metric = found[0][1] if 0 in scores else ""
         iterations, env_steps = columns["iteration"], columns["env_steps"]
     except (ValueError, KeyError) as error:
-        raise ValueError(f"{progress} is damaged ({error}): restore it or train anew") from None
+        raise ValueError(f"{progress} is damaged ({error}): restore it or train again") from None
     if not metric:
-        raise ValueError(f"{progress} has no column return_0, accuracy_0 or loss_0: restore it or train anew")
+        raise ValueError(f"{progress} has no column return_0, accuracy_0 or loss_0: restore it or train again")
     evaluation = read_evaluation(path) if os.path.lexists(path / "evaluation.json") else None
     if evaluation is not None and evaluation.metric != metric:
         raise ValueError(
