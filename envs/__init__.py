@@ -10,7 +10,7 @@ import difflib
 import gymnasium
 
 import metarl.envs.imports  # noqa: F401  (before anything else imports MuJoCo)
-from metarl.envs import ant, half_cheetah, hopper, humanoid, point
+from metarl.envs import ant, bandit, cartpole, half_cheetah, hopper, humanoid, pendulum, point, tabular
 from metarl.envs.single import TaskEnv
 from metarl.envs.vector import TaskVectorEnv
 from metarl.envs.world import Step, World, build, check_world
@@ -29,6 +29,12 @@ WORLDS: dict[str, type[World]] = {  # id → class; the horizon is the class's d
     "metarl/HalfCheetahParams-v0": half_cheetah.HalfCheetahParams,
     "metarl/AntParams-v0": ant.AntParams,
     "metarl/PointNav-v0": point.PointNav,
+    "metarl/CartPoleParams-v0": cartpole.CartPoleParams,
+    "metarl/PendulumParams-v0": pendulum.PendulumParams,
+    "metarl/Bandit5-v0": bandit.Bandit5,
+    "metarl/Bandit10-v0": bandit.Bandit10,
+    "metarl/Bandit50-v0": bandit.Bandit50,
+    "metarl/TabularMDP-v0": tabular.TabularMDP,
     "metarl/HalfCheetahVel-MAML2017-v0": half_cheetah.HalfCheetahVel2017,
     "metarl/HalfCheetahDir-MAML2017-v0": half_cheetah.HalfCheetahDir2017,
     "metarl/AntVel-MAML2017-v0": ant.AntVel2017,

@@ -19,9 +19,9 @@ class BaselinesVecEnv(VecEnv):
     """The sub-environments of `env` for Stable-Baselines3: finished ones start their next episode in the same step.
 
     Observations [N, obs] and rewards [N] are float32. The world receives `action_scale` times an action, unclipped, as
-    in `WorldDistribution`, and `inputs` of the observations are shown. Where an episode ends, infos hold
-    "terminal_observation", "TimeLimit.truncated" and, as Stable-Baselines3's Monitor has it, "episode" with the return
-    "r" and the length "l".
+    in `WorldDistribution`; in a Discrete space, the choice. `inputs` of the observations are shown. Where an episode
+    ends, infos hold "terminal_observation", "TimeLimit.truncated" and, as Stable-Baselines3's Monitor has it, "episode"
+    with the return "r" and the length "l".
     """
 
     @checked
@@ -37,7 +37,7 @@ class BaselinesVecEnv(VecEnv):
         super().__init__(
             env.num_envs,
             Box(-np.inf, np.inf, shown.shape, np.float32),
-            Box(-UNBOUNDED, UNBOUNDED, acted.shape, np.float32),
+            Box(-UNBOUNDED, UNBOUNDED, acted.shape, np.float32) if isinstance(acted, Box) else acted,
         )
         self._actions = np.zeros((env.num_envs, *(acted.shape or ())))
         self._returns, self._lengths = np.zeros(env.num_envs), np.zeros(env.num_envs, int)
@@ -54,7 +54,8 @@ class BaselinesVecEnv(VecEnv):
         return self.inputs(observations.astype(np.float32))
 
     def step_async(self, actions: np.ndarray) -> None:
-        self._actions = self.action_scale * numbers("actions", actions)
+        scale = self.action_scale if isinstance(self.action_space, Box) else 1
+        self._actions = scale * numbers("actions", actions)
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         observations, rewards, terminated, truncated, _ = self.env.step(self._actions)

@@ -31,6 +31,10 @@ class Factors(MotionGoals):
         high = np.concatenate([np.full(np.prod(shape), LARGEST[name]) for name, shape in self.shapes.items()])
         super().__init__((1.0 / high).tolist(), high.tolist())
 
+    @property
+    def allowed(self) -> str:
+        return "factors from 1.5^-3 to 1.5^3, for damping from 1.3^-3 to 1.3^3"
+
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         return self.space.high ** rng.uniform(-1.0, 1.0, (n, len(self.space.high)))
 

@@ -37,6 +37,13 @@ class Goals(ABC):
         return f"finite values between {self.space.low.tolist()} and {self.space.high.tolist()}"
 
 
+class Uniform(Goals):
+    """Numbers of which each is drawn by itself, from its low to its high."""
+
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        return rng.uniform(self.space.low, self.space.high, (n, len(self.space.low)))
+
+
 class MotionGoals(Goals):
     """Goals that a moving body is scored on."""
 

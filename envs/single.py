@@ -83,7 +83,7 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
         return observations[0], {"task": self.task}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Take action [act]; never truncates (`gymnasium.make` adds the time limit)."""
+        """Take action [act], or a choice; never truncates (`gymnasium.make` adds the time limit)."""
         check_open(self.world.name, self._closed)
         if self._steps is None:
             raise ValueError(f"{self.world.name}: no episode has begun: call reset first")

@@ -103,7 +103,10 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         return observations, self._infos({}, mask, mask)
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Take actions [N, act]; where the last step ended the episode, start the next one instead, with reward 0."""
+        """Take actions [N, act], or choices [N]; where the last step ended the episode, start the next one instead.
+
+        The reward of such a start is 0.
+        """
         check_open(self.world.name, self.closed)
         if (self._steps < 0).any():
             which = np.flatnonzero(self._steps < 0)[0]

@@ -16,6 +16,7 @@ from gymnasium.spaces import Box
 from numpy.typing import ArrayLike
 
 from metarl.envs.goals import Goals
+from metarl.envs.received import received, told
 from metarl.ranges import Count, Range, Whole, check, checked, shown
 
 
@@ -44,7 +45,7 @@ class World(ABC):
     render_modes: ClassVar[tuple[str, ...]] = ()
     parallel: ClassVar[bool] = False  # whether steps leave Python's lock: several worlds on threads are then faster
     observation_space: Box  # of one sub-environment, float64
-    action_space: Box  # of one sub-environment, ±1, float32
+    action_space: Box  # of one sub-environment: ±1, float32; a Discrete or its like is understood, too
     dt: float  # seconds an action
 
     @checked
@@ -90,8 +91,13 @@ class World(ABC):
         values = np.broadcast_to(values, (n, size))
         wrong = np.flatnonzero(~(self.goals.allows(values) & np.isfinite(values).all(axis=1)))
         if len(wrong):
-            raise ValueError(f"{self.name}: task {values[wrong[0]].tolist()} is not allowed; give {self.goals.allowed}")
+            raise ValueError(f"{self.name}: task {told(values[wrong[0]])} is not allowed; give {self.goals.allowed}")
         return values.copy()
+
+    def rows(self, tasks: ArrayLike) -> np.ndarray:
+        """As many tasks as are given, as `as_tasks` gives them."""
+        values = np.atleast_1d(numbers(f"{self.name}: tasks", tasks))
+        return self.as_tasks(values, len(values))
 
     @checked
     def reset(self, rng: np.random.Generator, ids: Any = None) -> None:
@@ -103,7 +109,8 @@ class World(ABC):
     def step(self, actions: np.ndarray, alive: np.ndarray | None = None) -> Step:
         """Take actions [N, act]; where alive [N] bool is False nothing moves and every result is 0 or False.
 
-        Actions outside ±1 act as their clipped selves. Raises ValueError for an action that is not finite. A diverged
+        Actions outside ±1 act as their clipped selves; in a Discrete space they are choices [N], whole numbers, and
+        `advance` is given int64. Raises ValueError for an action that is not finite, or no choice. A diverged
         sub-environment earns 0 and stays diverged until it is placed anew.
         """
         actions = numbers(f"{self.name}: actions", actions)
@@ -183,7 +190,7 @@ class World(ABC):
         i, *number = np.argwhere(~np.isfinite(values))[0].tolist()
         which = f"number {number[0]} of the {what}" if number else f"the {what}"
         raise ValueError(
-            f"{self.name}: {which} of sub-environment {i} (task {self.tasks[i].tolist()}) after {step} steps is "
+            f"{self.name}: {which} of sub-environment {i} (task {told(self.tasks[i])}) after {step} steps is "
             f"{values[i, *number]}: mend the World, or let `advance` say that it diverged"
         )
 
@@ -225,19 +232,16 @@ class World(ABC):
             raise ValueError(f"{self.name}: no task has been set; call set_tasks first")
 
     def _checked(self, actions: np.ndarray, alive: np.ndarray | None) -> np.ndarray:
-        """The actions; where not alive and not finite 0, so that nothing spreads."""
+        """The actions as `advance` takes them."""
         self._check_tasks(slice(None))
-        finite = np.isfinite(actions)
-        if finite.all():
-            return actions
-        wrong = ~finite.all(axis=1) if alive is None else ~finite.all(axis=1) & alive
+        taken, wrong = received(self.action_space, actions, alive)
         if wrong.any():
-            i = int(np.flatnonzero(wrong)[0])
-            raise ValueError(
-                f"{self.name}: action {actions[i].tolist()} of sub-environment {i} (task {self.tasks[i].tolist()}) is "
-                "not finite; look for NaN in the policy that chose it"
-            )
-        return np.where(finite, actions, 0.0)
+            i = int(wrong.argmax())
+            number = "not finite; look for NaN in the policy that chose it"
+            fault = number if isinstance(self.action_space, Box) else f"no choice in {self.action_space}"
+            who = f"sub-environment {i} (task {told(self.tasks[i])})"
+            raise ValueError(f"{self.name}: action {actions[i].tolist()} of {who} is {fault}")
+        return taken
 
 
 def numbers(what: str, values: ArrayLike) -> np.ndarray:

@@ -7,7 +7,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 from toys import Track
 
-from metarl.envs import TaskEnv, TaskVectorEnv
+from metarl.envs import WORLDS, TaskEnv, TaskVectorEnv
 from metarl.envs.baselines import BaselinesVecEnv
 
 N, LIMIT = 3, 5
@@ -78,6 +78,30 @@ def test_actions_are_scaled_and_not_clipped() -> None:
     assert env.action_space.contains(np.array([9.0], np.float32))
     with pytest.raises(ValueError, match="action_scale is 0"):
         adapted(scale=0)
+
+
+def test_choices_go_through_as_they_are() -> None:
+    """Equal to SB3's own vectorisation of CartPole, whatever the scale of actions."""
+    world = WORLDS["metarl/CartPoleParams-v0"]
+
+    def single() -> gymnasium.Env:
+        return Monitor(gymnasium.wrappers.TimeLimit(TaskEnv(world), 30))
+
+    mine = BaselinesVecEnv(TaskVectorEnv(world, N, max_episode_steps=30), action_scale=0.5)
+    its = DummyVecEnv([single] * N)
+    assert mine.action_space == its.action_space
+    for env in (mine, its):
+        env.seed(3)
+    np.testing.assert_allclose(mine.reset(), its.reset(), rtol=1e-6)
+    ends, rng = 0, np.random.default_rng(0)
+    for _ in range(60):
+        actions = rng.integers(2, size=N)
+        (obs, rewards, dones, _), (o, r, d, _) = mine.step(actions), its.step(actions)
+        np.testing.assert_allclose(obs, o, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(rewards, r)
+        np.testing.assert_array_equal(dones, d)
+        ends += dones.sum()
+    assert ends > N
 
 
 def test_what_makes_no_sense_is_refused() -> None:

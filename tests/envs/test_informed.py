@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from acting import random_actions
 
 from metarl.envs import WORLDS, TaskEnv, ids, make_world
 from metarl.envs.informed import informed
@@ -17,7 +18,7 @@ def test_differs_only_in_what_is_observed(id: str) -> None:
         world.reset(np.random.default_rng(1))
     assert shown.observation_space.shape == (size + tasks.shape[1],)
     np.testing.assert_array_equal(shown.observation_space.low[size:], plain.task_space.low)
-    actions = np.random.default_rng(2).uniform(-1, 1, (3, *plain.action_space.shape))
+    actions = random_actions(plain.action_space, 3, np.random.default_rng(2))
     for dtype in (np.float64, np.float32):
         mine, its = plain.step(actions), shown.step(actions)
         np.testing.assert_array_equal(mine.reward, its.reward)

@@ -15,13 +15,14 @@ from metarl.envs import WORLDS, Step, TaskEnv, TaskVectorEnv, World, ids, make_w
 from metarl.envs.goals import TargetVelocity
 
 EVERY = pytest.mark.parametrize("id", ids())
+HORIZONS = {"Point": 100, "Bandit": 100, "TabularMDP": 10}
 
 
 @EVERY
 def test_is_a_proper_environment(id: str) -> None:
     env = gymnasium.make(id)
     assert env.spec is not None
-    assert env.spec.max_episode_steps == (100 if "Point" in id else 200)
+    assert env.spec.max_episode_steps == next((steps for kind, steps in HORIZONS.items() if kind in id), 200)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".*Box observation space m.*imum value is")  # as in all of MuJoCo's

@@ -5,6 +5,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from acting import random_actions
 from gymnasium.vector import AutoresetMode
 
 from metarl.envs import TaskVectorEnv, ids
@@ -31,7 +32,7 @@ def same_steps(vector: TaskVectorEnv, sync: gymnasium.vector.SyncVectorEnv, step
     rng = np.random.default_rng(2)
     ends = []
     for _ in range(steps):
-        actions = rng.uniform(-1.0, 1.0, vector.action_space.shape).astype(np.float32)
+        actions = random_actions(vector.single_action_space, N, rng).astype(vector.action_space.dtype)
         mine, its = vector.step(actions), sync.step(actions)
         for a, b in zip(mine[:4], its[:4], strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
@@ -55,7 +56,7 @@ def test_equals_single_environments_over_episodes(id: str) -> None:
             vector.world.place([i], qpos, qvel)
     terminated, truncated = np.stack(same_steps(vector, sync, 40), axis=1)
     assert truncated.any()
-    if "Hopper" not in id:  # which falls in some episodes
+    if "Hopper" not in id and "CartPole" not in id:  # which fall in some episodes
         assert terminated.any() == ("Ant" in id and "AntGoal-v0" not in id)
     mask = np.array([True, False, True, False])
     mine, my_infos = vector.reset(seed=[1, None, 2, 3], options={"reset_mask": mask})
