@@ -2,46 +2,88 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import pairwise
 from threading import Event
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from metarl.core import Predictor
 from metarl.envs import World
-from metarl.ranges import Count, checked, shown
+from metarl.ranges import Count, checked
+from metarl.rl.actions import to_action
+from metarl.rl.distributions import ActionDistribution, as_distribution
 
 MOST = 4  # loops at once: more would wait for Python's lock
+
+
+class Share(NamedTuple):
+    """T of a meta-batch's tasks, which are simulated together, and what is drawn for their episodes beforehand."""
+
+    rows: slice  # which tasks of the meta-batch
+    tasks: np.ndarray  # [T·N, …], of each sub-environment
+    state: tuple[np.ndarray, ...]  # arrays [T·N, …] that `World.place` takes
+    noise: np.ndarray  # [H, T, N, …], what actions are drawn from
+
+
+class Simulator(Protocol):
+    """What runs the shares of a meta-batch: on threads, in turn, or in worker processes."""
+
+    def parts(self, tasks: int, *, parallel: bool) -> int:
+        """How many shares to make of `tasks` tasks; `parallel`: whether policies can act on several threads.
+
+        What is seen and done does not depend on it.
+        """
+
+    def run(
+        self,
+        shares: Sequence[Share],
+        predict: Predictor,
+        fields: Sequence[np.ndarray],
+        *,
+        scale: float,
+        written: Callable[..., None],
+    ) -> np.ndarray:
+        """Simulate all shares and fill the fields [T, H, N, …]; returns which trajectories diverged, [T·N] bool."""
+
+
+def even(tasks: int, parts: int) -> list[slice]:
+    """`tasks` tasks in so many parts, as even as can be."""
+    ends = [tasks * part // parts for part in range(parts + 1)]
+    return [slice(*pair) for pair in pairwise(ends)]
 
 
 @dataclass(frozen=True)
 class Loop:
     """One episode in every sub-environment of `world`, with the actions of each task's own policy.
 
-    `act`: float32 observations [T, N, obs] to means [T, N, act] and log standard deviations [T, act] or [T, N, act].
-    `fields`: where observations, actions, log-probabilities, rewards and mask are recorded, [T, H, N, …].
-    `noise`: standard normal, [H, T, N, act]. `scale`: what the environment receives is so many times what is drawn.
-    `written`: told after each step how many are complete.
+    `act`: float32 observations [T, N, obs] to an action distribution.
+    `fields`: where observations, actions, log-probabilities, rewards, mask and info are recorded, [T, H, N, …].
+    `scale`: what the environment receives is so many times what is drawn, in a Box.
+    `info`: the names of what is recorded of the steps' parts. `written`: told after each step how many are complete.
     """
 
     world: World
-    act: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    share: Share
+    act: Callable[[np.ndarray], ActionDistribution]
     fields: Sequence[np.ndarray]
-    noise: np.ndarray
     scale: float
+    info: Sequence[str]
     written: Callable[[int], None]
 
     def run(self, stop: Event) -> np.ndarray:
-        """Fill the fields; returns which trajectories diverged, [T·N] bool. Tasks and initial states are set before.
+        """Set tasks, then states, and fill the fields; returns which trajectories diverged, [T·N] bool.
 
         Once `stop` is set it takes no further step. Raises ValueError, naming the World, the task and the step, for an
         observation or reward that is not finite, where nothing diverged.
         """
-        observations, actions, log_probs, rewards, mask = self.fields
-        world, (horizon, tasks, envs, act_size) = self.world, self.noise.shape
-        density = -0.5 * np.square(self.noise).sum(-1) - np.float32(0.5 * act_size * math.log(2 * math.pi))
+        observations, actions, log_probs, rewards, mask, info = self.fields
+        world, (tasks, horizon, envs) = self.world, mask.shape
+        world.set_tasks(self.share.tasks)
+        world.place(None, *self.share.state)
         alive: np.ndarray | None = None  # [T·N] bool once an episode has ended, None while all go on
         diverged = np.zeros(tasks * envs, bool)
         current = np.empty((tasks * envs, observations.shape[-1]), np.float32)
@@ -49,22 +91,27 @@ class Loop:
         for t in range(horizon):
             if stop.is_set():
                 break
+            if alive is not None and not alive.any():
+                for field in self.fields:
+                    field[:, t:] = 0
+                self.written(horizon)
+                break
             world.observe(out=current)
             if alive is not None:
                 current[~alive] = 0  # what is shown after the end may be NaN, and NaN times a mask of 0 is still NaN
             world.check_finite("observation", current, step=t)
             observations[:, t] = shown
-            mean, log_std = _gaussian(self.act(shown), self.noise.shape[1:])
-            log_std = log_std[:, None] if log_std.ndim < mean.ndim else log_std
-            action = np.exp(log_std) * self.noise[t]
-            action += mean
-            actions[:, t] = action
-            np.subtract(density[t], log_std.sum(-1), out=log_probs[:, t])
-            step = world.step(self.scale * action.reshape(tasks * envs, -1), alive)
+            action, log_prob = as_distribution(self.act(shown)).sample(self.share.noise[t])
+            _check_drawn(action, log_prob, actions[:, t].shape)
+            actions[:, t], log_probs[:, t] = action, log_prob
+            received = to_action(world.action_space, action.reshape(tasks * envs, -1), scale=self.scale)
+            step = world.step(received, alive)
             world.check_finite("reward", step.reward, step=t + 1)
             rewards[:, t] = step.reward.reshape(tasks, envs)  # 0 where nothing moved or the physics diverged
             counted = ~step.diverged if alive is None else alive & ~step.diverged
             mask[:, t] = counted.reshape(tasks, envs)
+            for i, name in enumerate(self.info):
+                info[:, t, :, i] = _part(world, step.parts, name).reshape(tasks, envs)
             self.written(t + 1)
             if step.terminated.any():
                 diverged |= step.diverged
@@ -72,18 +119,19 @@ class Loop:
         return diverged
 
 
-def _gaussian(outputs: object, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """A policy's outputs, if they are means of this shape [T, N, act] and log standard deviations."""
-    if isinstance(outputs, tuple) and len(outputs) == 2:
-        mean, log_std = outputs
-        if np.shape(mean) == shape and np.shape(log_std) in (shape, (shape[0], shape[2])):
-            return mean, log_std
-        outputs = f"arrays of shapes {np.shape(mean)} and {np.shape(log_std)}"
-    else:
-        outputs = shown(outputs)
-    raise ValueError(
-        f"a policy's outputs are {outputs}: give means {shape} and log standard deviations, (mean, log_std)"
-    )
+def _check_drawn(action: np.ndarray, log_prob: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless a policy draws actions of this shape, [T, N, act], each with its log-probability."""
+    if action.shape != shape or log_prob.shape != shape[:-1]:
+        raise ValueError(
+            f"a policy draws actions {action.shape} and log-probabilities {log_prob.shape}: give {shape} and "
+            f"{shape[:-1]}, for T tasks, N environments and the numbers in an action"
+        )
+
+
+def _part(world: World, parts: dict[str, np.ndarray], name: str) -> np.ndarray:
+    if name not in parts:
+        raise ValueError(f"{world.name} has no {name!r} in its steps: info may name {', '.join(parts) or 'nothing'}")
+    return parts[name]
 
 
 @checked

@@ -1,30 +1,38 @@
-"""Rollouts of all tasks and trajectories at once: locomotion as tasks of the core."""
+"""Rollouts of all tasks and trajectories at once: environments as tasks of the core."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from threading import RLock
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from gymnasium.spaces import Space
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from metarl.core import Distribution, Episodes, Predictor, Tasks
 from metarl.devices import as_device
-from metarl.envs import World, world_class
-from metarl.envs.world import build, cores, numbers
-from metarl.ranges import Count, Positive, Range, Share, Whole, check, checked
+from metarl.envs import World
+from metarl.envs.sources import kind_of
+from metarl.envs.tasked import Tasked
+from metarl.envs.world import build, cores
+from metarl.ranges import Count, Positive, Range, UnitInterval, Whole, check, checked
+from metarl.rl.actions import check_fits, distribution_for
 from metarl.rl.advantages import advantages
-from metarl.rl.loop import Loop, loops, run
+from metarl.rl.distributions import ActionDistribution, as_distribution
+from metarl.rl.in_turn import InTurn
+from metarl.rl.info import reduced, reductions
+from metarl.rl.loop import Share, Simulator, even
 from metarl.rl.losses import Rollout
 from metarl.rl.memory import Memory, Recorder
-from metarl.trees import count
+from metarl.rl.together import Together
+from metarl.rl.workers import Workers
+from metarl.trees import count_tasks
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +45,28 @@ class Trajectories(NamedTuple):
     log_probs: Tensor
     rewards: Tensor
     mask: Tensor
+    info: Tensor  # [T, H, N, K] of the K names that are asked for, NaN where a step's info lacks one
 
 
 class WorldDistribution(Distribution):
-    """Tasks of an environment of `metarl.envs`, each met through `trajectories` episodes of `horizon` steps a batch.
+    """Tasks of any environment, each met through `trajectories` episodes of `horizon` steps a batch.
 
-    `env` is an id such as "metarl/HalfCheetahVel-v0", or a function (num_envs, *, threads) -> World of your own.
+    `env` is an id such as "metarl/HalfCheetahVel-v0" or, where a module registers it, "my_module:me/MyTask-v0"; a
+    gymnasium.Env class or a function that makes one; or a World class or a function (num_envs, *, threads) that makes
+    one. `horizon` is the environment's time limit by default.
+
+    An ordinary environment is given its task by `set_task` (a function of environment and task), by its own method
+    `set_task` or `reset_task`, or by `reset(options={"task": task})`, before it is reset with a seed that is drawn for
+    the episode. Tasks are arrays, dicts or any objects; `sample_tasks(n, rng)` draws them, or they come from
+    `task_space`, or from the environment's own method or attribute of these names. Observations are flattened by
+    Gymnasium. It is simulated in `workers` processes (0: as many as `threads`; 1: in this process), whose number does
+    not change a bit of the results. An episode that is terminated ends, and so does one that is truncated before the
+    horizon: no value is added after its last step (`metarl.rl.advantages.gae`).
+
+    `info` names what is measured beside the return: keys of an ordinary environment's info, or the reward's parts and
+    quantities of a World's steps. It is the mean over each episode's steps that have the key or, by
+    {"success": "max"}, the largest; then the mean over episodes.
+
     Advantages have `discount` γ and `gae_lambda` λ. With `gae_schedule` (γ, λ, share) training begins with those two
     and comes to these over that share of it: short credit has less noise for an untrained policy, long credit teaches
     what lasts. Support batches can have γ and λ of their own, `inner_gae`, in training and in tests: an inner step
@@ -58,49 +82,53 @@ class WorldDistribution(Distribution):
     @checked
     def __init__(
         self,
-        env: str | Callable[..., World],
+        env: str | Callable[..., Any],
         *,
         trajectories: Count = 20,
         horizon: Count | None = None,
-        discount: Share = 0.99,
-        gae_lambda: Share = 1.0,
-        gae_schedule: tuple[Share, Share, Annotated[float, Range(0, 1, above=True)]] | None = None,
-        inner_gae: tuple[Share, Share] | None = None,
+        discount: UnitInterval = 0.99,
+        gae_lambda: UnitInterval = 1.0,
+        gae_schedule: tuple[UnitInterval, UnitInterval, Annotated[float, Range(0, 1, above=True)]] | None = None,
+        inner_gae: tuple[UnitInterval, UnitInterval] | None = None,
         action_scale: Positive = 1.0,
         threads: Whole = 0,
         device: torch.device | str = "cpu",
+        task_space: Space | None = None,
+        sample_tasks: Callable[[int, np.random.Generator], Sequence[Any]] | None = None,
+        set_task: Callable[[Any, Any], Any] | None = None,
+        workers: Whole = 0,
+        info: Sequence[str] | Mapping[str, str] = (),
     ) -> None:
         self.env, self.trajectories, self.threads, self.device = env, trajectories, threads, as_device(device)
+        self.info = reductions(info)
+        self.kind = kind_of(
+            env, task_space=task_space, sample_tasks=sample_tasks, set_task=set_task, info=tuple(self.info)
+        )
         self.discount, self.gae_lambda, self.action_scale = discount, gae_lambda, action_scale
         self.gae_schedule, self.credit = gae_schedule, (discount, gae_lambda)  # the latter: γ and λ now
         self.inner_gae = inner_gae
         self.template = self.world(1)
-        spaces = self.template.observation_space, self.template.action_space
-        if any(len(space.shape) != 1 for space in spaces):
-            shapes = " and ".join(str(space.shape) for space in spaces)
-            raise ValueError(f"{self.template.name}: observations and actions have shapes {shapes}: make them flat")
-        self.sizes = spaces[0].shape[0], spaces[1].shape[0]  # numbers in an observation, in an action
+        shape, actions = self.template.observation_space.shape, distribution_for(self.template.action_space)
+        if len(shape) != 1:
+            raise ValueError(f"{self.template.name}: observations have the shape {shape}: make them flat")
+        self.sizes = shape[0], actions.size  # numbers in an observation, in an action
         self.horizon = self.template.default_horizon if horizon is None else horizon
         check(Count, self.horizon, f"default_horizon of {self.template.name}")
-        self._worlds: dict[tuple[int, int, int], list[World]] = {}
         self.recordings = Memory()
+        self.simulator = self._simulator(workers)
+
+    def _simulator(self, workers: int) -> Simulator:
+        if isinstance(self.kind, Tasked):
+            count = workers or self.threads or cores()
+            return (InTurn if count == 1 else Workers)(self.kind, envs=self.trajectories, count=count)
+        if workers:
+            raise ValueError(f"workers is {workers}: {self.template.name} is a World, which is simulated on threads")
+        return Together(self.kind, envs=self.trajectories, threads=self.threads, info=tuple(self.info))
 
     @checked
     def world(self, num_envs: Count, threads: Whole | None = None) -> World:
         """A new batch of `num_envs` sub-environments, on `threads` or the distribution's own number of threads."""
-        kind = world_class(self.env) if isinstance(self.env, str) else self.env
-        return build(kind, num_envs, threads=self.threads if threads is None else threads)
-
-    def worlds(self, tasks: int, *, parallel: bool) -> list[World]:
-        """Batches for as many tasks, kept for the next rollout: one of all, or equal parts to be stepped at once."""
-        threads = self.threads or cores()
-        parts = loops(tasks, threads) if parallel and self.template.parallel else 1
-        key = (os.getpid(), tasks, parts)
-        if key not in self._worlds:
-            size = tasks * self.trajectories // parts
-            self._worlds = {}  # one set at a time: a simulator's memory grows with its size
-            self._worlds[key] = [self.world(size, threads // parts) for _ in range(parts)]
-        return self._worlds[key]
+        return build(self.kind, num_envs, threads=self.threads if threads is None else threads)
 
     @property
     def lock(self) -> RLock:
@@ -110,13 +138,13 @@ class WorldDistribution(Distribution):
     @checked
     def memory(self, n: Whole) -> int:
         """The bytes of what one rollout of `n` tasks records."""
-        return 4 * n * self.horizon * self.trajectories * (sum(self.sizes) + 3)
+        return 4 * n * self.horizon * self.trajectories * (sum(self.sizes) + 3 + len(self.info))
 
     @checked
-    def progress(self, share: Share) -> None:
+    def set_progress(self, fraction: UnitInterval) -> None:
         if self.gae_schedule is not None:
             discount, gae_lambda, whole = self.gae_schedule
-            way = min(1.0, share / whole)
+            way = min(1.0, fraction / whole)
             self.credit = (
                 discount + way * (self.discount - discount),
                 gae_lambda + way * (self.gae_lambda - gae_lambda),
@@ -128,10 +156,10 @@ class WorldDistribution(Distribution):
 
     @checked
     def tasks(self, goals: ArrayLike, rng: np.random.Generator) -> WorldTasks:
-        """The given tasks [T, task] as a meta-batch."""
-        rows = np.atleast_1d(numbers(f"{self.template.name}: tasks", goals))
+        """The given tasks [T, …] as a meta-batch."""
+        rows = self.template.rows(goals)
         check(Count, len(rows), f"{self.template.name}: the number of tasks")
-        return WorldTasks(self, self.template.as_tasks(rows, len(rows)), rng)
+        return WorldTasks(self, rows, rng)
 
 
 _locks: WeakKeyDictionary[WorldDistribution, RLock] = WeakKeyDictionary()  # beside what can then be copied
@@ -141,11 +169,16 @@ if hasattr(os, "register_at_fork"):
 
 
 class WorldTasks(Tasks):
-    """T tasks (`goals` [T, task]) in T × N sub-environments; `env_steps` counts what they simulated."""
+    """T tasks (`goals` [T, task], or [T] of objects) in T × N sub-environments.
+
+    `env_steps` counts the steps that were simulated, `measured` has the means [T] of what `info` names, by name, of
+    each rollout so far.
+    """
 
     def __init__(self, distribution: WorldDistribution, goals: np.ndarray, rng: np.random.Generator) -> None:
         self.n, self.goals, self.distribution, self.rng = len(goals), goals, distribution, rng
         self.env_steps = 0
+        self.measured: list[dict[str, Tensor]] = []
 
     @checked
     def support(self, predict: Predictor, step: int) -> Rollout:
@@ -162,14 +195,21 @@ class WorldTasks(Tasks):
         return episode_returns(self.trajectories(predict)).mean(-1)
 
     @checked
-    def metrics(self, episodes: Episodes) -> dict[str, float]:
-        """Mean return after k inner steps, `return_k`, and the environment steps taken, `env_steps`."""
-        batches = [*episodes.support, *([episodes.query] if episodes.query else [])]
-        returns = {f"return_{k}": float(episode_returns(batch).mean()) for k, batch in enumerate(batches)}
-        return {**returns, "env_steps": float(self.env_steps)}
+    def score_and_info(self, predict: Predictor) -> tuple[Tensor, dict[str, Tensor]]:
+        """`score`, and what the distribution's `info` names of the same trajectories, [T] each."""
+        return self.score(predict), self.measured[-1]
 
     @checked
-    def rollout(self, predict: Predictor, discount: Share, gae_lambda: Share) -> Rollout:
+    def metrics(self, episodes: Episodes) -> dict[str, float]:
+        """Mean return after k inner steps, `return_k`, what `info` names, and the steps taken, `env_steps`."""
+        batches = [*episodes.support, *([episodes.query] if episodes.query else [])]
+        found = {f"return_{k}": float(episode_returns(batch).mean()) for k, batch in enumerate(batches)}
+        for k, measured in enumerate(self.measured[: len(batches)]):
+            found |= {f"{name}_{k}": float(values.nanmean()) for name, values in measured.items()}
+        return {**found, "env_steps": float(self.env_steps)}
+
+    @checked
+    def rollout(self, predict: Predictor, discount: UnitInterval, gae_lambda: UnitInterval) -> Rollout:
         """Fresh `trajectories` with their advantages."""
         seen = self.trajectories(predict)
         gains = advantages(seen.observations, seen.rewards, seen.mask, discount=discount, gae_lambda=gae_lambda)
@@ -178,7 +218,7 @@ class WorldTasks(Tasks):
     @checked
     def trajectories(self, predict: Predictor) -> Trajectories:
         """One episode in every sub-environment, with the actions of each task's own policy."""
-        policies = count(predict.states, "the predictor's states")
+        policies = count_tasks(predict.states, "the predictor's states")
         if policies != self.n:
             raise ValueError(f"the predictor is of {policies} tasks, and there are {self.n}: adapt it to these")
         with self.distribution.lock:
@@ -188,30 +228,35 @@ class WorldTasks(Tasks):
         options = self.distribution
         tasks, envs, horizon = self.n, options.trajectories, options.horizon
         obs_size, act_size = options.sizes
-        worlds = options.worlds(tasks, parallel=predict.learner.in_numpy)
+        parts = options.simulator.parts(tasks, parallel=predict.learner.in_numpy)
         record = Recorder(
             options.recordings, tasks, horizon, envs,
-            device=options.device, staged=options.device.type != "cpu", writers=len(worlds),
+            device=options.device, staged=options.device.type != "cpu", writers=parts,
         )  # fmt: skip
-        fields = [record.field(obs_size), record.field(act_size), record.field(), record.field(), record.field()]
-        noise = self.rng.standard_normal((horizon, tasks, envs, act_size), dtype=np.float32)
+        sizes = ((obs_size,), (act_size,), (), (), (), (len(options.info),))
+        fields = [record.field(*size) for size in sizes]
+        noise = self._drawing(predict).noise(self.rng, (horizon, tasks, envs))
         goals = np.repeat(self.goals, envs, axis=0)
         start = options.template.initial(goals, self.rng)
-        together, each = [], tasks // len(worlds)
-        for part, world in enumerate(worlds):
-            rows, simulated = (slice(part * n, (part + 1) * n) for n in (each, each * envs))
-            world.set_tasks(goals[simulated])
-            world.place(None, *(state[simulated] for state in start))
-            act = predict.arrays(rows if len(worlds) > 1 else None)
-            of_part = [field[rows] for field in fields]
-            together.append(
-                Loop(world, act, of_part, noise[:, rows], options.action_scale, partial(record.written, writer=part))
-            )
-        diverged = run(together)
-        self.env_steps += int(fields[-1].sum())
+        shares = []
+        for rows in even(tasks, parts):
+            simulated = slice(rows.start * envs, rows.stop * envs)
+            shares.append(Share(rows, goals[simulated], tuple(state[simulated] for state in start), noise[:, rows]))
+        diverged = options.simulator.run(shares, predict, fields, scale=options.action_scale, written=record.written)
+        self.env_steps += int(fields[4].sum())
         if diverged.any():
             self._report(diverged)
-        return Trajectories(*record.tensors())
+        seen = Trajectories(*record.tensors())
+        self.measured.append(reduced(options.info, seen.info, seen.mask))
+        return seen
+
+    def _drawing(self, predict: Predictor) -> ActionDistribution:
+        """What the policies give for observations, here of zeros: the kind of distribution that will be drawn from."""
+        zeros = np.zeros((1, self.distribution.trajectories, self.distribution.sizes[0]), np.float32)
+        distribution = as_distribution(predict.arrays(slice(0, 1))(zeros))
+        check_fits(distribution, self.distribution.template.action_space)
+        distribution.sample(distribution.noise(np.random.default_rng(0), zeros.shape[:2]))  # whose shapes may not fit
+        return distribution
 
     def _report(self, diverged: np.ndarray) -> None:
         first = int(diverged.argmax())

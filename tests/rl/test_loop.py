@@ -15,8 +15,8 @@ from toys import Track, pusher, track_learner
 from metarl.core import Predictor, adapt
 from metarl.envs.world import Step
 from metarl.learners.gradient import GradientLearner
-from metarl.rl.loop import loops
 from metarl.rl.distributions import Gaussian
+from metarl.rl.loop import loops
 from metarl.rl.losses import surrogate
 from metarl.rl.rollout import WorldDistribution, WorldTasks
 
@@ -52,7 +52,7 @@ def test_an_error_in_one_loop_stops_the_others_and_is_raised_when_all_have_ended
     broken["mean.layers.1.bias"][2] = float("nan")
     with pytest.raises(ValueError, match=r"Parallel: action \[nan\] of sub-environment 0 \(task \[0.5\]\)"):
         tasks.trajectories(Predictor(good.learner, lambda: broken))
-    worlds = tasks.distribution.worlds(3, parallel=True)
+    worlds = tasks.distribution.simulator.worlds(3, 3)  # type: ignore[attr-defined]
     rest = [world.observe() for world in worlds]
     time.sleep(0.05)
     np.testing.assert_array_equal(rest, [world.observe() for world in worlds])
@@ -89,7 +89,7 @@ def test_no_loop_goes_on_after_ctrl_c_however_often_it_is_pressed() -> None:
     presses.start()
     with pytest.raises(KeyboardInterrupt):
         tasks.trajectories(predict)
-    worlds = tasks.distribution.worlds(3, parallel=True)
+    worlds = tasks.distribution.simulator.worlds(3, 3)  # type: ignore[attr-defined]
     assert [world.taken for world in worlds] == [3, 3, 3]  # type: ignore[attr-defined]
     time.sleep(0.05)
     assert [world.taken for world in worlds] == [3, 3, 3]  # type: ignore[attr-defined]
@@ -116,7 +116,7 @@ def test_policies_that_are_not_numpy_act_in_one_loop() -> None:
     predict, _ = next(adapt(learner, tasks, steps=0))
     seen = tasks.trajectories(predict)
     torch.testing.assert_close(seen.actions[:, 0], torch.full((3, 4, 1), 0.2), rtol=0, atol=1e-4)
-    assert [key[1:] for key in tasks.distribution._worlds] == [(3, 1)]
+    assert [key[1:] for key in tasks.distribution.simulator._worlds] == [(3, 1)]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

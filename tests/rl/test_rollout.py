@@ -224,7 +224,7 @@ def test_threads_do_not_change_a_bit() -> None:
     for one, two in zip(*batches, strict=True):
         assert torch.equal(one, two)
     assert batches[0][4].unique().numel() > 50
-    assert len(distribution.worlds(2, parallel=True)) == 2  # the second time each task had a loop of its own
+    assert distribution.simulator.parts(2, parallel=True) == 2  # the second time each task had a loop of its own
 
 
 def test_memory_is_used_again_but_never_while_somebody_holds_it() -> None:

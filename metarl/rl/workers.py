@@ -1,0 +1,255 @@
+"""Worker processes that simulate an ordinary environment, which would hold Python's lock in threads.
+
+Each is a fresh Python process, whatever threads and devices this one has. A share of a meta-batch's tasks goes there
+with the adapted policies of those tasks; what was seen and done comes back through shared memory, and nothing is sent
+while an episode runs.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+import weakref
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from multiprocessing.connection import Connection, Pipe, wait
+from typing import Any
+
+import cloudpickle  # type: ignore[import-untyped]
+import numpy as np
+import torch
+from torch.utils._pytree import tree_map
+
+from metarl.core import Learner, Predictor
+from metarl.envs.many import told
+from metarl.envs.tasked import Tasked
+from metarl.rl.in_turn import InTurn
+from metarl.rl.loop import Share
+
+ERRORS = {kind.__name__: kind for kind in (ValueError, FloatingPointError, OSError, MemoryError)}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+START = "from metarl.rl.workers import serve; serve()"
+
+
+class Workers(InTurn):
+    """`count` processes that are started when they are first needed, kept, and ended with this object or process."""
+
+    def __init__(self, kind: Tasked, *, envs: int, count: int) -> None:
+        super().__init__(kind, envs=envs, count=count)
+        self._started: _Started | None = None
+
+    def run(
+        self,
+        shares: Sequence[Share],
+        predict: Predictor,
+        fields: Sequence[np.ndarray],
+        *,
+        scale: float,
+        written: Callable[..., None],
+    ) -> np.ndarray:
+        """Simulate all shares and fill the fields [T, H, N, …]; returns which trajectories diverged, [T·N] bool.
+
+        Raises ValueError for what is wrong with the environment or the policy, as in one process, and RuntimeError for
+        a worker that dies, naming the task and the step. Then, and after Ctrl-C, all workers are ended.
+        """
+        if self._started is None or self._started.pid != os.getpid():
+            self._started = _Started(self.kind, self.envs, self.count)
+        started = self._started
+        try:
+            recorded = started.share([field.shape for field in fields])
+            learner = cloudpickle.dumps(_on_cpu(predict.learner))
+            for worker in started.workers:
+                worker.send((started.size, [field.shape for field in fields], learner, scale))
+            diverged = started.simulate(shares, predict.states)
+        except BaseException:
+            started.end()
+            self._started = None
+            raise
+        for field, seen in zip(fields, recorded, strict=True):
+            field[...] = seen
+        for writer in range(len(shares)):
+            written(fields[0].shape[1], writer=writer)
+        return diverged
+
+
+class _Started:
+    """Running processes, and the memory that they share with this one."""
+
+    def __init__(self, kind: Tasked, envs: int, count: int) -> None:
+        self.pid, self.kind, self.size = os.getpid(), kind, 0
+        self.file = _shared_file()
+        self.workers: list[_Worker] = []
+        self.end = weakref.finalize(self, _end, self.workers, self.file, self.pid)
+        try:
+            for i in range(count):
+                self.workers.append(_Worker((kind, envs), self.file, i, count))
+        except BaseException:
+            self.end()
+            raise
+
+    def share(self, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+        """Fields of these shapes in shared memory, which grows to hold them."""
+        size = _places(len(self.workers)) + 4 * sum(int(np.prod(shape)) for shape in shapes)
+        if size > self.size:
+            os.ftruncate(self.file, size)
+            self.size, self.memory = size, mmap.mmap(self.file, size)
+            self.at = np.frombuffer(self.memory, np.int64, 2 * len(self.workers)).reshape(-1, 2)
+        return fields_in(self.memory, len(self.workers), shapes)
+
+    def simulate(self, shares: Sequence[Share], states: Any) -> np.ndarray:
+        """Have the workers simulate the shares, each the next one as soon as it is free."""
+        waiting, found = list(enumerate(shares))[::-1], [np.empty(0, bool)] * len(shares)
+        busy: dict[Connection, tuple[int, _Worker]] = {}
+        idle = list(self.workers)
+        while waiting or busy:
+            while waiting and idle:
+                (i, share), worker = waiting.pop(), idle.pop(0)
+                part = tree_map(lambda leaf: leaf[share.rows].detach().cpu().clone(), states)  # noqa: B023
+                self.at[worker.number] = 0
+                busy[worker.connection] = i, worker
+                self._told(worker, share, lambda: worker.send((share, part)))  # noqa: B023
+            for connection in wait(list(busy)):
+                i, worker = busy.pop(connection)  # type: ignore[call-overload]
+                found[i] = self._told(worker, shares[i], worker.receive)
+                idle.append(worker)
+        return np.concatenate(found)
+
+    def _told(self, worker: _Worker, share: Share, exchange: Callable[[], Any]) -> Any:
+        """What an exchange with a worker brings. Raises RuntimeError, with task and step, for one that is gone."""
+        try:
+            return exchange()
+        except (EOFError, ConnectionError) as error:
+            step, i = self.at[worker.number]
+            raise RuntimeError(
+                f"{self.kind.name}: a worker process {worker.fate()} in step {step} of an episode of task "
+                f"{told(share.tasks[i])}: look for the reason above, or give fewer workers where memory ran out"
+            ) from error
+
+
+class _Worker:
+    """One process, the end of its connection, and its number."""
+
+    def __init__(self, kind: tuple[Tasked, int], file: int, number: int, count: int) -> None:
+        self.number = number
+        self.connection, theirs = Pipe()
+        arguments = [str(each) for each in (theirs.fileno(), file, number, count)]
+        paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", START, *arguments], stdin=subprocess.PIPE,
+            pass_fds=(theirs.fileno(), file), env={**os.environ, **ONE_THREAD, "PYTHONPATH": paths}, process_group=0,
+        )  # fmt: skip
+        theirs.close()
+        self.connection.send_bytes(_pickled(kind, "the environment"))
+
+    def send(self, message: Any) -> None:
+        self.connection.send_bytes(_pickled(message, "a task or a policy"))
+
+    def receive(self) -> np.ndarray:
+        """The answer to a share: which trajectories diverged. Raises what the worker raised."""
+        answer = self.connection.recv()
+        if isinstance(answer, np.ndarray):
+            return answer
+        kind, message, trace = answer
+        raise ERRORS.get(kind, RuntimeError)(message) from RuntimeError(f"in a worker process:\n{trace}")
+
+    def fate(self) -> str:
+        """How the process ended, to follow "a worker process"."""
+        try:
+            code = self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            return "closed its connection"
+        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+def _end(workers: Sequence[_Worker], file: int, pid: int) -> None:
+    """End the processes; those of a parent are left to it."""
+    for worker in workers:
+        if pid == os.getpid():
+            worker.process.kill()
+            worker.process.wait()
+            assert worker.process.stdin is not None
+            worker.process.stdin.close()
+        worker.connection.close()
+    os.close(file)
+
+
+def serve() -> None:
+    """What a worker process does: simulate the shares that it is sent, until its parent ends it or is gone."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)  # the parent finishes the iteration, then ends this
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    handle, file, number, count = map(int, sys.argv[1:])
+    connection = Connection(handle)
+    kind, envs = connection.recv()
+    simulator = InTurn(kind, envs=envs)
+    mapped = 0
+    while True:
+        try:
+            message = connection.recv()
+        except EOFError:
+            return
+        if len(message) == 4:
+            size, shapes, pickled, scale = message
+            if size != mapped:
+                memory, mapped = mmap.mmap(file, size), size
+            fields = fields_in(memory, count, shapes)
+            learner: Learner = pickle.loads(pickled)
+            at = memoryview(memory)[16 * number : 16 * number + 16].cast("q")
+            continue
+        share, states = message
+        try:
+            own = [field[share.rows] for field in fields]
+            answer: Any = simulator.simulate(share, learner.arrays(states), own, scale, lambda steps: None, at)
+        except Exception as error:
+            answer = type(error).__name__, str(error) or type(error).__name__, traceback.format_exc()
+        connection.send(answer)
+
+
+def _end_with_parent() -> None:
+    """End this process when its standard input ends, which the parent holds: also in the middle of a step."""
+    os.read(0, 1)
+    os._exit(1)
+
+
+def _shared_file() -> int:
+    """A file of this and its child processes alone: in memory where the system has such."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("metarl")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def fields_in(memory: mmap.mmap, workers: int, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+    """Float32 arrays of these shapes, one after the other in shared memory, behind each worker's step and instance."""
+    fields, place = [], _places(workers)
+    for shape in shapes:
+        fields.append(np.ndarray(shape, np.float32, memory, place))
+        place += fields[-1].nbytes
+    return fields
+
+
+def _places(workers: int) -> int:
+    return 16 * workers
+
+
+def _on_cpu(learner: Learner) -> Learner:
+    return deepcopy(learner).cpu() if any(p.device.type != "cpu" for p in learner.parameters()) else learner
+
+
+def _pickled(value: Any, what: str) -> bytes:
+    try:
+        pickled: bytes = cloudpickle.dumps(value)
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ValueError(
+            f"{what} cannot be sent to worker processes ({type(error).__name__}: {reason}): give workers=1"
+        ) from error
+    return pickled
