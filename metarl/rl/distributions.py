@@ -192,7 +192,7 @@ class Bernoulli(NamedTuple):
         return rng.random((*shape, self.logits.shape[-1]), dtype=np.float32)
 
     def sample(self, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        on = noise * (1 + np.exp(-self.logits)) < 1  # noise below 1 / (1 + e^−logit); e^−logit may be infinite
+        on = noise < np.exp(-np.logaddexp(0, -self.logits))  # 1 / (1 + e^−logit), without overflow
         log_prob = -np.logaddexp(0, np.where(on, -self.logits, self.logits)).sum(-1)
         return on.astype(np.float32), log_prob
 

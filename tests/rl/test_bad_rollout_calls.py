@@ -126,15 +126,19 @@ DISTRIBUTION: dict[str, tuple[Call, str]] = {
         lambda: two().trajectories(wide(1, 2)), "a policy draws actions (2, 4, 2) and log-probabilities (2, 4): give (2"
     ),
     "a policy without std": (lambda: acting(lambda x, p: x + p), "a policy's outputs are of the type ndarray of shape"),
-    "a policy that fails": (lambda: acting(lambda x, p: Gaussian(x @ torch.zeros(5, 1), p)), "mat1 and mat2 shapes cannot be"),
+    "a policy that fails": (
+        lambda: acting(lambda x, p: Gaussian(x @ torch.zeros(5, 1), p)), "mat1 and mat2 shapes cannot be"
+    ),
     "a plain pair": (lambda: acting(lambda x, p: (x, p)), "a policy's outputs are of the type tuple: let its forward"),
     "a policy of another std": (
-        lambda: acting(lambda x, p: Gaussian(x, torch.zeros(3))), "means (1, 4, 1) and log standard deviations (1, 3)"
+        lambda: acting(lambda x, p: Gaussian(x, torch.zeros(3))), "means (2, 4, 1) and log standard deviations (2, 3)"
     ),
     "a policy of choices": (
         lambda: acting(lambda x, p: Categorical(x)), "the policy gives a Categorical distribution, and actions are in"
     ),
-    "a policy that is NaN": (lambda: acting(lambda x, p: Gaussian(x * NAN, p)), "Track: action [nan] of sub-environment 0"),
+    "a policy that is NaN": (
+        lambda: acting(lambda x, p: Gaussian(x * NAN, p)), "Track: action [nan] of sub-environment 0"
+    ),
     "loops of nothing": (lambda: loops(0, 1), "tasks is 0: give a whole number from 1 up"),
     "memory of a negative size": (lambda: Memory().take((-1,)), "shape is (-1,): give a tuple in which each is"),
     "a recorder of nothing": (lambda: Recorder(Memory(), 0, 1, 1, device=CPU, staged=False), "tasks is 0: give a"),
@@ -161,7 +165,7 @@ GUIDANCE: dict[str, tuple[Call, str]] = {
         "the KL divergence is of Categorical from Gaussian",
     ),
     "a policy of elsewhere": (
-        lambda: guided(goal_conditioned(GaussianPolicy(5, 1))), "the expert takes 5 observations, and is shown 1 and a task of 1"
+        lambda: guided(goal_conditioned(GaussianPolicy(5, 1))), "the expert takes 5 observations, and is shown 1 and a"
     ),
     "a rollout imitated": (lambda: imitation(lambda x: (x, x), seen()), "batch is of the type Rollout: give a"),
 }  # fmt: skip
@@ -170,7 +174,9 @@ LOSSES: dict[str, tuple[Call, str]] = {
     "no clip": (lambda: clipped_surrogate(0), f"clip is 0: {POSITIVE}"),
     "clip NaN": (lambda: clipped_surrogate(NAN), f"clip is nan: {POSITIVE}"),
     "clip as text": (lambda: clipped_surrogate("x"), f"clip is 'x': {POSITIVE}"),
-    "clipped without std": (lambda: clipped_surrogate(0.2)(lambda x: x, seen()), "a policy's outputs are of the type Tensor"),
+    "clipped without std": (
+        lambda: clipped_surrogate(0.2)(lambda x: x, seen()), "a policy's outputs are of the type Tensor"
+    ),
     "no policy": (lambda: surrogate(3, seen()), "predict is 3: give a function"),
     "no batch": (lambda: surrogate(lambda x: (x, x), 3), "batch is 3: give a Rollout"),
     "actions of another": (lambda: surrogate(lambda x: Gaussian(x, x), seen()), "means have shape (2, 6, 4, 3), log"),
@@ -182,7 +188,7 @@ LOSSES: dict[str, tuple[Call, str]] = {
     "too many choices": (
         lambda: surrogate(lambda x: MultiCategorical((x,)), seen()), "there are logits for 1 choices, and actions have"
     ),
-    "other switches": (lambda: surrogate(lambda x: Bernoulli(x), seen()), "logits have shape (2, 6, 4, 3), actions (2,"),
+    "other switches": (lambda: surrogate(lambda x: Bernoulli(x), seen()), "logits have shape (2, 6, 4, 3), actions (2"),
     "no mask": (lambda: masked_mean(torch.zeros(3), None), "mask is None: give a Tensor"),
     "discount": (lambda: gains(discount=2), f"discount is 2: {SHARE}"),
     "lambda": (lambda: gains(gae_lambda=NAN), f"gae_lambda is nan: {SHARE}"),

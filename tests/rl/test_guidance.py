@@ -12,8 +12,8 @@ from metarl.core import adapt, collect
 from metarl.evaluation import evaluate
 from metarl.nets.policy import GaussianPolicy
 from metarl.objectives import final
-from metarl.rl.guidance import Guidance, Guided, goal_conditioned, imitation
 from metarl.rl.distributions import Gaussian
+from metarl.rl.guidance import Guidance, Guided, goal_conditioned, imitation
 from metarl.rl.losses import mean_kl
 from metarl.rl.rollout import WorldDistribution, episode_returns
 from metarl.train import train

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from forks import in_child
+from torch.utils._pytree import tree_leaves
 from toys import Track, track_learner
 
 from metarl.core import Distribution, Episodes, collect
 from metarl.envs.physics import quiet
 from metarl.learners.gradient import GradientLearner
 from metarl.nets.policy import GaussianPolicy
+from metarl.rl.distributions import Gaussian
 from metarl.rl.guidance import Guided
 from metarl.rl.losses import surrogate
 from metarl.rl.rollout import WorldDistribution
@@ -24,7 +26,7 @@ def point(guided: bool = False) -> tuple[GradientLearner, Distribution]:
     learner = GradientLearner(GaussianPolicy(2, 2, hidden=(8,)), surrogate)
     distribution = WorldDistribution("metarl/PointNav-v0", trajectories=5, horizon=25, threads=2)
     if guided:
-        return learner, Guided(distribution, lambda seen, tasks: (tasks[:, None, None] - seen, torch.zeros(2)))
+        return learner, Guided(distribution, lambda seen, tasks: Gaussian(tasks[:, None, None] - seen, torch.zeros(2)))
     return learner, distribution
 
 
@@ -40,7 +42,7 @@ def collected(pair: tuple[GradientLearner, Distribution], seed: int) -> Episodes
 
 def same(one: Episodes, other: Episodes) -> None:
     for batch, wanted in zip([*one.support, one.query], [*other.support, other.query], strict=True):
-        for found, leaf in zip(batch, wanted, strict=True):
+        for found, leaf in zip(tree_leaves(batch), tree_leaves(wanted), strict=True):
             assert torch.equal(found, leaf)
 
 
