@@ -10,11 +10,10 @@ from statistics import median
 
 from metarl.experiments.benchmark.iteration import measure, peak_memory, sized
 from metarl.experiments.benchmark.measure import Report, Timing
-from metarl.experiments.config import Config
+from metarl.experiments.config.run import Config
+from metarl.experiments.config.settings import Device, Number
 from metarl.experiments.report.output import check_output
-from metarl.experiments.report.plot import SUFFIXES
-from metarl.experiments.settings import Device, Number
-from metarl.files import atomic_write
+from metarl.experiments.report.style import SUFFIXES, new_figure, panels, save
 from metarl.ranges import Settings
 
 
@@ -64,10 +63,8 @@ def _measure(config: Config, repeats: int, device: str) -> tuple[list[float], fl
 
 
 def _draw(out: Path, sizes: list[int], report: Report, memory: list[float]) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
-    time, space = figure.subplots(1, 2)
+    figure = new_figure(8, 3.2)
+    time, space = panels(figure, 2)
     seconds = [row.timing.median for row in report.rows]
     for axes, values, label in ((time, seconds, "seconds an iteration"), (space, memory, "peak memory (GiB)")):
         axes.plot(sizes, values, marker="o")
@@ -75,7 +72,5 @@ def _draw(out: Path, sizes: list[int], report: Report, memory: list[float]) -> N
             axes.plot([0, sizes[-1]], [0, values[-1]], ls=":", color="gray", label="proportional")
             axes.legend(frameon=False)
         axes.set(xlabel="tasks", ylabel=label, ylim=(0, None), xlim=(0, None))
-        axes.grid(alpha=0.3)
     figure.suptitle(report.title.split(":")[0])
-    with atomic_write(out) as path:
-        figure.savefig(path, dpi=130)
+    save(figure, out)

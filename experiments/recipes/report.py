@@ -12,8 +12,9 @@ from metarl.experiments.recipes.velocity import achieved_velocities
 from metarl.experiments.recipes.waves import waves_figure
 from metarl.experiments.report.compare import compare, picture
 from metarl.experiments.report.evaluated import read_evaluation
-from metarl.experiments.report.figures import LINES, goal_figure, learning_figure, save
-from metarl.experiments.report.plot import gradient_steps
+from metarl.experiments.report.figures import goal_figure, learning_figure
+from metarl.experiments.report.labels import gradient_steps
+from metarl.experiments.report.style import LINES, save
 from metarl.experiments.report.tables import table, write_csv, write_json
 from metarl.files import read_text, write_text
 

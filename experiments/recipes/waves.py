@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 
 from metarl.core import Predictor, adapt
 from metarl.experiments.report.evaluated import read_evaluation
-from metarl.experiments.report.plot import BEFORE, COLOURS, gradient_steps
+from metarl.experiments.report.labels import gradient_steps
+from metarl.experiments.report.style import BEFORE, COLOURS, new_figure
 from metarl.run.load import load, load_options
 from metarl.tasks.sinusoid import SinusoidTasks
 from metarl.train import Stream, generator
@@ -34,8 +35,7 @@ class Wave:
         trained = load(path, **load_options(device, None))
         distribution, learner = trained.tasks, trained.learner
         trained.load(read_evaluation(path).iteration)
-        tasks = distribution.sample(CANDIDATES, generator(Stream.TEST, seed))
-        assert isinstance(tasks, SinusoidTasks)
+        tasks = cast(SinusoidTasks, distribution.sample(CANDIDATES, generator(Stream.TEST, seed)))
         chosen = int(tasks.test.y.abs().amax((1, 2)).argmax())
         order = tasks.test.x[chosen, :, 0].argsort()
         self.truth = [part[chosen, order, 0].cpu().numpy() for part in tasks.test]
@@ -58,12 +58,8 @@ def fitted(predict: Predictor, device: torch.device) -> np.ndarray:
 
 def waves_figure(runs: Mapping[str, Path], *, device: torch.device, title: str = "") -> Figure:
     """A panel for each of `runs`, {method: evaluated run folder}, all on the same wave and support."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows = -(-len(runs) // COLUMNS)
-    picture = Figure(figsize=(10, 1.0 + 2.2 * rows), layout="constrained")
-    FigureCanvasAgg(picture)
+    picture = new_figure(10, 1.0 + 2.2 * rows)
     axes = list(picture.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True).flat)
     lines: dict[str, Artist] = {}
     for axis, (name, path) in zip(axes, runs.items(), strict=False):

@@ -14,8 +14,8 @@ import numpy as np
 
 from metarl.envs import TaskEnv
 from metarl.envs.goals import Corners, Direction, Goals, Heading, Square, TargetVelocity
+from metarl.experiments.report.labels import gradient_steps
 from metarl.experiments.report.output import check_output
-from metarl.experiments.report.plot import gradient_steps
 from metarl.files import atomic_write
 from metarl.rl.policy import AdaptedPolicy, adapt_policy
 from metarl.rl.rollout import WorldDistribution

@@ -17,9 +17,9 @@ from metarl.experiments.report.figures import (
     adaptation_figure,
     goal_figure,
     learning_figure,
-    save,
 )
-from metarl.experiments.report.plot import ROWS
+from metarl.experiments.report.progress import ROWS
+from metarl.experiments.report.style import save
 
 CURVES = [
     Curve("maml", [-9.0, -5.0, -4.0], [-10.0, -5.5, -4.25], [-8.5, -3.0, -3.5]),

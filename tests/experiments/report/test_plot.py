@@ -16,7 +16,9 @@ from matplotlib.image import imread
 
 from metarl.experiments.report.compare import compare
 from metarl.experiments.report.groups import grouped
-from metarl.experiments.report.plot import ROWS, figure, plot_runs, read_run, running_mean, spread
+from metarl.experiments.report.labels import spread
+from metarl.experiments.report.plot import figure, plot_runs
+from metarl.experiments.report.progress import ROWS, read_run, running_mean
 
 SCORES = {  # after 0, 1 and 2 gradient steps, on three tasks
     "scores": [[-330.0, -270.0, -300.0], [-120.0, -100.0, -80.0], [-80.0, -70.0, -90.0]],

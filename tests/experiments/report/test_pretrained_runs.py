@@ -10,7 +10,7 @@ from evaluations import config
 from metarl.experiments.cli import main
 from metarl.experiments.evaluation import evaluate_run, write_evaluation
 from metarl.experiments.report.compare import compare
-from metarl.experiments.report.plot import read_run
+from metarl.experiments.report.progress import read_run
 from metarl.run.pretrained import FOLDER
 
 NAME = "pretrained:sinusoid-maml"
