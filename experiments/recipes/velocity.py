@@ -27,22 +27,19 @@ def achieved_velocities(path: Path, *, steps: int, iteration: int, device: torch
     tasks = distribution.sample(tests.tasks, generator(Stream.TEST, 0))
     with torch.no_grad():
         predictors = [predict for predict, _ in adapt(learner, tasks, steps=steps, chunk=tests.chunk)]
-    return (tasks.goals[:, 0], *(velocity(tasks, predict) for predict in (predictors[0], predictors[-1])))
+    measured = WorldDistribution(
+        distribution.env, trajectories=distribution.trajectories, horizon=distribution.horizon,
+        action_scale=distribution.action_scale, threads=distribution.threads, info=["x_velocity"],
+    ).tasks(tasks.goals, tasks.rng)  # fmt: skip
+    return (tasks.goals[:, 0], *(velocity(measured, predict) for predict in (predictors[0], predictors[-1])))
 
 
 def velocity(tasks: WorldTasks, predict: Predictor) -> np.ndarray:
-    """Mean forward velocity [T] over the second half of fresh trajectories; 0 once an episode has ended."""
-    options, act = tasks.distribution, predict.arrays()
-    world = options.world(tasks.n * options.trajectories)
-    world.set_tasks(np.repeat(tasks.goals, options.trajectories, axis=0))
-    world.reset(tasks.rng)
-    alive, total, half = np.ones(world.num_envs, bool), np.zeros(world.num_envs), options.horizon // 2
-    for t in range(options.horizon):
-        shown = world.observe().astype(np.float32).reshape(tasks.n, options.trajectories, -1)
-        mean, log_std = act(np.where(alive.reshape(tasks.n, -1, 1), shown, 0))
-        action = mean + np.exp(log_std)[:, None] * tasks.rng.standard_normal(mean.shape, dtype=np.float32)
-        step = world.step(options.action_scale * action.reshape(world.num_envs, -1), alive)
-        alive &= ~step.terminated
-        if t >= half:
-            total += step.parts["x_velocity"]
-    return (total / (options.horizon - half)).reshape(tasks.n, -1).mean(axis=1)
+    """Mean forward velocity [T] over the second half of fresh trajectories; 0 once an episode has ended.
+
+    The tasks' distribution names x_velocity alone in its `info`.
+    """
+    seen = tasks.trajectories(predict)
+    half = tasks.distribution.horizon // 2
+    moving = torch.where(seen.mask.bool(), seen.info[..., 0], 0.0)[:, half:]
+    return moving.mean((1, 2)).numpy()
