@@ -196,7 +196,7 @@ BAD_TASKS: dict[str, tuple[Callable[[], Any], str]] = {
         r"the support of inner step 0 has 1 tasks, but 2 were sampled: it is x \[1, 3, 1\] float32",
     ),
     "a query of more tasks": (lambda: collect(learner(), Given(samples(), samples(3))), "the query has 3 tasks"),
-    "no query": (lambda: collect(learner(), Given(samples(), ())), "the query must be the task.*: found no tensor in tuple"),
+    "no query": (lambda: collect(learner(), Given(samples(), ())), "query must be the task.*no tensor in tuple"),
     "a support of text": (lambda: collect(learner(), Given("text")), "found of the type str"),
     "a distribution in place of tasks": (lambda: collect(learner(), Waves()), "type Waves: give a Tasks"),
     "a net in place of a learner": (lambda: collect(FLAT, Given(samples())), "type MLP: give a Learner"),

@@ -1,4 +1,4 @@
-"""Networks: what a learner adapts."""
+"""Networks for learners to adapt: MLPs, image nets and policies."""
 
 import lazy_loader
 

@@ -1,5 +1,5 @@
 from .conv4 import Conv4 as Conv4
-from .conv4 import Maps as Maps
+from .conv4 import FeatureMaps as FeatureMaps
 from .dense import Dense as Dense
 from .discrete import BernoulliPolicy as BernoulliPolicy
 from .discrete import CategoricalPolicy as CategoricalPolicy

@@ -12,21 +12,22 @@ from metarl.ranges import Count, checked
 
 
 class Conv4(Described, nn.Module):
-    """Four modules of 3×3 convolution, batch normalisation and ReLU, then linear (Finn et al. 2017, section 5.2).
+    """Four blocks of 3×3 convolution, batch normalisation and ReLU, and a linear head (Finn et al. 2017, section 5.2).
 
-    Images [n, channels, size, size] of one task to logits [n, outputs], or, where `outputs` is None, to the features
-    [n, `features`] that the linear layer would take. Without `pool`, Omniglot's form: convolutions
-    of stride 2, and the mean over positions. With `pool`, miniImageNet's: stride 1, 2×2 max pooling, every position;
-    the paper has 32 filters there. Convolutions have no bias, which normalisation would take away again.
+    Maps images [n, channels, size, size] of one task to logits [n, outputs] or, if `outputs` is None, to the features
+    [n, `features`] before the head. Without `pool` this is the paper's net for Omniglot: convolutions have stride 2,
+    and features are averaged over positions. With `pool` it is the net for miniImageNet, where the paper has 32
+    filters: convolutions have stride 1 and are followed by 2×2 max pooling, and features keep their positions.
+    Convolutions have no bias, because normalisation would remove it.
 
-    Normalisation uses the statistics of the batch it is given, in training and in test: a prediction depends on the
-    other images of its query (transductive). Weights start Glorot-uniform, scales at 1, shifts and biases at 0.
+    Normalisation uses the statistics of the current batch, in training and in test, so that a prediction depends on the
+    other images of the query (it is transductive). Initial weights are Glorot-uniform, scales 1, shifts and biases 0.
 
-    Under vmap over tasks its convolutions are grouped ones. Measured on 2 cores (8 tasks, 5 inner steps, second order)
-    that is fastest in parts of 4 tasks (`chunk=4`), each on a thread: 0.26 s, against 0.39 s all at once, 0.34 s a task
-    at a time, 0.39 s in a plain loop; unfolding into a batched product took 1.3 times as long as all at once.
+    Under vmap over tasks, torch computes grouped convolutions. On 2 cores, with 8 tasks, 5 inner steps and second-order
+    gradients, parts of 4 tasks (`chunk=4`), one on each thread, are fastest: an update takes 0.26 s, against 0.39 s for
+    all tasks at once, 0.34 s for one task at a time, and 0.39 s for a plain loop without vmap.
 
-    Raises ValueError for images of another size, and for a size too small to pool.
+    Raises ValueError for images of another size and for a size that is too small for the pooling.
     """
 
     @checked
@@ -45,8 +46,8 @@ class Conv4(Described, nn.Module):
         self.shape, self.pool = (channels, size, size), pool
         self.blocks = nn.ModuleList(Block(filters if i else channels, filters, pool=pool) for i in range(4))
         self.features = filters * (size // 16) ** 2 if pool else filters
-        self.last_norms = ("blocks.3.norm",)  # whose scales and shifts are the features' own
-        self.head = head(self.features, outputs)
+        self.last_norms = ("blocks.3.norm",)  # the normalisations whose scales and shifts set those of the features
+        self.head = linear_head(self.features, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1:] != self.shape:
@@ -57,8 +58,8 @@ class Conv4(Described, nn.Module):
         return x if self.head is None else self.head(x)
 
 
-def head(features: int, outputs: int | None) -> nn.Linear | None:
-    """A classifier's last layer, Glorot-uniform and its biases 0; none where `outputs` is None."""
+def linear_head(features: int, outputs: int | None) -> nn.Linear | None:
+    """A classifier's last layer, with Glorot-uniform weights and biases 0, or None if `outputs` is None."""
     if outputs is None:
         return None
     layer = nn.Linear(features, outputs)
@@ -67,10 +68,11 @@ def head(features: int, outputs: int | None) -> nn.Linear | None:
     return layer
 
 
-class Maps(Described, nn.Module):
-    """Conv4's modules without its end, and the last of them keeps the size: features [n, filters, `side`, `side`].
+class FeatureMaps(Described, nn.Module):
+    """Conv4 without averaging and head, and without downsampling in the last block: a net for relation networks.
 
-    `side` is 4 for images of 28 and, pooled, 10 for 84: what a learned comparison of positions takes.
+    Maps images [n, channels, size, size] to feature maps [n, filters, `side`, `side`], in which `side` is 4 for images
+    of size 28 and 10 for images of size 84 with `pool`.
     """
 
     @checked
@@ -94,9 +96,9 @@ class Maps(Described, nn.Module):
 
 
 class Block(Described, nn.Module):
-    """Convolution padded by 1, normalisation, ReLU and, with `pool`, 2×2 max pooling instead of stride 2.
+    """A 3×3 convolution with padding 1, batch normalisation and ReLU, which halves the size of the image.
 
-    With `halve=False` neither: the size stays.
+    It does so by stride 2 or, with `pool`, by 2×2 max pooling. With `halve=False` the size stays.
     """
 
     @checked

@@ -1,4 +1,4 @@
-"""The MAML paper's image classifier without convolutions."""
+"""The fully connected image classifier of the MAML paper."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from metarl.described import Described
-from metarl.nets.conv4 import head
+from metarl.nets.conv4 import linear_head
 from metarl.nets.normalisation import BatchNorm
 from metarl.ranges import Count, checked
 
 
 class Dense(Described, nn.Module):
-    """Layers of units, each with batch normalisation and ReLU, then linear (Finn et al. 2017, section 5.2).
+    """Fully connected layers with batch normalisation and ReLU, and a linear head (Finn et al. 2017, section 5.2).
 
-    Images [n, channels, size, size] of one task, flattened, to logits [n, outputs], or, where `outputs` is None, to the
-    features [n, `features`] of the last hidden layer. Normalisation, biases and initial weights are as in Conv4.
+    Maps images [n, channels, size, size] of one task to logits [n, outputs] or, if `outputs` is None, to the features
+    [n, `features`] of the last hidden layer. Normalisation, biases and initial weights are as in Conv4.
     """
 
     @checked
@@ -27,14 +27,14 @@ class Dense(Described, nn.Module):
     ) -> None:
         super().__init__()
         if not len(hidden):
-            raise ValueError("hidden is empty: give the net one hidden layer or more")
+            raise ValueError("hidden is empty: give the size of at least one hidden layer")
         self.shape, self.features = (channels, size, size), hidden[-1]
         layers = [nn.Linear(a, b, bias=False) for a, b in pairwise((channels * size * size, *hidden))]
         for layer in layers:
             nn.init.xavier_uniform_(layer.weight)
         self.layers, self.norms = nn.ModuleList(layers), nn.ModuleList(map(BatchNorm, hidden))
         self.last_norms = (f"norms.{len(hidden) - 1}",)
-        self.head = head(self.features, outputs)
+        self.head = linear_head(self.features, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1:] != self.shape:

@@ -15,7 +15,7 @@ from metarl.ranges import Count, checked
 
 
 class Tanh(torch.autograd.Function):
-    """tanh; on the CPU by NumPy's vector instructions, which are several times as fast as torch's."""
+    """tanh, computed on the CPU by NumPy, which is several times as fast as torch."""
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
@@ -58,16 +58,16 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., np.ndarra
 
 
 def linear(columns: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """[inputs, n] to [outputs, n]: as in torch.nn.functional, but features first.
+    """A linear layer on columns, [inputs, n] to [outputs, n].
 
-    The gradients are then laid out as their tensors are, and products with a narrow layer, such as a policy's last,
-    are several times as fast as with rows.
+    Gradients then have the memory layout of their tensors, and products with a narrow layer, such as a policy's last
+    one, are several times as fast as with rows.
     """
     return weight @ columns + bias[:, None]
 
 
 class MLP(Described, nn.Module):
-    """A multi-layer perceptron, [..., inputs] to [..., outputs]; `activation` is "relu" or "tanh".
+    """A multi-layer perceptron, [..., inputs] to [..., outputs], with the `activation` "relu" or "tanh".
 
     Raises ValueError for inputs of another size.
     """

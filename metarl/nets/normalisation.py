@@ -1,4 +1,4 @@
-"""Batch normalisation by the statistics of the batch it is given, which can be differentiated twice under vmap."""
+"""Batch normalisation without running statistics that can be differentiated twice under vmap."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from metarl.ranges import Count, Positive, checked
 
 
 class BatchNorm(Described, nn.Module):
-    """y = γ·(x − mean)/√(variance + ε) + β for each of `features` channels (Ioffe and Szegedy 2015): [n, features, …].
+    """Batch normalisation of inputs [n, features, …]: y = γ·(x − mean)/√(variance + ε) + β (Ioffe and Szegedy 2015).
 
-    Statistics are the batch's, in training and in test; none are kept. torch's own takes, in version 2.13, a wrong
-    second derivative under vmap, without a word.
+    Statistics are those of the current batch, in training and in test. The second derivative of torch 2.13's own batch
+    normalisation is wrong under vmap.
     """
 
     @checked
@@ -25,8 +25,8 @@ class BatchNorm(Described, nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch = (0, *range(2, x.dim()))
-        shape = (-1, *(1 for _ in batch[1:]))  # of what is one number a channel
-        share = x.shape[1] / x.numel()  # not mean(): its gradient is written out, in a layout unlike that of x
-        x = x - share * x.sum(batch, keepdim=True)
-        factor = self.weight * (share * x.square().sum(batch) + self.eps).rsqrt()
+        shape = (-1, *(1 for _ in batch[1:]))  # of the parameters and statistics, one number a channel
+        weight = x.shape[1] / x.numel()  # of each number in a mean; mean() would have a gradient in another layout
+        x = x - weight * x.sum(batch, keepdim=True)
+        factor = self.weight * (weight * x.square().sum(batch) + self.eps).rsqrt()
         return x * factor.view(shape) + self.bias.view(shape)

@@ -1,4 +1,4 @@
-"""An LSTM cell with its gates written out: torch's own has no rule for vmap."""
+"""An LSTM cell that works under vmap, for which torch's own has no rule."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from metarl.ranges import Count, checked
 
 
 class LSTMCell(Described, nn.Module):
-    """h, c from x and the last h, c (Hochreiter and Schmidhuber 1997, with forget gates).
+    """An LSTM cell with forget gates (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
 
-    i, f, o = σ(W x + U h + b), g = tanh(…); c' = f⊙c + i⊙g, h' = o⊙tanh c'. Rows x [n, inputs], h and c [n, hidden].
-    The gates lie in the order i, f, g, o of `torch.nn.LSTMCell`, with one bias, 0 at the start.
+    i, f, o = σ(W x + U h + b), g = tanh(…); c' = f⊙c + i⊙g, h' = o⊙tanh c'. The inputs are x [n, inputs] and the
+    state (h, c), [n, hidden] each; the output is (h', c'). The gates are in the order i, f, g, o of
+    `torch.nn.LSTMCell`, with a single bias, which is initialised to 0.
     """
 
     @checked
@@ -30,7 +31,7 @@ class LSTMCell(Described, nn.Module):
         return o.sigmoid() * cell.tanh(), cell
 
     def run(self, sequence: Tensor) -> Tensor:
-        """The hidden states [length, n, hidden] of a sequence [length, n, inputs], from h = c = 0."""
+        """The hidden states [length, n, hidden] of a sequence [length, n, inputs], starting from h = c = 0."""
         hidden = cell = sequence.new_zeros(sequence.shape[1], self.size)
         states = []
         for x in sequence:

@@ -1,4 +1,4 @@
-"""Tasks: what a learner adapts to."""
+"""Task distributions, and the data sets that few-shot tasks are made of."""
 
 import lazy_loader
 

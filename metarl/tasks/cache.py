@@ -1,4 +1,4 @@
-"""Decoded images kept on disk: a safetensors file beside the data, rebuilt when they change or it is damaged."""
+"""A cache of decoded images: a safetensors file beside the data, which is rebuilt when the data change."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from safetensors.torch import save_file
 from metarl.files import atomic_write, regular_file
 from metarl.tasks.image_classes import ImageClasses
 
-FORMAT = "2"  # changes with the way images are decoded, so that old files are not read
+FORMAT = "2"  # increase this when images are decoded differently, so that old files are not used
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """A digest of files' names, sizes and times of change. Raises ValueError for what is no file."""
+    """A digest of the files' names, sizes and modification times. Raises ValueError for a path that is not a file."""
     digest = hashlib.sha256()
     for path in paths:
         stat = regular_file(path).stat()
@@ -31,10 +31,11 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 
 def cached(data: Path, name: str, source: str, build: Callable[[], ImageClasses]) -> ImageClasses:
-    """The classes `build` makes from data with the fingerprint `source`: read from disk, or built and written there.
+    """Read the classes that `build` makes from the cache, or build them and write them there.
 
-    The file lies in `data`/.metarl-cache or, where that cannot be written or is a link, in the user's cache folder. A
-    checksum is compared when it is read. Warns of a damaged file, and where none can be written.
+    `source` is the fingerprint of the data in the folder `data`, and `name` the name of the cache file. The file is in
+    `data`/.metarl-cache or, if that cannot be written or is a link, in the user's cache folder. Its checksum is
+    verified. Warns if the file is damaged and if none can be written.
     """
     key = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]
     places = [data / ".metarl-cache" / f"{name}.safetensors"]
@@ -50,7 +51,7 @@ def cached(data: Path, name: str, source: str, build: Callable[[], ImageClasses]
             return classes
         except OSError as error:
             reason = error
-    warnings.warn(f"decoded images are not kept, the next start will decode again: {reason}", stacklevel=2)
+    warnings.warn(f"decoded images cannot be cached and will be decoded again next time: {reason}", stacklevel=2)
     return classes
 
 
@@ -60,7 +61,7 @@ def _checksum(classes: ImageClasses) -> str:
 
 
 def _read(path: Path, source: str) -> ImageClasses | None:
-    """The classes in `path`, or None where there is none to read, an older one, or, with a warning, a damaged one."""
+    """The classes in `path`. Returns None if there is no current file, and after a warning if it is damaged."""
     if not os.access(path, os.R_OK):
         return None
     try:
@@ -74,16 +75,16 @@ def _read(path: Path, source: str) -> ImageClasses | None:
             return classes
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError):
         pass
-    warnings.warn(f"{path} is damaged: it is made again", stacklevel=3)
+    warnings.warn(f"{path} is damaged and will be rebuilt", stacklevel=3)
     return None
 
 
 def _write(path: Path, source: str, classes: ImageClasses) -> None:
     beside = path.parent.parent
     if beside.exists() and not beside.stat().st_mode & 0o222:
-        raise PermissionError(f"{beside} is marked read-only")  # which would not stop root
+        raise PermissionError(f"{beside} is marked read-only")  # root could write there all the same
     if path.parent.is_symlink():
-        raise PermissionError(f"{path.parent} is a link")  # out of the data folder, which may be another's
+        raise PermissionError(f"{path.parent} is a link")  # which could lead out of the data folder
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {
         "format": FORMAT,

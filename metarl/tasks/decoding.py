@@ -1,4 +1,4 @@
-"""Image files to one uint8 tensor: decoding, resizing, and where a class's files lie in a folder or a zip."""
+"""Decoding image files into one uint8 tensor, and finding the files of each class in a folder or a zip."""
 
 from __future__ import annotations
 
@@ -24,25 +24,26 @@ from metarl.ranges import Range, checked
 from metarl.tasks.image_classes import ImageClasses
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
-LARGEST = 50_000_000
-"""Pixels of one image file: some photographs have half as many, and every thread holds one."""
-MOST = 20_000_000_000
-"""Pixels of all image files together: minutes of decoding."""
-BYTES = 4 * LARGEST
-"""Of one image file."""
+MAX_PIXELS = 50_000_000
+"""The limit on the pixels of one image file. Some photographs have half as many; each thread holds one image."""
+MAX_TOTAL_PIXELS = 20_000_000_000
+"""The limit on the pixels of all image files together, which take minutes to decode."""
+MAX_BYTES = 4 * MAX_PIXELS
+"""The limit on the size of one image file."""
 
 Side = Annotated[int, Range(1, 1024)]
 """The width and height of decoded images, in pixels."""
 
 
 class ImageFile(NamedTuple):
-    """An image file: its path, for messages, and how to open it."""
+    """An image file: its path, for messages, and a function that opens it."""
 
     path: str
     open: Callable[[], IO[bytes]]
 
 
-Files = dict[str, list[ImageFile]]  # the files of each class, both in alphabetical order
+Files = dict[str, list[ImageFile]]
+"""The image files of each class; classes and files are in alphabetical order."""
 
 
 def image_file(path: Path) -> ImageFile:
@@ -51,32 +52,32 @@ def image_file(path: Path) -> ImageFile:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file counts as an image: by its suffix, and not hidden."""
+    """Whether a file name has the suffix of an image and is not hidden."""
     path = PurePosixPath(name)
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder is at `path`. Raises ValueError for a link to nothing, and for what may not be looked at."""
+    """Whether `path` is a folder. Raises ValueError for a broken link and for a path without permission."""
     try:
         if path.is_symlink() and not path.exists():
-            raise ValueError(f"{path} is a broken link: restore what it stands for, or remove it")
+            raise ValueError(f"{path} is a broken link: restore its target, or remove it")
         return path.is_dir()
     except OSError as error:
         raise ValueError(f"cannot read {path} ({error.strerror})") from None
 
 
 def listed(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in `folder`, in alphabetical order, hidden things left out. Raises ValueError where it cannot be read."""
+    """The entries of `folder` that are not hidden, in alphabetical order. Raises ValueError if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
     except OSError as error:
-        raise ValueError(f"cannot read the folder {folder} ({error.strerror}): see to its permissions") from None
+        raise ValueError(f"cannot read the folder {folder} ({error.strerror}): check its permissions") from None
 
 
 def folders_in(folder: Path) -> list[str]:
-    """The names of the folders in `folder`, in alphabetical order, hidden ones left out; links to folders count."""
+    """The names of the folders in `folder` that are not hidden, in alphabetical order, including links to folders."""
     return [
         entry.name
         for entry in listed(folder)
@@ -85,9 +86,9 @@ def folders_in(folder: Path) -> list[str]:
 
 
 def files_in_folders(folder: Path, *, depth: int = 1) -> Files:
-    """The images below `folder` by class; a class is a folder `depth` levels below it, hidden ones left out.
+    """The image files below `folder` by class. A class is a folder `depth` levels below it that is not hidden.
 
-    Raises ValueError for a class folder without images, and for what is named as an image or linked, but is no file.
+    Raises ValueError for a class folder without images, and for an entry with the name of an image that is not a file.
     """
     found: Files = {}
     for name in folders_in(folder):
@@ -106,7 +107,7 @@ def files_in_folders(folder: Path, *, depth: int = 1) -> Files:
 
 
 def files_in_zip(archive: ZipFile) -> Files:
-    """The images of a zip by class; a class is a folder, named without the zip's outermost one. Nothing is unpacked."""
+    """The image files in a zip by class, without unpacking it. A class is a folder below the zip's outermost folder."""
     found: Files = {}
     for name in sorted(set(archive.namelist())):
         inside = PurePosixPath(name).parts[1:-1]
@@ -118,11 +119,12 @@ def files_in_zip(archive: ZipFile) -> Files:
 
 @checked
 def decode(files: Mapping[str, Sequence[ImageFile]], *, size: Side, mode: Literal["L", "RGB"]) -> ImageClasses:
-    """Decode every file to grey ("L", one channel) or RGB and to size × size pixels, stretching, with Pillow's LANCZOS.
+    """Decode every file to greyscale ("L", one channel) or RGB, resized to size × size pixels.
 
-    It is the filter of the MAML authors' scripts, for both data sets. What is transparent is laid on white. Shows a
-    progress bar on a terminal. Raises ValueError, naming it, for an image that cannot be read, is larger than LARGEST
-    or animated; and, before any is decoded, where all together are larger than MOST.
+    Images are stretched to squares by Pillow's LANCZOS filter, which the MAML authors' scripts use for both data sets.
+    Transparent pixels are blended with white. Shows a progress bar on a terminal. Raises ValueError, which names the
+    file, for an image that cannot be read, has several frames or more than MAX_PIXELS pixels, and, before any image is
+    decoded, if all together have more than MAX_TOTAL_PIXELS.
     """
     flat = [file for of_class in files.values() for file in of_class]
     channels = len(mode)
@@ -130,9 +132,9 @@ def decode(files: Mapping[str, Sequence[ImageFile]], *, size: Side, mode: Litera
     def fill(place: int) -> None:
         file = flat[place]
         with _naming(file), file.open() as stream:
-            content = stream.read(BYTES + 1)
-            if len(content) > BYTES:
-                raise ValueError(f"it has more than {BYTES} bytes")
+            content = stream.read(MAX_BYTES + 1)
+            if len(content) > MAX_BYTES:
+                raise ValueError(f"it has more than {MAX_BYTES} bytes")
             with Image.open(io.BytesIO(content)) as image:
                 _check_size(image)
                 small = _plain(image, mode).resize((size, size), Image.Resampling.LANCZOS)
@@ -140,13 +142,13 @@ def decode(files: Mapping[str, Sequence[ImageFile]], *, size: Side, mode: Litera
 
     console = Console(stderr=True)
     with ThreadPoolExecutor() as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # LARGEST is smaller
-        _check_sum(flat)
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is a lower limit
+        _check_total(flat)
         try:
             images = np.empty((len(flat), channels, size, size), np.uint8)
         except MemoryError:
             need = len(flat) * channels * size**2 / 2**30
-            raise ValueError(f"{len(flat)} images of {size} pixels take {need:.0f} GiB of memory: lower size") from None
+            raise ValueError(f"{len(flat)} images of {size} pixels need {need:.0f} GiB of memory: lower size") from None
         done = pool.map(fill, range(len(flat)))
         for _ in track(done, "decoding images", len(flat), console=console, disable=not console.is_terminal):
             pass
@@ -155,7 +157,7 @@ def decode(files: Mapping[str, Sequence[ImageFile]], *, size: Side, mode: Litera
 
 @contextmanager
 def _naming(file: ImageFile) -> Iterator[None]:
-    """Turn whatever goes wrong within into a ValueError of a line that names the file."""
+    """Turn any error in the block into a ValueError whose one line names the file."""
     try:
         yield
     except Exception as error:  # a damaged image can fail in any way
@@ -165,33 +167,33 @@ def _naming(file: ImageFile) -> Iterator[None]:
 
 
 def _pixels(file: ImageFile) -> int:
-    """How many pixels an image has, from its header alone."""
+    """The number of pixels of an image, from its header."""
     with _naming(file), file.open() as stream, Image.open(stream) as image:
         _check_size(image)
         return image.width * image.height
 
 
 def _check_size(image: Image.Image) -> None:
-    if image.width * image.height > LARGEST:
-        raise ValueError(f"it has {image.width} × {image.height} pixels, and {LARGEST} are the most")
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"it has {image.width} × {image.height} pixels, and the limit is {MAX_PIXELS}")
 
 
-def _check_sum(files: Sequence[ImageFile]) -> None:
+def _check_total(files: Sequence[ImageFile]) -> None:
     total = 0
     for file in files:
         total += _pixels(file)
-        if total > MOST:
-            raise ValueError(f"with {file.path} the images have more than {MOST} pixels together: shrink them first")
+        if total > MAX_TOTAL_PIXELS:
+            raise ValueError(f"the images up to {file.path} have over {MAX_TOTAL_PIXELS} pixels in all: shrink them")
 
 
 def _plain(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
-    """The image in grey or RGB of 8 bits. Raises ValueError for several frames and for numbers without a range."""
-    if getattr(image, "is_animated", False) and image.format != "MPO":  # a camera's, with a preview
+    """The image in 8-bit greyscale or RGB. Raises ValueError for several frames and for 32-bit pixels."""
+    if getattr(image, "is_animated", False) and image.format != "MPO":  # a camera's file with a preview image
         raise ValueError("it has several frames")
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise ValueError("its pixels are numbers of 32 bits")
+        raise ValueError("its pixels have 32 bits, with no defined range")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))

@@ -1,4 +1,4 @@
-"""Downloads: checked by md5, resumed where they broke off, with a progress bar."""
+"""Downloads that are verified by md5 and resumed after a broken connection, with a progress bar."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from metarl.files import NOFOLLOW, regular_file
 from metarl.ranges import checked
 
-CHUNK = 1 << 16  # bytes read at a time
-PATIENCE = 30  # seconds without an answer
+CHUNK = 1 << 16  # bytes that are read at a time
+TIMEOUT = 30  # seconds to wait for an answer
 
 
 @checked
 def download(url: str, path: Path, *, md5: str) -> None:
-    """Download `url` to `path`, which appears only when whole and right. Does nothing where it is there already.
+    """Download `url` to `path`, which is made only when the file is complete and its checksum is `md5`.
 
-    Raises OSError, with the remedy, where the network or the folder fails or the checksum is not `md5`. After a broken
-    connection `path`.part stays, and the next call goes on from there. Raises ValueError for what is there but no file.
+    Does nothing if `path` exists. After a broken connection `path`.part remains, and the next call continues it. Raises
+    OSError for an error of the network or the folder and for a wrong checksum, and ValueError if `path` exists and is
+    not a file.
     """
     if os.path.lexists(path):
         regular_file(path)
@@ -35,24 +36,24 @@ def download(url: str, path: Path, *, md5: str) -> None:
         _fetch(url, part)
         os.replace(part, draft)
 
-    remedy = f"try again, or get it in another way and put it there as {path}"
+    remedy = f"try again, or download it in another way and save it as {path}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
             pooch.retrieve(url, known_hash=f"md5:{md5}", fname=path.name, path=path.parent, downloader=fetch)
     except requests.RequestException as error:
         raise OSError(f"cannot download {url} ({_reason(error)}): {remedy}") from None
-    except ValueError:  # pooch's, for a wrong checksum; it has removed the file
-        raise OSError(f"what came from {url} is not the file expected (its md5 is not {md5}): {remedy}") from None
+    except ValueError:  # pooch raises it for a wrong checksum, and removes the file
+        raise OSError(f"the file from {url} is not the expected one (its md5 is not {md5}): {remedy}") from None
     except OSError as error:
         raise OSError(f"cannot write {path} ({error.strerror or error}): give another folder by --data") from None
 
 
 def _fetch(url: str, part: Path) -> None:
-    """Complete the file `part`, from its end on if the server can."""
+    """Complete the file `part`, from its end on if the server supports it."""
     have = part.lstat().st_size if os.path.lexists(part) else 0
     headers = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"} if have else {"Accept-Encoding": "identity"}
-    with requests.get(url, headers=headers, stream=True, timeout=PATIENCE) as answer:
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         if answer.status_code == requests.codes.requested_range_not_satisfiable:
             return  # nothing is missing; if the file is a wrong one, its checksum tells
         answer.raise_for_status()
@@ -73,19 +74,19 @@ def _fetch(url: str, part: Path) -> None:
 
 
 def _plain(path: str, flags: int) -> int:
-    """Open a file of this one name, which the folder's maker has not made a link or a pipe."""
+    """Open a regular file that has only this name. Raises OSError for links, pipes and so on."""
     handle = os.open(path, (flags & ~os.O_TRUNC) | NOFOLLOW | getattr(os, "O_NONBLOCK", 0), 0o666)
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(handle)
-        raise OSError(errno.EINVAL, f"{path} is not a file of its own: remove it")
+        raise OSError(errno.EINVAL, f"{path} is not a regular file with one name: remove it")
     if flags & os.O_TRUNC:
         os.ftruncate(handle, 0)
     return handle
 
 
 def _reason(error: requests.RequestException) -> str:
-    """Why a request failed, in a few words."""
+    """The reason why a request failed, in a few words."""
     if error.response is not None:
         return f"the server answered {error.response.status_code}"
-    return "no answer in time" if isinstance(error, requests.Timeout) else "no connection, or it broke"
+    return "no answer in time" if isinstance(error, requests.Timeout) else "no connection, or it was lost"

@@ -1,4 +1,4 @@
-"""Where data lie, their splits, and one's own images in class folders."""
+"""Data folders, their splits, and your own images in class folders."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ FOLDERS: dict[Split, tuple[str, ...]] = {
 
 @checked
 def data_folder(data: str | Path | None = None) -> Path:
-    """`data`, or else the folder METARL_DATA names, or else the user's cache folder, which need not exist yet.
+    """The folder of data: `data`, otherwise that in the variable METARL_DATA, otherwise the user's cache folder.
 
-    Raises ValueError where a folder was named and is not there.
+    The cache folder need not exist. Raises ValueError if one of the others is given and does not exist.
     """
     named = data or os.environ.get("METARL_DATA")
     if not named:
@@ -36,26 +36,27 @@ def data_folder(data: str | Path | None = None) -> Path:
 
 
 def _existing(folder: Path, remedy: str) -> Path:
-    """The resolved path of a folder that can be read."""
+    """The resolved path of `folder`. Raises ValueError, with `remedy`, unless it is a folder that can be read."""
     try:
         folder = folder.expanduser()
-    except RuntimeError:  # there is no such user
+    except RuntimeError:  # no such user
         raise ValueError(f"there is no folder {folder}: {remedy}") from None
     if not is_folder(folder):
         raise ValueError(f"there is no folder {folder}: {remedy}")
-    listed(folder)  # raises where it may not be read
+    listed(folder)  # raises ValueError if it cannot be read
     return folder.resolve()
 
 
 def check_split(split: Split, among: Sequence[str], where: str) -> None:
-    """Raises ValueError for a split that is not `among` those there are."""
+    """Raise ValueError for a split that is not `among` the existing ones."""
     if split not in among:
         raise ValueError(f"there is no split {split!r} in {where}: choose from {', '.join(among)}")
 
 
 def split_classes(classes: int, counts: dict[Split, int], split: Split, *, seed: int) -> list[int]:
-    """The indices of a split's classes, sorted: a permutation by `seed` cut by `counts` in their order, which sum to
-    `classes`. Equal seeds and equal last counts make equal last splits.
+    """The sorted indices of the classes of `split`: consecutive `counts` of a random permutation of all `classes`.
+
+    `counts` sum to `classes`. With equal seeds, equal counts of the last split give the same last split.
     """
     order = np.random.default_rng(seed).permutation(classes)
     starts = dict(zip(counts, np.cumsum([0, *counts.values()]), strict=False))
@@ -63,19 +64,19 @@ def split_classes(classes: int, counts: dict[Split, int], split: Split, *, seed:
 
 
 def split_folders(folder: Path) -> dict[Split, Path]:
-    """The folders of splits in `folder`: train, val (or validation, valid) and test, as far as they are there."""
+    """The folders of the splits in `folder` that exist: train, val (or validation, valid) and test."""
     found: dict[Split, Path] = {}
     for split, names in FOLDERS.items():
         there = [folder / name for name in names if is_folder(folder / name)]
         if len(there) > 1:
-            raise ValueError(f"both {there[0]} and {there[1]} are there: keep one folder for the {split} split")
+            raise ValueError(f"both {there[0]} and {there[1]} exist: keep one folder for the {split} split")
         if there:
             found[split] = there[0]
     return found
 
 
 def files_of_split(folders: dict[Split, Path], split: Split) -> Files:
-    """The files of one split's class folders. Raises ValueError where the split is missing or shares a class."""
+    """The files of one split by class. Raises ValueError if the split is missing or shares a class with another."""
     check_split(split, tuple(folders), str(next(iter(folders.values())).parent))
     seen: dict[str, str] = {}
     for of, folder in folders.items():
@@ -85,7 +86,7 @@ def files_of_split(folders: dict[Split, Path], split: Split) -> Files:
             seen[name] = of
     files = files_in_folders(folders[split])
     if not files:
-        raise ValueError(f"{folders[split]} holds no class folders: give each class a folder of its images there")
+        raise ValueError(f"{folders[split]} has no class folders: make a folder of images for each class there")
     return files
 
 
@@ -93,20 +94,21 @@ def files_of_split(folders: dict[Split, Path], split: Split) -> Files:
 def image_folder(
     path: str | Path, split: Split, *, size: Side = 84, grey: bool = False, seed: Whole = 0
 ) -> ImageClasses:
-    """One split of a folder of images: PATH/train/CLASS/IMAGE, PATH/val/… and PATH/test/…, or just PATH/CLASS/IMAGE.
+    """The classes of one split of a folder of images.
 
-    In the second form the classes are divided by `seed`, 64 to 16 to 20 in a hundred. Images are stretched to size ×
-    size pixels, RGB unless `grey`. Raises ValueError for a missing folder or split, a class in two splits, a class
-    folder without images and an image that cannot be read.
+    The folder holds either the three splits, PATH/train/CLASS/IMAGE, PATH/val/… and PATH/test/…, or only classes,
+    PATH/CLASS/IMAGE, which are then split at random, by `seed`, into 64 %, 16 % and 20 %. Images are stretched to
+    size × size pixels, RGB unless `grey`. Raises ValueError for a missing folder or split, a class in two splits, a
+    class folder without images, and an image that cannot be read.
     """
-    path = _existing(Path(path), "give one with a folder of images for each class")
+    path = _existing(Path(path), "give a folder that has a folder of images for each class")
     folders = split_folders(path)
     if folders:
         files, name = files_of_split(folders, split), f"{split}-"
     else:
         files, name = files_in_folders(path), ""
-        if len(files) < 5:  # 64 : 16 : 20 leaves no split empty from five on
-            raise ValueError(f"{path} holds {len(files)} class folders: 5 are the fewest that can be split in three")
+        if len(files) < 5:  # with five or more, no split is empty
+            raise ValueError(f"{path} has {len(files)} class folders: at least 5 are needed for three splits")
     mode: Literal["L", "RGB"] = "L" if grey else "RGB"
     source = fingerprint(Path(file.path) for of_class in files.values() for file in of_class)
     build_name = f"{name}{mode}-{size}"

@@ -1,4 +1,4 @@
-"""miniImageNet: 100 classes of 600 photographs of 84 × 84 pixels, in the split of Ravi and Larochelle (2017)."""
+"""miniImageNet: 100 classes of 600 photographs of 84 × 84 pixels, with the split of Ravi and Larochelle (2017)."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ NAMES = ("mini-imagenet", "miniimagenet", "mini_imagenet", "miniImagenet", "mini
 
 @checked
 def miniimagenet(data: str | Path | None, split: Split) -> ImageClasses:
-    """One split of miniImageNet, [M, 3, 84, 84]: 64 classes to train, 16 to validate, 20 to test.
+    """The classes of one split of miniImageNet, images [M, 3, 84, 84]: 64 to train, 16 to validate, 20 to test.
 
-    ImageNet's licence forbids handing its images on, so they are not downloaded. They are looked for in `data` (see
+    ImageNet's licence forbids redistributing its images, so they are not downloaded. They are searched in `data` (see
     `data_folder`) and in a folder mini-imagenet (or miniimagenet, …) there, in one of three forms, in this order:
 
-    - pickled caches mini-imagenet-cache-train.pkl, -val.pkl, -test.pkl, read without executing what they contain;
+    - pickled caches mini-imagenet-cache-train.pkl, -val.pkl and -test.pkl, which are read without executing their code;
     - Ravi's train.csv, val.csv and test.csv, with columns filename and label, beside the images: images/FILE,
       images/LABEL/FILE or LABEL/FILE;
     - class folders train/LABEL/FILE, val/LABEL/FILE and test/LABEL/FILE.
 
-    Raises ValueError for missing or damaged data, a class in two splits, and a split without its number of classes.
+    Raises ValueError for missing or damaged data, a class in two splits, and a split with a wrong number of classes.
     """
     root = data_folder(data)
     for folder in (root, *(root / name for name in NAMES)):
@@ -50,25 +50,25 @@ def miniimagenet(data: str | Path | None, split: Split) -> ImageClasses:
             continue
         if len(classes) != COUNTS[split]:
             raise ValueError(
-                f"the {split} split in {folder} has {len(classes)} classes, miniImageNet's has {COUNTS[split]}: "
-                f"get it again, or use it as a folder of images of your own"
+                f"the {split} split in {folder} has {len(classes)} classes and miniImageNet's has {COUNTS[split]}: "
+                f"get the data again, or use them as an image folder of your own"
             )
         return classes
     raise ValueError(
-        f"no miniImageNet in {root} or its folder mini-imagenet: put the pickled caches mini-imagenet-cache-train.pkl, "
-        f"-val.pkl and -test.pkl, or train.csv, val.csv, test.csv and images/, there, or name the folder that has them "
+        f"no miniImageNet in {root} or its folder mini-imagenet: save the pickles mini-imagenet-cache-train.pkl, "
+        f"-val.pkl and -test.pkl, or train.csv, val.csv, test.csv and images/, there, or give the folder that has them "
         f"by --data or METARL_DATA"
     )
 
 
 def _holds_labels(folder: Path) -> bool:
-    """Whether the training classes of a folder are named as ImageNet's are: n and 8 digits."""
+    """Whether a folder has training classes with names as ImageNet's, n and 8 digits."""
     return any(folder.glob("train/n" + "[0-9]" * 8))
 
 
 def _existing(path: Path) -> Path:
     if not os.path.lexists(path):
-        raise ValueError(f"{path} is missing: put it beside the other splits")
+        raise ValueError(f"{path} is missing: save it beside the other splits")
     return regular_file(path)
 
 
@@ -78,7 +78,7 @@ def _from_files(folder: Path, split: Split, files: Files) -> ImageClasses:
 
 
 def _files_of_csv(folder: Path, split: Split) -> Files:
-    """The files that a split's CSV names. Raises ValueError for a missing file or column, and for a class in two."""
+    """The files that a split's CSV lists. Raises ValueError for a missing file or column, and a class in two."""
     labels = {of: _rows(_existing(folder / f"{SHORT[of]}.csv")) for of in FOLDERS}
     for of, rows in labels.items():
         shared = {label for _, label in rows} & {label for _, label in labels[split]}
@@ -90,16 +90,16 @@ def _files_of_csv(folder: Path, split: Split) -> Files:
         places = [folder / "images" / name, folder / "images" / label / name, folder / label / name]
         path = next((place for place in places if os.path.lexists(place)), None)
         if path is None:
-            raise ValueError(f"{SHORT[split]}.csv names {name}, which is not at {places[0]}, nor in a folder {label}")
+            raise ValueError(f"{SHORT[split]}.csv lists {name}, which is not at {places[0]} or in a folder {label}")
         if path in seen:
-            raise ValueError(f"{folder / SHORT[split]}.csv names {name} twice: keep one of the rows")
+            raise ValueError(f"{folder / SHORT[split]}.csv lists {name} twice: keep one of the rows")
         seen.add(path)
         found.setdefault(label, []).append(image_file(path))
     return found
 
 
 def _rows(path: Path) -> list[tuple[str, str]]:
-    """Filenames and labels."""
+    """The rows of a CSV file, as pairs of a file name and a label."""
     lines = read_text(path).removeprefix("\ufeff").splitlines()
     try:
         reader = csv.DictReader(lines, strict=True)
@@ -109,16 +109,16 @@ def _rows(path: Path) -> list[tuple[str, str]]:
     if not {"filename", "label"} <= set(columns):
         raise ValueError(f"{path} has no columns filename and label: get Ravi and Larochelle's split files")
     if not rows:
-        raise ValueError(f"{path} names no images: get Ravi and Larochelle's split files")
+        raise ValueError(f"{path} lists no images: get Ravi and Larochelle's split files")
     found = [(row["filename"], row["label"]) for row in rows]
     for number, row in enumerate(found, 2):
         if not all(_stays_inside(part) for part in row):
-            raise ValueError(f"row {number} of {path} names no file and label: get Ravi and Larochelle's split files")
+            raise ValueError(f"row {number} of {path} has no file and label: get Ravi and Larochelle's split files")
     return found
 
 
 def _stays_inside(name: str | None) -> bool:
-    """Whether `name` is of a file or folder below the one it is looked for in."""
+    """Whether `name` is a relative path that does not lead out of the folder in which it is searched."""
     if not name or "\0" in name:
         return False
     return not PurePath(name).is_absolute() and ".." not in PurePath(name).parts
@@ -127,7 +127,7 @@ def _stays_inside(name: str | None) -> bool:
 def from_pickle(path: Path) -> ImageClasses:
     """The classes of a pickled {"image_data": uint8 [M, 84, 84, 3], "class_dict": {label: indices}}.
 
-    Raises ValueError, naming the file, for all else.
+    Raises ValueError, which names the file, for anything else.
     """
     found = read_arrays(path)
     wrong = f"{path} is not a miniImageNet cache"
@@ -138,25 +138,25 @@ def from_pickle(path: Path) -> ImageClasses:
         raise ValueError(f"{wrong}: image_data is not uint8 [M, {SIZE}, {SIZE}, 3]")
     rows = [classes[name] for name in sorted(classes)] if isinstance(classes, dict) else []
     counts = np.array(list(map(_length, rows)), np.int64)
-    beyond = f"{wrong}: class_dict gives an image twice, or one that is not there"
+    invalid = f"{wrong}: class_dict lists an image twice, or one that does not exist"
     if counts.sum() > len(images):
-        raise ValueError(beyond)
+        raise ValueError(invalid)
     if not rows or not counts.all() or not all(map(_are_indices, rows)):
-        raise ValueError(f"{wrong}: class_dict does not give indices for names")
+        raise ValueError(f"{wrong}: class_dict does not map names to indices")
     order = np.concatenate(rows)
     if len(np.unique(order)) < len(order) or order.min() < 0 or order.max() >= len(images):
-        raise ValueError(beyond)
+        raise ValueError(invalid)
     by_class = torch.from_numpy(np.ascontiguousarray(images[order].transpose(0, 3, 1, 2)))
     return ImageClasses(by_class, tuple(sorted(classes)), counts)
 
 
 def _length(row: Any) -> int:
-    """How long a list or array of one dimension is; 0 for all else."""
+    """The length of a list or one-dimensional array; 0 for anything else."""
     return len(row) if isinstance(row, list) or (isinstance(row, np.ndarray) and row.ndim == 1) else 0
 
 
 def _are_indices(row: list[Any] | np.ndarray) -> bool:
-    """Whether these can be the places of images."""
+    """Whether all elements are integers that can be indices of images."""
     if isinstance(row, np.ndarray):
         return row.dtype.kind in "iu"
     return all(isinstance(i, int | np.integer) and not isinstance(i, bool) and abs(int(i)) < 1 << 62 for i in row)

@@ -21,16 +21,16 @@ from metarl.tasks.image_classes import ImageClasses
 Protocol = Literal["maml", "reptile", "vinyals", "small"]
 
 URL = "https://github.com/brendenlake/omniglot/raw/master/python"
-DRAWINGS = 20  # of each character
-ALPHABETS: dict[Split, tuple[str, ...]] = {
+DRAWINGS = 20  # images of each character
+SMALL_ALPHABETS: dict[Split, tuple[str, ...]] = {
     "train": ("Greek", "Japanese_(katakana)", "Korean", "Latin", "Sanskrit"),
     "validation": ("Early_Aramaic",),
     "test": ("Balinese", "Tagalog"),
-}  # of the small sets
+}  # the alphabets of the small sets
 
 
 class Archive(NamedTuple):
-    """One of the authors' files: the md5 of its zip, and how many characters it has."""
+    """One of the authors' zips: its md5 and its number of characters."""
 
     md5: str
     characters: int
@@ -49,7 +49,7 @@ COUNTS: dict[str, dict[Split, int]] = {
     "reptile": {"train": 1200, "test": 423},
     "vinyals": {"train": 1028, "validation": 172, "test": 423},
 }
-TURNED_IN_TRAINING_ONLY = ("reptile", "small")
+ROTATED_IN_TRAINING_ONLY = ("reptile", "small")
 
 
 @checked
@@ -63,36 +63,36 @@ def omniglot(
     seed: Whole = 0,
     download: bool = True,
 ) -> ImageClasses:
-    """One split of Omniglot's characters, [M, 1, size, size] with ink 255 and paper 0.
+    """The characters of one split of Omniglot, images [M, 1, size, size] with ink 255 and paper 0.
 
-    The authors' zips, or their unpacked folders, are looked for in `data` (see `data_folder`) and its folder omniglot/;
-    what is missing is downloaded there. `protocol` names the split:
+    The authors' zips, or their unpacked folders, are searched in `data` (see `data_folder`) and its folder omniglot/.
+    Missing zips are downloaded there unless `download` is False. `protocol` names the split:
 
     - "maml": 1100 / 100 / 423 characters (Finn et al. 2017, and the validation set of Antoniou et al. 2019);
     - "reptile": 1200 / 423, without a validation set (Nichol et al. 2018);
     - "vinyals": 1028 / 172 / 423, the sizes of the split after Vinyals et al. 2016;
     - "small": the two small background sets with whole alphabets held out: 179 / 22 / 41 characters of 5 / 1 / 2.
 
-    Characters are drawn into the first three by `seed` from a sorted list, so their members are not the papers' own;
-    with equal seeds they share their test characters. `rotations` adds each character turned by 90, 180 and 270
-    degrees as new classes, after the split: in every split for "maml" and "vinyals", as their code has it, in training
-    alone for "reptile" and "small". Raises ValueError for a split that a protocol lacks and for data that are missing,
-    damaged or incomplete; OSError where a download fails.
+    The first three draw their characters by `seed`, so the characters of a split are not exactly those of the papers;
+    with equal seeds they have the same test characters. `rotations` adds the rotations of each character by 90, 180 and
+    270 degrees as new classes, after the split: in every split for "maml" and "vinyals", as in the papers' code, and
+    only in training for "reptile" and "small". Raises ValueError for a split that the protocol does not have and for
+    data that are missing, damaged or incomplete, and OSError if a download fails.
     """
-    there = tuple(ALPHABETS if protocol == "small" else COUNTS[protocol])
-    check_split(split, there, f"Omniglot's protocol {protocol}")
+    splits = tuple(SMALL_ALPHABETS if protocol == "small" else COUNTS[protocol])
+    check_split(split, splits, f"Omniglot's protocol {protocol}")
     classes = _characters(data_folder(data), SMALL if protocol == "small" else FULL, size=size, download=download)
     if protocol == "small":
-        kept = [i for i, name in enumerate(classes.names) if name.split("/")[0] in ALPHABETS[split]]
+        kept = [i for i, name in enumerate(classes.names) if name.split("/")[0] in SMALL_ALPHABETS[split]]
         classes = classes.select(kept)
     else:
         classes = classes.select(split_classes(len(classes), COUNTS[protocol], split, seed=seed))
-    turned = split == "train" or protocol not in TURNED_IN_TRAINING_ONLY
-    return classes.rotated() if rotations and turned else classes
+    rotated = split == "train" or protocol not in ROTATED_IN_TRAINING_ONLY
+    return classes.rotated() if rotations and rotated else classes
 
 
 def _characters(data: Path, archives: dict[str, Archive], *, size: int, download: bool) -> ImageClasses:
-    """All characters of some archives, sorted by alphabet and number; those in two of them once."""
+    """All characters of `archives`, without duplicates, sorted by alphabet and number."""
     places = {name: _place(data, name, archive, download=download) for name, archive in archives.items()}
     folders = {name: files_in_folders(place, depth=2) for name, place in places.items() if place.is_dir()}
     zips = {name: place for name, place in places.items() if name not in folders}
@@ -116,7 +116,7 @@ def _characters(data: Path, archives: dict[str, Archive], *, size: int, download
 
 
 def _place(data: Path, name: str, archive: Archive, *, download: bool) -> Path:
-    """The zip `name`, or else its unpacked folder, or else a zip downloaded now."""
+    """The zip `name` or its unpacked folder. If neither exists, the zip is downloaded."""
     around = [data, data / "omniglot", data / "omniglot" / "python", data / "omniglot-py"]
     for place in (*(folder / f"{name}.zip" for folder in around), *(folder / name for folder in around)):
         if is_folder(place):
@@ -126,8 +126,8 @@ def _place(data: Path, name: str, archive: Archive, *, download: bool) -> Path:
     place = data / "omniglot" / f"{name}.zip"
     if not download:
         raise ValueError(
-            f"no Omniglot in {data}: neither {name}.zip nor the folder {name} is there or in omniglot/; "
-            f"put {URL}/{name}.zip there, or name the folder that has it by --data or METARL_DATA"
+            f"no Omniglot in {data}: there is neither {name}.zip nor a folder {name}, also not in omniglot/; "
+            f"save {URL}/{name}.zip there, or give the folder that has it by --data or METARL_DATA"
         )
     fetch(f"{URL}/{name}.zip", place, md5=archive.md5)
     return place
@@ -142,16 +142,16 @@ def _check_md5(path: Path, md5: str) -> None:
         with regular_file(path).open("rb") as file:
             digest = hashlib.file_digest(file, "md5").hexdigest()
     except OSError as error:
-        raise ValueError(f"cannot read {path} ({error.strerror}): see to its permissions, or get it again") from None
+        raise ValueError(f"cannot read {path} ({error.strerror}): check its permissions") from None
     if digest != md5:
-        raise ValueError(f"{path} is damaged or another file (md5 {digest}, not {md5}): remove it and get it again")
+        raise ValueError(f"{path} is damaged or another file (md5 {digest}, not {md5}): replace it")
 
 
 def _check_counts(place: Path, files: Files, characters: int) -> None:
     if len(files) != characters:
-        raise ValueError(f"{place} holds {len(files)} characters, not {characters}: remove it and get it again")
+        raise ValueError(f"{place} has {len(files)} characters, not {characters}: delete it and download it again")
     for name, drawings in files.items():
         if len(drawings) != DRAWINGS:
             raise ValueError(
-                f"{place} holds {len(drawings)} drawings of {name}, not {DRAWINGS}: remove it and get it again"
+                f"{place} has {len(drawings)} drawings of {name}, not {DRAWINGS}: delete it and download it again"
             )

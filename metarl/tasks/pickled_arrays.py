@@ -1,7 +1,7 @@
-"""What may stand in a pickle of arrays: stand-ins for the functions of NumPy that a pickle calls.
+"""Safe stand-ins for the NumPy functions that pickled arrays call.
 
-They only collect their arguments. Arrays are views of bytes that the pickle holds, of plain numbers and of sizes that
-fit: no function of NumPy ever sees what the pickle's maker chose but a shape and the name of a type of numbers.
+They verify and collect their arguments. Arrays are views of the bytes in the pickle, with numerical types and matching
+sizes. The only data from the pickle that NumPy's functions receive are these bytes, a shape and the name of a type.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 
 NUMBERS = {"b1"} | {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)} | {"f2", "f4", "f8"}
-LARGEST = 1 << 48  # of an axis
-DIMENSIONS = 32  # NumPy 1 has no more
+MAX_LENGTH = 1 << 48  # of an axis
+MAX_DIMENSIONS = 32  # the limit of NumPy 1
 
 
 class Type:
-    """Stands in for numpy.dtype: a type of numbers, or of text for a scalar."""
+    """The stand-in for numpy.dtype: a numerical type, or a type of strings for a scalar."""
 
     def __init__(self, code: str, *_: Any) -> None:
         if type(code) is not str or not (code in NUMBERS or (code[:1] in "SU" and code[1:].isdecimal())):
-            raise UnpicklingError(f"it holds numbers of the type {brief(code)}, which are not plain")
+            raise UnpicklingError(f"it holds numbers of the type {brief(code)}, which is not supported")
         self.code, self.order = code, "="
 
     def build(self, state: tuple[Any, ...]) -> Type:
-        """Take the byte order, the only part of the state that a plain type has."""
+        """Set the byte order, the only part of the state that a numerical type has."""
         if len(state) < 5 or any(part is not None for part in state[2:5]):
             raise UnpicklingError("it holds a compound type of numbers")
         if state[1] not in ("<", ">", "|", "="):
@@ -38,13 +38,13 @@ class Type:
 
 
 class Array:
-    """Stands in for what numpy's _reconstruct returns: an array whose content comes later."""
+    """The stand-in for an array made by numpy's _reconstruct, whose content comes later."""
 
     def __init__(self) -> None:
         self.built: np.ndarray | None = None
 
     def build(self, state: tuple[Any, ...]) -> np.ndarray:
-        """Take (version, shape, type, whether in Fortran's order, bytes)."""
+        """Make the array from (version, shape, type, whether in Fortran order, bytes)."""
         _, shape, kind, fortran, data = state
         self.built = array(data, kind, shape, "F" if fortran else "C")
         return self.built
@@ -52,27 +52,27 @@ class Array:
 
 @dataclass(frozen=True)
 class Maker:
-    """What a pickle may call, by names that `find` knows."""
+    """A stand-in that a pickle may call, or may only refer to if `make` is None."""
 
-    make: Callable[..., Any] | None  # None: it may be named, but not called
+    make: Callable[..., Any] | None
 
 
 def array(data: Any, kind: Any, shape: Any, order: Any, axes: Any = None) -> np.ndarray:
-    """A read-only array over `data`. Raises UnpicklingError unless the bytes are as many as its shape and type take."""
+    """A read-only array over `data`. Raises UnpicklingError unless the bytes match its shape and type."""
     content = _bytes(data)
     if type(kind) is not Type or kind.code not in NUMBERS:
-        raise UnpicklingError("it holds an array of something else than numbers")
-    if type(shape) is not tuple or len(shape) > DIMENSIONS or not all(map(_is_length, shape)):
-        raise UnpicklingError("it holds an array of an impossible shape")
+        raise UnpicklingError("it holds an array that is not numerical")
+    if type(shape) is not tuple or len(shape) > MAX_DIMENSIONS or not all(map(_is_length, shape)):
+        raise UnpicklingError("it holds an array of an invalid shape")
     dtype = np.dtype(kind.order + kind.code)
     if math.prod(shape) * dtype.itemsize != len(content):
-        raise UnpicklingError("it holds an array whose bytes do not fit its shape")
+        raise UnpicklingError("it holds an array whose bytes do not match its shape")
     if not content:
         return np.zeros(shape, dtype)
     flat = np.frombuffer(content, dtype)
-    if order == "K":  # NumPy 2.4 and later: the axes were in another order
+    if order == "K":  # NumPy 2.4 and later, for permuted axes
         if type(axes) is not tuple or not all(map(_is_length, axes)) or sorted(axes) != [*range(len(shape))]:
-            raise UnpicklingError("it holds an array of impossible axes")
+            raise UnpicklingError("it holds an array of invalid axes")
         return flat.reshape(shape).transpose(axes)
     if order not in ("C", "F"):
         raise UnpicklingError("it holds an array of an unknown order")
@@ -80,30 +80,30 @@ def array(data: Any, kind: Any, shape: Any, order: Any, axes: Any = None) -> np.
 
 
 def find(module: Any, name: Any) -> Maker:
-    """The stand-in for `module`.`name`. Raises UnpicklingError for all that arrays and plain containers do not need."""
+    """The stand-in for `module`.`name`. Raises UnpicklingError for names that pickled arrays do not need."""
     if type(module) is not str or type(name) is not str:
-        raise UnpicklingError("it asks for what has no name")
+        raise UnpicklingError("it refers to a name that is not a string")
     if (module, name) not in MAKERS:
-        raise UnpicklingError(f"it asks for {brief(f'{module}.{name}')[1:-1]}, which is no array")
+        raise UnpicklingError(f"it refers to {brief(f'{module}.{name}')[1:-1]}, which is not an array")
     return MAKERS[module, name]
 
 
 def call(maker: Any, args: tuple[Any, ...]) -> Any:
-    """What a stand-in makes of `args`."""
+    """Call the stand-in `maker` with `args`."""
     if type(maker) is not Maker or maker.make is None:
-        raise UnpicklingError("it calls what is no function")
+        raise UnpicklingError("it calls an object that is not a function")
     return maker.make(*args)
 
 
 def key(value: Any) -> str:
-    """`value`, where it may be a dict's key: only text, whose hash nobody can choose."""
+    """Return `value` if it may be a key of a dict: only strings, whose hashes are randomised."""
     if type(value) is not str:
-        raise UnpicklingError(f"it holds a dict whose keys are not texts but of the type {type(value).__name__}")
+        raise UnpicklingError(f"it holds a dict whose keys are not strings but of the type {type(value).__name__}")
     return value
 
 
 def brief(value: Any) -> str:
-    """A value of the pickle for a message: no control characters, and not long."""
+    """A value of the pickle for a message: escaped and shortened."""
     return repr(value[:80]) if isinstance(value, str) else f"of the type {type(value).__name__}"
 
 
@@ -118,31 +118,31 @@ def _scalar(kind: Any, data: Any) -> Any:
 
 def _reconstruct(kind: Any, *_: Any) -> Array:
     if kind is not NDARRAY:
-        raise UnpicklingError("it asks for an array of another kind")
+        raise UnpicklingError("it holds an array of an unknown class")
     return Array()
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """How protocol 2 spells bytes."""
+    """The stand-in for codecs.encode, by which protocol 2 stores bytes."""
     if encoding not in ("latin1", "latin-1"):
-        raise UnpicklingError(f"bytes in the encoding {brief(encoding)}")
+        raise UnpicklingError(f"it holds bytes in the encoding {brief(encoding)}")
     return text.encode("latin1")
 
 
 def _dict(pairs: Any = ()) -> dict[str, Any]:
-    """OrderedDict; Python 2 gives it its items."""
+    """The stand-in for OrderedDict, which Python 2 calls with the items."""
     return {key(name): value for name, value in pairs}
 
 
 def _bytes(data: Any) -> bytes:
-    """`data`; Python 2's are texts by now."""
+    """The bytes `data`, which are decoded to a string in pickles of Python 2."""
     if type(data) not in (bytes, str):
         raise UnpicklingError("it holds an array without bytes")
     return data if isinstance(data, bytes) else data.encode("latin1")
 
 
 def _is_length(value: Any) -> bool:
-    return type(value) is int and 0 <= value < LARGEST
+    return type(value) is int and 0 <= value < MAX_LENGTH
 
 
 NDARRAY = Maker(None)
@@ -158,5 +158,5 @@ MAKERS: dict[tuple[str, str], Maker] = {
     ("numpy", "dtype"): Maker(Type),
     ("collections", "OrderedDict"): Maker(_dict),
     ("_codecs", "encode"): Maker(_encode),
-    ("__builtin__", "bytes"): Maker(lambda: b""),  # no bytes, in protocol 2
+    ("__builtin__", "bytes"): Maker(lambda: b""),  # empty bytes in protocol 2
 }

@@ -1,7 +1,7 @@
-"""Pickled arrays, read by a machine that knows data and nothing else: nothing a pickle contains is ever executed.
+"""A safe reader of pickled arrays, which executes nothing that a pickle contains.
 
-The opcodes are those of the standard library's pickletools. Whatever else than plain values and arrays they can ask
-for is refused, and so is what takes more memory than the file's own size explains.
+It interprets the opcodes documented in the standard library's pickletools, as far as plain values and arrays need them,
+and refuses everything else. It also refuses a pickle that would take much more memory than its file's size.
 """
 
 from __future__ import annotations
@@ -19,56 +19,56 @@ from metarl.files import regular_file
 from metarl.ranges import checked
 from metarl.tasks.pickled_arrays import Array, Type, call, find, key
 
-LARGEST = 1 << 32  # bytes of a file
-MOST = 2_000_000  # opcodes: a cache of miniImageNet has some hundred thousand
-CUT = "it is cut short, or damaged"
+MAX_BYTES = 1 << 32  # of a file
+MAX_OPCODES = 2_000_000  # a cache of miniImageNet has a few hundred thousand
+DAMAGED = "it is truncated or damaged"
 
 
 @checked
 def read_arrays(path: Path) -> Any:
-    """What the pickle at `path` holds, made of NumPy arrays, numbers, texts, bytes, lists, tuples and dicts.
+    """The object in the pickle at `path`: NumPy arrays, numbers, strings, bytes, lists, tuples and dicts.
 
-    Pickles by Python 2 and 3 and by NumPy 1 and 2 are read; arrays are of plain numbers, and read-only. Raises
-    ValueError for a pickle that holds or asks for anything else, for a damaged one, and for what is not a file.
+    Reads pickles from Python 2 and 3 and NumPy 1 and 2. Arrays are numerical and read-only. Raises ValueError for a
+    pickle with anything else in it, for a damaged one, and for a path that is not a file.
     """
     try:
         with regular_file(path).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            if size > LARGEST:
-                raise UnpicklingError(f"it has {size / 2**30:.0f} GiB, and {LARGEST / 2**30:.0f} are the most")
+            if size > MAX_BYTES:
+                raise UnpicklingError(f"it has {size / 2**30:.0f} GiB, and the limit is {MAX_BYTES / 2**30:.0f}")
             return _run(_Machine(file, size))
     except UnpicklingError as error:
         reason = str(error)
     except OSError as error:
-        raise ValueError(f"cannot read {path} ({error.strerror}): see to its permissions, or its disk") from None
+        raise ValueError(f"cannot read {path} ({error.strerror}): check its permissions and the disk") from None
     raise ValueError(f"cannot read {path} ({reason}): get the file again, from someone you trust")
 
 
 def _run(machine: _Machine) -> Any:
-    """What the machine makes. Raises UnpicklingError, whatever goes wrong."""
+    """The result of the machine. Every error becomes an UnpicklingError."""
     try:
         return machine.run()
     except (UnpicklingError, OSError):
         raise
     except MemoryError:
-        raise UnpicklingError("it asks for more memory than there is") from None
+        raise UnpicklingError("it needs more memory than there is") from None
     except Exception:  # a damaged pickle can fail in any way
-        raise UnpicklingError(CUT) from None
+        raise UnpicklingError(DAMAGED) from None
 
 
 class _Machine:
-    """A stack of values, with marks in it, and a memo of those that come again."""
+    """The pickle machine: a stack of values, marks in it, and a memo of values that are used again."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.file, self.left = file, size
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.allowance = 4 * size + 1000  # bytes and items that calls may be given: what is given again is made again
+        self.allowance = 4 * size + 1000  # bytes and items in arguments of calls
 
     def run(self) -> Any:
-        """The value that the pickle holds."""
-        for _ in range(MOST):
+        """Execute opcodes up to STOP and return the value on the stack."""
+        for _ in range(MAX_OPCODES):
             opcode = self.file.read(1)
             self.left -= 1
             if opcode in VALUES:
@@ -78,47 +78,47 @@ class _Machine:
             elif opcode == pickle.STOP:
                 return self.stack.pop()
             elif not opcode:
-                raise UnpicklingError(CUT)
+                raise UnpicklingError(DAMAGED)
             else:
-                raise UnpicklingError(f"its opcode {opcode!r} makes no array")
-        raise UnpicklingError(f"it has more than {MOST} parts")
+                raise UnpicklingError(f"its opcode {opcode!r} is not used for arrays")
+        raise UnpicklingError(f"it has more than {MAX_OPCODES} opcodes")
 
     def take(self, n: int) -> bytes:
-        """The next `n` bytes."""
+        """Read the next `n` bytes."""
         if not 0 <= n <= self.left:
-            raise UnpicklingError(CUT)
+            raise UnpicklingError(DAMAGED)
         self.left -= n
         return self.file.read(n)
 
     def line(self) -> bytes:
-        """What comes before the next end of a line."""
+        """Read to the end of the line; return the line without it."""
         line = self.file.readline(self.left)
         self.left -= len(line)
         if line[-1:] != b"\n":
-            raise UnpicklingError(CUT)
+            raise UnpicklingError(DAMAGED)
         return line[:-1]
 
     def number(self, layout: str) -> Any:
-        """The next number, laid out as `struct` says."""
+        """Read the next number, in a format of `struct`."""
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
     def marked(self) -> list[Any]:
-        """Take what lies above the last mark."""
+        """Pop the values above the last mark."""
         start = self.marks.pop()
         items = self.stack[start:]
         del self.stack[start:]
         return items
 
     def last(self, n: int) -> list[Any]:
-        """Take the `n` last values."""
+        """Pop the last `n` values."""
         if len(self.stack) < n:
-            raise UnpicklingError(CUT)
+            raise UnpicklingError(DAMAGED)
         items = self.stack[-n:]
         del self.stack[-n:]
         return items
 
     def get(self, place: int) -> Any:
-        """A value from the memo: of an array's stand-in the array, where its content has come."""
+        """A value from the memo. For the stand-in of an array that has been built, this is the array."""
         value = self.memo[place]
         return value.built if type(value) is Array and value.built is not None else value
 
@@ -126,17 +126,17 @@ class _Machine:
         self.memo[place] = self.stack[-1]
 
     def extend(self, values: list[Any]) -> None:
-        """Append to the list on top."""
+        """Extend the list on top of the stack."""
         found = self.stack[-1]
         if type(found) is not list:
-            raise UnpicklingError(CUT)
+            raise UnpicklingError(DAMAGED)
         found += values
 
     def update(self, items: list[Any]) -> None:
-        """Set keys and values, in turn, in the dict on top."""
+        """Add alternating keys and values to the dict on top of the stack."""
         found = self.stack[-1]
         if type(found) is not dict or len(items) % 2:
-            raise UnpicklingError(CUT)
+            raise UnpicklingError(DAMAGED)
         for name, value in zip(items[::2], items[1::2], strict=True):
             found[key(name)] = value
 
@@ -146,24 +146,24 @@ class _Machine:
         self.update(items)
 
     def build(self) -> None:
-        """Give a stand-in its state."""
+        """Replace a stand-in by the object that it builds from a state."""
         instance, state = self.last(2)
         if type(instance) not in (Type, Array):
-            raise UnpicklingError("it sets the state of what is no array")
+            raise UnpicklingError("it sets the state of an object that is not an array")
         self.stack.append(instance.build(self.allowed(state)))
 
     def call(self) -> Any:
-        """What a stand-in for a function makes of its arguments."""
+        """Call the stand-in for a function."""
         function, args = self.last(2)
         return call(function, self.allowed(args))
 
     def allowed(self, args: Any) -> tuple[Any, ...]:
-        """`args`, a tuple, where they are not too much."""
+        """Return the tuple `args` if the total size of all arguments so far is within the allowance."""
         if type(args) is not tuple:
-            raise UnpicklingError(CUT)
+            raise UnpicklingError(DAMAGED)
         self.allowance -= sum(len(arg) for arg in args if type(arg) in (str, bytes, list, tuple))
         if self.allowance < 0:
-            raise UnpicklingError("it makes the same again and again")
+            raise UnpicklingError("it makes the same objects again and again")
         return args
 
     def begin(self) -> None:
@@ -172,12 +172,12 @@ class _Machine:
 
 
 def _sized(layout: str, decode: Callable[[bytes], Any] = bytes) -> Callable[[_Machine], Any]:
-    """Reads as many bytes as the number before them says."""
+    """Reads bytes that are preceded by their number in this format."""
     return lambda machine: decode(machine.take(machine.number(layout)))
 
 
 def _integer(text: bytes) -> int | bool:
-    return text == b"01" if text in (b"00", b"01") else int(text)  # so protocols 0 and 1 spell False and True
+    return text == b"01" if text in (b"00", b"01") else int(text)  # protocols 0 and 1 write booleans so
 
 
 def _long(content: bytes) -> int:
@@ -193,9 +193,9 @@ def _unicode(content: bytes) -> str:
 
 
 def _quoted(text: bytes) -> str:
-    """What Python 2's repr of a str says."""
+    """Decode the repr of a Python 2 str."""
     if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
-        raise UnpicklingError(CUT)
+        raise UnpicklingError(DAMAGED)
     return codecs.escape_decode(text[1:-1])[0].decode("latin1")
 
 
@@ -239,7 +239,7 @@ VALUES: dict[bytes, Callable[[_Machine], Any]] = {
     pickle.STACK_GLOBAL: lambda machine: find(*machine.last(2)),
     pickle.REDUCE: _Machine.call,
 }
-"""What puts a value on the stack."""
+"""The opcodes that push a value on the stack."""
 
 ACTIONS: dict[bytes, Callable[[_Machine], Any]] = {
     pickle.PROTO: _Machine.begin,
@@ -258,4 +258,4 @@ ACTIONS: dict[bytes, Callable[[_Machine], Any]] = {
     pickle.DICT: _Machine.make_dict,
     pickle.BUILD: _Machine.build,
 }
-"""What changes the stack otherwise."""
+"""The opcodes that change the stack in other ways."""

@@ -1,4 +1,4 @@
-"""Sinusoid regression as in the MAML paper (Finn et al. 2017, section 5.1)."""
+"""Sinusoid regression, as in the MAML paper (Finn et al. 2017, section 5.1)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metarl.ranges import Count, checked
 
 
 class SinusoidTasks(Tasks):
-    """T waves y = A·sin(x − φ), with A, φ [T, 1, 1]; all their points were made at once. `test` judges predictions."""
+    """T sinusoids y = A·sin(x − φ), given as points that are split into support, query and test points."""
 
     def __init__(self, samples: Samples, shots: int, queries: int) -> None:
         self.n = len(samples.x)
@@ -30,21 +30,21 @@ class SinusoidTasks(Tasks):
         return self._query
 
     def score(self, predict: Predictor) -> Tensor:
-        """Mean squared error [T] over the wave's test points; of the mean, where predictions are (mean, log-std)."""
+        """The mean squared error on the test points, [T]. Of predictions (mean, log-std), the mean is scored."""
         outputs = predict(self.test.x)
         mean = outputs[0] if isinstance(outputs, tuple) else outputs
         if mean.shape != self.test.y.shape:
             raise ValueError(
-                f"the outputs have the shape {list(mean.shape)} for targets {list(self.test.y.shape)}: "
+                f"the outputs have the shape {list(mean.shape)} and the targets {list(self.test.y.shape)}: "
                 f"give the net one output"
             )
         return (mean - self.test.y).square().mean((1, 2))
 
 
 class Sinusoid(Distribution):
-    """Amplitude U[0.1, 5], phase U[0, π], inputs U[−5, 5]; K = `shots` support and `queries` query points a task.
+    """Sinusoids y = A·sin(x − φ) with A ~ U[0.1, 5], φ ~ U[0, π] and inputs x ~ U[−5, 5].
 
-    `tests` further points judge a task in evaluation.
+    Each task has `shots` support points, `queries` query points, and `tests` points on which the score is computed.
     """
 
     metric = "loss"

@@ -60,7 +60,7 @@ def test_other_nets_train(architecture: str, method: str, tmp_path: Path) -> Non
     main(["train", f"omniglot-5way-1shot-{method}", *sizes.split(), *net, *ways, "--out", str(run)])
     main(["evaluate", str(run), "--steps", "0", "--json", str(run / "evaluation.json")])
     weights = load_file(next((run / "checkpoints").iterdir()) / "weights.safetensors")
-    assert any(("around" if architecture == "resnet12" else "norms.3") in name for name in weights)
+    assert any(("shortcut" if architecture == "resnet12" else "norms.3") in name for name in weights)
 
 
 @pytest.mark.parametrize("method", ["relation", "cavia"])

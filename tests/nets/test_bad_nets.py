@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from metarl.losses import mse
-from metarl.nets.conv4 import Conv4, Maps
+from metarl.nets.conv4 import Conv4, FeatureMaps
 from metarl.nets.dense import Dense
 from metarl.nets.mlp import MLP
 from metarl.nets.normalisation import BatchNorm
@@ -47,12 +47,12 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "no filters": (lambda: Conv4(1, 5, filters=0), "filters is 0"),
     "no classes": (lambda: Conv4(1, 0), "outputs is 0: give a whole number from 1 up, or None"),
     "images too small to pool": (lambda: Conv4(1, 5, size=8, pool=True), "images of size 8 vanish"),
-    "maps too small to pool": (lambda: Maps(1, size=7, pool=True), "images of size 7 vanish in three poolings"),
+    "maps too small to pool": (lambda: FeatureMaps(1, size=7, pool=True), "images of size 7 vanish in three poolings"),
     "another image": (lambda: Conv4(1, 5)(torch.zeros(2, 3, 28, 28)), r"takes images \(1, 28, 28\) and got \(3, 28"),
-    "an image for maps": (lambda: Maps(1)(torch.zeros(2, 3, 28, 28)), r"takes images \(1, 28, 28\) and got \(3, 28"),
+    "an image of maps": (lambda: FeatureMaps(1)(torch.zeros(2, 3, 28, 28)), r"images \(1, 28, 28\) and got \(3, 28"),
     "an image alone": (lambda: ResNet12(1)(torch.zeros(1, 28, 28)), "the net takes images"),
-    "a dense net without layers": (lambda: Dense(1, 5, hidden=()), "hidden is empty: give the net one hidden layer"),
-    "a residual net without blocks": (lambda: ResNet12(1, filters=()), "filters is empty: give the net one residual"),
+    "a dense net without layers": (lambda: Dense(1, 5, hidden=()), "hidden is empty: give the size"),
+    "a residual net without blocks": (lambda: ResNet12(1, filters=()), "filters is empty: give the number"),
     "a cell without units": (lambda: LSTMCell(1, 0), "hidden is 0"),
     "normalisation of nothing": (lambda: BatchNorm(0), "features is 0"),
     "normalisation without an ε": (lambda: BatchNorm(1, eps=0), "eps is 0"),

@@ -14,7 +14,7 @@ from torch.nn import functional
 from metarl.core import Episodes, meta_gradient
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import Samples, cross_entropy
-from metarl.nets.conv4 import Conv4, Maps
+from metarl.nets.conv4 import Conv4, FeatureMaps
 from metarl.objectives import final
 
 FORM = pytest.mark.parametrize("pool", [False, True], ids=["stride", "pool"])
@@ -141,7 +141,7 @@ def test_without_outputs_it_gives_the_features(pool: bool, features: int) -> Non
 
 def test_maps_are_conv4s_modules_with_the_last_at_full_size() -> None:
     for size, pool, side in ((28, False, 4), (84, True, 10), (19, False, 3)):
-        maps, conv4 = Maps(1, size=size, filters=6, pool=pool), Conv4(1, None, size=size, filters=6, pool=pool)
+        maps, conv4 = FeatureMaps(1, size=size, filters=6, pool=pool), Conv4(1, None, size=size, filters=6, pool=pool)
         x = torch.rand(3, 1, size, size)
         assert maps.side == side
         assert maps(x).shape == (3, 6, side, side)

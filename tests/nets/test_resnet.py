@@ -33,7 +33,7 @@ def by_hand(params: Params, x: Tensor) -> Tensor:
         name = f"blocks.{i}"
         y = functional.leaky_relu(normalised(x, f"{name}.layers.0", 1), 0.1)
         y = functional.leaky_relu(normalised(y, f"{name}.layers.1", 1), 0.1)
-        y = normalised(y, f"{name}.layers.2", 1) + normalised(x, f"{name}.around", 0)
+        y = normalised(y, f"{name}.layers.2", 1) + normalised(x, f"{name}.shortcut", 0)
         x = functional.max_pool2d(functional.leaky_relu(y, 0.1), 2)
     return x.flatten(2).mean(2)
 

@@ -15,7 +15,7 @@ from metarl.tasks.cache import fingerprint
 from metarl.tasks.decoding import decode
 from metarl.tasks.download import download
 from metarl.tasks.folder import data_folder, image_folder
-from metarl.tasks.images import ImageClasses, Images, distinct
+from metarl.tasks.images import ImageClasses, Images, draw_distinct
 from metarl.tasks.joint import Joint
 from metarl.tasks.miniimagenet import miniimagenet
 from metarl.tasks.omniglot import omniglot
@@ -130,28 +130,28 @@ CALLS = [
         "url": [None, 1], "path": [None, "x"], "md5": [None, 1],
     }),
     *arguments("read_arrays", read_arrays, {"path": [None, 1, "x"]}),
-    Call("Images, ways", lambda: images(ways=4), r"^4 ways, but there are only 3 classes: lower the ways"),
-    Call("Images, shots", lambda: images(shots=8), r"^class c0 has 9 images, but 8 shots and 2 queries take 10: lower"),
-    Call("Images, shift", lambda: images(shift=2), r"^shift is 2, but the images have 2 pixels a side: give 1 at most"),
-    Call("Joint, shift", lambda: joint(shift=2), r"^shift is 2, but the images have 2 pixels a side: give 1 at most"),
+    Call("Images, ways", lambda: images(ways=4), r"^ways is 4, but there are only 3 classes: lower ways"),
+    Call("Images, shots", lambda: images(shots=8), r"^class c0 has 9 images, but 8 shots and 2 queries need 10: lower"),
+    Call("Images, shift", lambda: images(shift=2), r"^shift is 2, but the images have 2 pixels a side: give at most 1"),
+    Call("Joint, shift", lambda: joint(shift=2), r"^shift is 2, but the images have 2 pixels a side: give at most 1"),
     Call("floats", lambda: classes(images=torch.rand(6, 1, 4, 4)), r"^images are float32: give uint8 from 0 to 255"),
     Call("int64", lambda: classes(images=torch.zeros(6, 1, 4, 4).long()), r"^images are int64: give uint8"),
     Call("booleans", lambda: classes(images=torch.zeros(6, 1, 4, 4).bool()), r"^images are bool: give uint8"),
     *(Call(f"images {shape}", lambda shape=shape: classes(images=torch.zeros(shape, dtype=torch.uint8)),  # type: ignore[misc]
-        r"^images have the shape \[.*\]: give \[M, channels, size, size\], squares")
+        r"^images have the shape \[.*\]: give squares, \[M, channels, size, size\]")
       for shape in ((6, 1, 4, 5), (6, 4, 4), (6, 4, 4, 1), (6, 16), (6, 0, 4, 4), (0, 1, 4, 4), (6, 1, 0, 0))),
     *(Call(f"counts {counts}", lambda counts=counts: classes(counts=np.array(counts)), r"^counts are ")  # type: ignore[misc]
       for counts in ([2, 3], [2, 5], [0, 6], [-1, 7], [6], [2, 2, 2], [[2, 4]], [2.0, 4.0], [True, True], [], 6)),
-    Call("names", lambda: classes(names=("a",)), r"^counts are int64 \[2\]: give int64 \[1\], one for each of names"),
+    Call("names", lambda: classes(names=("a",)), r"^counts are int64 \[2\]: give int64 \[1\], one for each name"),
     Call("names twice", lambda: classes(names=("a", "a")), r"^names has 'a' twice"),
-    Call("distinct", lambda: distinct(np.array([3, 2]), 3, rng()), r"^there are no 3 different integers below 2"),
+    Call("distinct", lambda: draw_distinct(np.array([3, 2]), 3, rng()), r"^there are no 3 distinct integers below 2"),
     Call("joint support", lambda: joint().sample(1, rng()).support(None, 0), r"^joint classification has no support"),  # type: ignore[arg-type]
     *(Call(f"score {shape}", lambda shape=shape: scored(images().sample(2, rng()), torch.zeros(shape)),  # type: ignore[misc]
-        r"^the outputs have the shape \[.*\] for labels \[2, 6\] up to 2: give the net an output for each class")
+        r"^the outputs have the shape \[.*\] and the labels \[2, 6\] go up to 2: give the net one output")
       for shape in ((2, 6, 2), (2, 6, 1), (2, 6), (6, 3), (2, 5, 3), (2, 6, 1, 3))),
     Call("joint score", lambda: scored(joint().sample(1, rng()), torch.zeros(1, 75, 2)), r"^the outputs have"),
     *(Call(f"wave score {shape}", lambda shape=shape: scored(Sinusoid().sample(2, rng()), torch.zeros(shape)),  # type: ignore[misc]
-        r"^the outputs have the shape \[.*\] for targets \[2, 100, 1\]: give the net one output")
+        r"^the outputs have the shape \[.*\] and the targets \[2, 100, 1\]: give the net one output")
       for shape in ((2, 100), (2, 100, 2), (100, 1), (2, 1, 1))),
     Call("fingerprint", lambda: fingerprint([HERE / "none"]), r"/none does not exist: restore it"),
     Call("fingerprint of a folder", lambda: fingerprint([HERE]), r"is a folder, not a file"),
@@ -161,7 +161,7 @@ CALLS = [
     Call("a NUL", lambda: data_folder("a\0b"), r"^there is no folder a"),
     Call("a long path", lambda: image_folder("x" * 5000, "train"), r"^cannot read x+ \(File name too long\)"),
     Call("a long name", lambda: miniimagenet("x" * 300, "train"), r"^cannot read x+ \(File name too long\)"),
-    Call("no Omniglot", lake, r"^no Omniglot in .*: neither images_background\.zip nor the folder"),
-    Call("no miniImageNet", mini, r"^no miniImageNet in .*: put the pickled caches"),
+    Call("no Omniglot", lake, r"^no Omniglot in .*: there is neither images_background\.zip nor a folder"),
+    Call("no miniImageNet", mini, r"^no miniImageNet in .*: save the pickles"),
     Call("reptile's validation", lambda: lake(protocol="reptile", split="validation"), r"^there is no split"),
 ]  # fmt: skip

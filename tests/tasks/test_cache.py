@@ -72,7 +72,7 @@ def test_a_damaged_file_is_made_again(data: Path, damage: str) -> None:
     whole = path.read_bytes()
     flipped = bytes([whole[-1] ^ 1])
     path.write_bytes({"half": whole[:-9], "empty": b"", "pixel": whole[:-1] + flipped, "noise": b"\1" * 99}[damage])
-    with pytest.warns(UserWarning, match="x.safetensors is damaged: it is made again"):
+    with pytest.warns(UserWarning, match="x.safetensors is damaged and will be rebuilt"):
         assert_same(cached(data, "x", "a", build))
     assert build.calls == 2
     with warnings.catch_warnings(action="error"):
@@ -87,7 +87,7 @@ def test_a_failed_write_leaves_nothing(data: Path, own_cache: Path, monkeypatch:
 
     monkeypatch.setattr(cache, "save_file", broken)
     build = Builder()
-    with pytest.warns(UserWarning, match=r"not kept, the next start will decode again: cannot write .*disk full"):
+    with pytest.warns(UserWarning, match=r"cannot be cached and will be decoded again .*: cannot write .*disk full"):
         assert_same(cached(data, "x", "a", build))
     assert [p for p in (*data.rglob("*"), *own_cache.rglob("*")) if p.is_file()] == []
 
@@ -175,7 +175,7 @@ def test_a_file_size_limit_is_a_warning_and_leaves_no_draft(data: Path, own_cach
     images = ImageClasses(torch.zeros(200, 1, 28, 28, dtype=torch.uint8), ("a",), np.array([200]))
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
     try:
-        with pytest.warns(UserWarning, match="not kept, the next start will decode again: cannot write") as warned:
+        with pytest.warns(UserWarning, match="cannot be cached and will be .*: cannot write") as warned:
             assert cached(data, "x", "a", lambda: images) is images
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

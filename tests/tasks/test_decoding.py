@@ -60,12 +60,12 @@ def test_the_pixels_of_all_images_are_bounded_before_one_is_decoded(
 ) -> None:
     for i in range(5):
         write(tmp_path / "class" / f"{i}.png", png(1, size=10))
-    monkeypatch.setattr(decoding, "MOST", 450)
+    monkeypatch.setattr(decoding, "MAX_TOTAL_PIXELS", 450)
     monkeypatch.setattr(decoding, "_plain", None)
-    with pytest.raises(ValueError, match=r"with .*/4\.png the images have more than 450 pixels together: shrink"):
+    with pytest.raises(ValueError, match=r"the images up to .*/4\.png have over 450 pixels in all: shrink"):
         decode(files_in_folders(tmp_path), size=4, mode="L")
-    monkeypatch.setattr(decoding, "LARGEST", 99)
-    with pytest.raises(ValueError, match=r"0\.png \(it has 10 × 10 pixels, and 99 are the most\): replace"):
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 99)
+    with pytest.raises(ValueError, match=r"0\.png \(it has 10 × 10 pixels, and the limit is 99\): replace"):
         decode(files_in_folders(tmp_path), size=4, mode="L")
 
 

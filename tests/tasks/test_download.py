@@ -74,7 +74,7 @@ def test_whole_and_only_once(server: Server, tmp_path: Path) -> None:
 def test_a_broken_download_is_resumed(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "data.zip"
     server.breaks = 100_000
-    with pytest.raises(OSError, match=r"cannot download http://.*data.zip \(no connection, or it broke\): try again"):
+    with pytest.raises(OSError, match=r"download http://.*data.zip \(no connection, or it was lost\): try again"):
         download(server.url, path, md5=MD5)
     assert left(path) == {"data.zip.part"}
     have = (tmp_path / "data.zip.part").stat().st_size
@@ -105,7 +105,7 @@ def test_wrong_content_is_not_kept(server: Server, tmp_path: Path, part: bytes) 
     path = tmp_path / "data.zip"
     (tmp_path / "data.zip.part").write_bytes(part)
     server.content = b"something else" if not part else CONTENT
-    with pytest.raises(OSError, match=rf"is not the file expected \(its md5 is not {MD5}\): try again") as error:
+    with pytest.raises(OSError, match=rf"is not the expected one \(its md5 is not {MD5}\): try again") as error:
         download(server.url, path, md5=MD5)
     assert "\n" not in str(error.value)
     assert left(path) == set()
@@ -117,7 +117,7 @@ def test_wrong_content_is_not_kept(server: Server, tmp_path: Path, part: bytes) 
 def test_refusals_name_the_reason_and_the_remedy(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "data.zip"
     server.status = 404
-    with pytest.raises(OSError, match=rf"the server answered 404\): try again, or .* put it there as {path}"):
+    with pytest.raises(OSError, match=rf"the server answered 404\): try again, or .* save it as {path}"):
         download(server.url, path, md5=MD5)
     with pytest.raises(OSError, match="no connection"):
         download("http://127.0.0.1:1/data.zip", path, md5=MD5)

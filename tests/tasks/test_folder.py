@@ -103,9 +103,9 @@ def test_what_is_missing_is_named(split_folders: Path, tmp_path: Path) -> None:
 def test_what_a_run_will_need_is_found_when_distributions_are_made(split_folders: Path) -> None:
     train = Images(image_folder(split_folders, "train", size=6), ways=4, shots=1, queries=2)
     assert train.sample(1, np.random.default_rng(0)).n == 1
-    with pytest.raises(ValueError, match="4 ways, but there are only 2 classes: lower the ways"):
+    with pytest.raises(ValueError, match="ways is 4, but there are only 2 classes: lower ways"):
         Images(image_folder(split_folders, "validation", size=6), ways=4, shots=1, queries=2)
-    with pytest.raises(ValueError, match="class test-00 has 3 images, but 2 shots and 2 queries take 4"):
+    with pytest.raises(ValueError, match="class test-00 has 3 images, but 2 shots and 2 queries need 4"):
         Images(image_folder(split_folders, "test", size=6), ways=3, shots=2, queries=2)
 
 
@@ -117,13 +117,13 @@ def test_a_class_in_two_splits_is_refused(split_folders: Path) -> None:
 
 def test_ambiguous_or_empty_folders_are_refused(split_folders: Path, tmp_path: Path) -> None:
     (split_folders / "valid").mkdir()
-    with pytest.raises(ValueError, match=r"both .*val and .*valid are there"):
+    with pytest.raises(ValueError, match=r"both .*val and .*valid exist"):
         image_folder(split_folders, "train")
     (tmp_path / "bare" / "train").mkdir(parents=True)
-    with pytest.raises(ValueError, match="train holds no class folders"):
+    with pytest.raises(ValueError, match="train has no class folders"):
         image_folder(tmp_path / "bare", "train")
     class_folders(tmp_path / "few", 4, 1)
-    with pytest.raises(ValueError, match="few holds 4 class folders: 5 are the fewest"):
+    with pytest.raises(ValueError, match="few has 4 class folders: at least 5 are needed"):
         image_folder(tmp_path / "few", "train")
 
 

@@ -15,7 +15,7 @@ from toys import regressor
 
 from metarl.core import Predictor
 from metarl.losses import Samples
-from metarl.tasks.images import ImageClasses, Images, distinct, warped, warps
+from metarl.tasks.images import ImageClasses, Images, apply_warps, draw_distinct, draw_warps
 
 COUNTS = [7, 12, 9, 7, 20, 8]
 
@@ -109,12 +109,12 @@ def test_every_inner_step_sees_the_same_support() -> None:
 
 
 def test_distinct_is_uniform_over_ordered_choices() -> None:
-    found = distinct(np.full(24_000, 4), 3, np.random.default_rng(0))
+    found = draw_distinct(np.full(24_000, 4), 3, np.random.default_rng(0))
     kinds, times = np.unique(found, axis=0, return_counts=True)
     assert [tuple(kind) for kind in kinds] == sorted(permutations(range(4), 3))
     assert (abs(times - 1000) < 160).all()  # 5 sd
     below = np.array([[3, 5], [9, 4]])
-    mixed = distinct(below, 3, np.random.default_rng(0))
+    mixed = draw_distinct(below, 3, np.random.default_rng(0))
     assert mixed.shape == (2, 2, 3)
     assert (mixed < below[..., None]).all()
     assert sorted(mixed[0, 0]) == [0, 1, 2]
@@ -153,12 +153,12 @@ def test_shift_moves_images_and_repeats_their_border() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"ways": 7}, "7 ways, but there are only 6 classes"),
+        ({"ways": 7}, "ways is 7, but there are only 6 classes"),
         ({"ways": 1}, "ways is 1: give a whole number from 2 up"),
         ({"shots": 0}, "shots is 0"),
         ({"queries": 0}, "queries is 0"),
         ({"shift": -1}, "shift is -1"),
-        ({"shots": 3, "queries": 5}, "class c0 has 7 images, but 3 shots and 5 queries take 8"),
+        ({"shots": 3, "queries": 5}, "class c0 has 7 images, but 3 shots and 5 queries need 8"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(settings: dict[str, Any], message: str) -> None:
@@ -185,11 +185,11 @@ def test_a_gpu_draws_the_same_tasks() -> None:
 def test_warped_images_are_turned_and_scaled_about_the_middle() -> None:
     x = torch.rand(1, 2, 2, 6, 6)
     turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
-    out = warped(x, torch.stack([torch.eye(2), turn])[None])
+    out = apply_warps(x, torch.stack([torch.eye(2), turn])[None])
     torch.testing.assert_close(out[0, 0], x[0, 0])
     torch.testing.assert_close(out[0, 1], torch.rot90(x[0, 1], 1, (1, 2)))
     ramp = torch.arange(6.0).expand(1, 1, 1, 6, 6)  # 2.5 in the middle
-    double = warped(ramp, 2 * torch.eye(2)[None, None])[0, 0, 0, 3]
+    double = apply_warps(ramp, 2 * torch.eye(2)[None, None])[0, 0, 0, 3]
     torch.testing.assert_close(double, torch.tensor([0.0, 0.0, 1.5, 3.5, 5.0, 5.0]))
 
 
@@ -197,7 +197,7 @@ def test_warps_are_drawn_from_the_tasks_random_numbers() -> None:
     first, again, other = (draw(n=3, seed=seed, queries=2, warp=0.1)[1].x for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    drawn = warps(0.1, torch.zeros(200, 50, dtype=torch.int64), np.random.default_rng(0))
+    drawn = draw_warps(0.1, torch.zeros(200, 50, dtype=torch.int64), np.random.default_rng(0))
     assert drawn is not None
     torch.testing.assert_close(drawn.mean((0, 1)), torch.eye(2), atol=0.005, rtol=0)
     torch.testing.assert_close(drawn.std((0, 1)), torch.full((2, 2), 0.1), atol=0.005, rtol=0)
@@ -248,8 +248,8 @@ def test_alike_is_the_share_of_tasks_of_one_alphabet(same_alphabet: float) -> No
     for i, members in enumerate(classes.families):
         family[members] = i
     tasks = Images(classes, ways=3, queries=1, same_alphabet=same_alphabet).sample(2000, np.random.default_rng(0))
-    drawn = family[tasks._picks[0].places.numpy() // 3]  # [T, ways]
-    assert (np.sort(tasks._picks[0].places.numpy() // 3) == np.sort(tasks._picks[1].places.numpy() // 3)).all()
+    drawn = family[tasks._picks[0].indices.numpy() // 3]  # [T, ways]
+    assert (np.sort(tasks._picks[0].indices.numpy() // 3) == np.sort(tasks._picks[1].indices.numpy() // 3)).all()
     same = (drawn == drawn[:, :1]).all(1)
     by_chance = 2 * (4 * 3 * 2 + 6 * 5 * 4) / (24 * 23 * 22)
     assert same.mean() == pytest.approx(same_alphabet + (1 - same_alphabet) * by_chance, abs=0.03)

@@ -48,5 +48,5 @@ def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="images is 1"):
         Joint(classes(), images=1)
     tasks = Joint(classes(), images=4).sample(1, np.random.default_rng(0))
-    with pytest.raises(ValueError, match="steps are 0"):
+    with pytest.raises(ValueError, match="steps=0"):
         tasks.support(None, 0)

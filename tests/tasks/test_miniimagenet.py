@@ -96,12 +96,12 @@ def test_pickled_caches(tmp_path: Path) -> None:
 
 
 def test_a_missing_split_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no miniImageNet in .*: put the pickled caches .* by --data or METARL_DATA"):
+    with pytest.raises(ValueError, match=r"no miniImageNet in .*: save the pickles .* by --data or METARL_DATA"):
         miniimagenet(tmp_path, "train")
     write_csvs(tmp_path / "csv", "images")
     (tmp_path / "csv" / "val.csv").unlink()
     for split in COUNTS:  # without it, nothing tells that the others hold none of its classes
-        with pytest.raises(ValueError, match=r"val.csv is missing: put it beside the other splits"):
+        with pytest.raises(ValueError, match=r"val.csv is missing: save it beside the other splits"):
             miniimagenet(tmp_path / "csv", split)
     write_caches(tmp_path)
     (tmp_path / "mini-imagenet-cache-val.pkl").unlink()
@@ -123,7 +123,7 @@ def test_damaged_split_files_are_refused(tmp_path: Path) -> None:
         miniimagenet(tmp_path, "validation")
     rows = whole.splitlines()
     val.write_text("\n".join(rows[:-2]) + "\n")
-    with pytest.raises(ValueError, match=r"the validation split in .* has 15 classes, miniImageNet's has 16"):
+    with pytest.raises(ValueError, match=r"the validation split in .* has 15 classes and miniImageNet's has 16"):
         miniimagenet(tmp_path, "validation")
     val.write_text(whole)
     image = tmp_path / "images" / f"{label('validation', 2)}0001.png"
@@ -132,7 +132,7 @@ def test_damaged_split_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cannot read the image .*n000000660001.png"):
         miniimagenet(tmp_path, "validation")
     image.unlink()
-    with pytest.raises(ValueError, match=r"val.csv names n000000660001.png, which is not at"):
+    with pytest.raises(ValueError, match=r"val.csv lists n000000660001.png, which is not at"):
         miniimagenet(tmp_path, "validation")
 
 
@@ -142,13 +142,13 @@ def test_damaged_split_files_are_refused(tmp_path: Path) -> None:
         ({"image_data": None}, "image_data is not uint8"),
         ({"image_data": np.zeros((32, 84, 84, 3), np.float32)}, "image_data is not uint8"),
         ({"image_data": np.zeros((32, 3, 84, 84), np.uint8)}, "image_data is not uint8"),
-        ({"class_dict": [1, 2]}, "class_dict does not give indices"),
-        ({"class_dict": {"a": ["x"]}}, "class_dict does not give indices"),
-        ({"class_dict": {}}, "class_dict does not give indices"),
-        ({"class_dict": {"a": [0, 1], "b": [1, 2]}}, "an image twice, or one that is not there"),
-        ({"class_dict": {"a": [32]}}, "an image twice, or one that is not there"),
-        ({"class_dict": {"a": [-1]}}, "an image twice, or one that is not there"),
-        ({"class_dict": {"a": [1, 2]}}, "has 1 classes, miniImageNet's has 16"),
+        ({"class_dict": [1, 2]}, "class_dict does not map names to indices"),
+        ({"class_dict": {"a": ["x"]}}, "class_dict does not map names to indices"),
+        ({"class_dict": {}}, "class_dict does not map names to indices"),
+        ({"class_dict": {"a": [0, 1], "b": [1, 2]}}, "an image twice, or one that does not exist"),
+        ({"class_dict": {"a": [32]}}, "an image twice, or one that does not exist"),
+        ({"class_dict": {"a": [-1]}}, "an image twice, or one that does not exist"),
+        ({"class_dict": {"a": [1, 2]}}, "has 1 classes and miniImageNet's has 16"),
     ],
 )
 def test_caches_of_another_form_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:

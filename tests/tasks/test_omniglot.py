@@ -121,10 +121,10 @@ def test_unpacked_folders_do_as_well(small: Path, tmp_path_factory: pytest.TempP
         assert zips.names == folders.names
         assert torch.equal(zips.images, folders.images)
     (other / where / "images_background_small2" / "Tagalog" / "character001" / "07.png").unlink()
-    with pytest.raises(ValueError, match=r"small2 holds 19 drawings of Tagalog/character001, not 20: remove"):
+    with pytest.raises(ValueError, match=r"small2 has 19 drawings of Tagalog/character001, not 20: delete"):
         load(other, "train", "small")
     write(other / where / "images_background_small2" / "Tagalog" / "character002" / "07.png", png(0))
-    with pytest.raises(ValueError, match=r"small2 holds 7 characters, not 6: remove"):
+    with pytest.raises(ValueError, match=r"small2 has 7 characters, not 6: delete"):
         load(other, "train", "small")
 
 
@@ -133,7 +133,7 @@ def test_a_damaged_archive_is_refused_until_it_is_replaced(small: Path) -> None:
     whole = path.read_bytes()
     for content in (whole[:-100], whole.replace(b"Tagalog", b"Tagalox"), b""):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"small2.zip is damaged or another file \(md5 .*, not .*\): remove"):
+        with pytest.raises(ValueError, match=r"small2.zip is damaged or another file \(md5 .*, not .*\): replace"):
             load(small, "train", "small")
         assert not (small / ".metarl-cache").exists()
     path.write_bytes(whole)
@@ -154,7 +154,7 @@ def test_missing_data_are_downloaded_into_the_folder(
         write(path, (small / path.name).read_bytes())
 
     monkeypatch.setattr(module, "fetch", download)
-    with pytest.raises(ValueError, match=r"no Omniglot in .*: neither images_background_small1.zip nor") as error:
+    with pytest.raises(ValueError, match=r"no Omniglot .* there is neither images_background_small1.zip nor") as error:
         load(target, "train", "small")
     assert "\n" not in str(error.value)
     assert asked == []
