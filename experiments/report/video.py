@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from importlib import import_module
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from metarl.envs import TaskEnv
-from metarl.envs.goals import Corners, Direction, Goals, Heading, Square, TargetVelocity
+from metarl.experiments.report.captions import goal_in_words, measured_in_words
+from metarl.experiments.report.frames import AFTER, BEFORE, FORMATS, Panel, Shot, compose, writer
 from metarl.experiments.report.labels import gradient_steps
 from metarl.experiments.report.output import check_output
 from metarl.files import atomic_write
@@ -22,50 +20,7 @@ from metarl.rl.rollout import WorldDistribution
 from metarl.run.load import load
 from metarl.train import Stream, generator
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 FASTEST = 25  # actions shown a second: the 2017 environments take 50 or 100 a second and are slowed down
-BAND, TEXT, BEFORE, AFTER = (24, 26, 30), (235, 235, 235), (240, 180, 90), (110, 190, 245)  # colours
-GAP = (128, 128, 128)  # colour of the line between the halves
-PALETTE = 96  # colours of a GIF, besides those above
-
-
-class Format(NamedTuple):
-    """The size of a half's picture and of the band of text above it, in pixels, and how many actions pass a frame."""
-
-    width: int
-    height: int
-    band: int
-    font: int
-    every: int
-
-    @property
-    def line(self) -> int:
-        """Pixels from one line of text to the next."""
-        return self.band // 3
-
-
-FORMATS = {".mp4": Format(480, 384, 96, 20, every=1), ".gif": Format(320, 240, 66, 14, every=2)}
-
-
-class Shot(NamedTuple):
-    """A moment of an episode."""
-
-    picture: np.ndarray  # [height, width, 3] uint8
-    step: int
-    measured: str  # "velocity 1.43 m/s"
-    total: float  # return so far
-    over: bool  # the episode ended here, before its time
-
-
-class Panel(NamedTuple):
-    """One of the episodes side by side."""
-
-    shots: Sequence[Shot]
-    title: str
-    goal: str
-    colour: tuple[int, int, int]  # of the title
 
 
 def film_run(run_folder: str | Path, out: Path, *, tasks: Sequence[float] = (), steps: int | None, seed: int) -> None:
@@ -73,11 +28,12 @@ def film_run(run_folder: str | Path, out: Path, *, tasks: Sequence[float] = (), 
 
     `tasks` are goals where a goal is one number; with more than one, the film shows each after adaptation. Without, a
     held-out task is drawn with `seed`. `steps` defaults to the learner's inner steps. All start in the same state and
-    take the policy's mean action. Raises ValueError for a supervised run, a task outside the space, an `out` of another
-    kind or without a folder, and where OpenGL or an extra package is missing.
+    take the policy's mean action. Raises ValueError for a supervised run, an environment that draws no pictures, a
+    task outside the space, an `out` of another kind or without a folder, and where OpenGL or an extra package is
+    missing.
     """
     out = check_output(out, list(FORMATS))
-    write = _writer(out.suffix.lower())
+    write = writer(out.suffix.lower())
     if steps is not None and steps < 0:
         raise ValueError(f"steps is {steps}: give 0 or a positive number")
     trained = load(run_folder)
@@ -85,13 +41,19 @@ def film_run(run_folder: str | Path, out: Path, *, tasks: Sequence[float] = (), 
     if not isinstance(distribution, WorldDistribution):
         preset = trained.folder.config["preset"]
         raise ValueError(f"{run_folder} is a run of {preset}, supervised: there is nothing to film")
+    world, name = type(distribution.template), distribution.template.name
+    if distribution.kind is not world or "rgb_array" not in world.render_modes:
+        raise ValueError(
+            f"{run_folder} cannot be filmed: {name} is no World class that draws pictures; adapt a policy by "
+            "metarl.adapt_policy and draw the environment in a loop of your own"
+        )
     steps = learner.steps if steps is None else steps
     form = FORMATS[out.suffix.lower()]
     goals = [choose_task(distribution, task, seed) for task in tasks or (None,)]
     shown = [(goals[0], 0), (goals[0], steps)] if len(goals) == 1 else [(goal, steps) for goal in goals]
     panels = []
     for goal, k in shown:
-        env = TaskEnv(type(distribution.template), goal, render_mode="rgb_array", width=form.width, height=form.height)
+        env = TaskEnv(world, goal, render_mode="rgb_array", width=form.width, height=form.height)
         try:
             check_drawing(env)
             policy = adapt_policy(learner, distribution, goal, steps=k, seed=seed)
@@ -135,98 +97,6 @@ def record(env: TaskEnv, policy: AdaptedPolicy, *, horizon: int, every: int, see
         if over:
             break
     return shots
-
-
-def goal_in_words(goals: Goals, task: np.ndarray) -> str:
-    """What `task` [task] asks for."""
-    if isinstance(goals, TargetVelocity):
-        return f"goal: {task[0]:.2f} m/s"
-    if isinstance(goals, Direction):
-        return f"goal: {'forward' if task[0] > 0 else 'backward'}"
-    if isinstance(goals, Heading):
-        return f"goal: heading {np.degrees(task[0]):.0f}°"
-    if isinstance(goals, Square | Corners):
-        return f"goal: ({task[0]:.2f}, {task[1]:.2f}) m"
-    return f"task: {', '.join(f'{value:.3g}' for value in task)}"
-
-
-def measured_in_words(env: TaskEnv, info: dict[str, Any]) -> str:
-    """What `info` says of the quantity that the goal is about; "" before the first step and where it says nothing."""
-    goals, task = env.world.goals, env.task
-    if isinstance(goals, TargetVelocity | Direction) and "x_velocity" in info:
-        return f"velocity {info['x_velocity']:.2f} m/s"
-    if isinstance(goals, Heading) and "y_velocity" in info:
-        along = info["x_velocity"] * np.cos(task[0]) + info["y_velocity"] * np.sin(task[0])
-        return f"velocity along it {along:.2f} m/s"
-    if isinstance(goals, Square | Corners) and "y_position" in info:
-        return f"distance {np.hypot(info['x_position'] - task[0], info['y_position'] - task[1]):.2f} m"
-    return ""
-
-
-def compose(panels: Sequence[Panel], *, slowed: str, form: Format) -> Iterator[Image]:
-    """The film's frames; an episode that has ended holds its last picture while the others go on."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    font = ImageFont.load_default(size=form.font)
-    for i in range(max(len(panel.shots) for panel in panels)):
-        frame = Image.new("RGB", (form.width * len(panels), form.band + form.height), BAND)
-        draw = ImageDraw.Draw(frame)
-        for column, panel in enumerate(panels):
-            shot, left = panel.shots[min(i, len(panel.shots) - 1)], column * form.width
-            frame.paste(Image.fromarray(shot.picture), (left, form.band))
-            rows = (
-                (panel.title, f"{'ended at ' if shot.over else ''}step {shot.step}", panel.colour),
-                (panel.goal, slowed, TEXT),
-                (shot.measured, f"return {shot.total:.1f}", TEXT),
-            )
-            for row, (text, right, fill) in enumerate(rows):
-                y = round((row + 0.5) * form.line)
-                draw.text((left + form.font // 2, y), text, font=font, fill=fill, anchor="lm")
-                draw.text((left + form.width - form.font // 2, y), right, font=font, fill=fill, anchor="rm")
-        for left in range(form.width, frame.width, form.width):
-            draw.rectangle([(left - 1, 0), (left, frame.height)], fill=GAP)
-        yield frame
-
-
-def _writer(suffix: str) -> Callable[[Path, Iterator[Image], float], None]:
-    """What writes frames as `suffix`. ValueError where a package is missing."""
-    try:
-        import_module("PIL.ImageFont")
-        if suffix == ".mp4":
-            import_module("imageio")
-            import_module("imageio_ffmpeg").get_ffmpeg_exe()  # RuntimeError where the package came without it
-    except (ImportError, RuntimeError) as error:
-        raise ValueError(f'films need imageio, ffmpeg, Pillow ({error}): pip install "metarl-torch[video]"') from None
-    return _write_mp4 if suffix == ".mp4" else _write_gif
-
-
-def _write_mp4(path: Path, frames: Iterator[Image], rate: float) -> None:
-    import imageio.v2 as imageio
-    from imageio_ffmpeg import count_frames_and_secs
-
-    shots = [np.asarray(frame) for frame in frames]
-    writer: Any = imageio.get_writer(path, format="FFMPEG", fps=rate, quality=8, ffmpeg_log_level="error")
-    try:
-        with writer:
-            for shot in shots:
-                writer.append_data(shot)
-        whole = count_frames_and_secs(str(path))[0] == len(shots)
-    except (OSError, RuntimeError):  # with all that ffmpeg has to say
-        whole = False
-    if not whole:
-        raise OSError("ffmpeg could not write all of the film")
-
-
-def _write_gif(path: Path, frames: Iterator[Image], rate: float) -> None:
-    """One palette for all frames and no dithering, so that what stands still costs nothing."""
-    from PIL.Image import Dither
-
-    first = next(frames)
-    palette = first.quantize(PALETTE)
-    text = [channel for colour in (BAND, TEXT, BEFORE, AFTER, GAP) for channel in colour]
-    palette.putpalette([*(palette.getpalette() or [])[: 3 * PALETTE], *text])
-    images = (frame.quantize(palette=palette, dither=Dither.NONE) for frame in chain([first], frames))
-    next(images).save(path, format="GIF", save_all=True, append_images=images, duration=round(1000 / rate), loop=0)
 
 
 def check_drawing(env: TaskEnv) -> None:

@@ -16,18 +16,9 @@ from metarl.envs import TaskEnv, make_world
 from metarl.envs.point import PointNav, PointNav2017
 from metarl.experiments import runner
 from metarl.experiments.presets import preset
-from metarl.experiments.report.video import (
-    FORMATS,
-    Panel,
-    Shot,
-    check_drawing,
-    compose,
-    film_run,
-    goal_in_words,
-    measured_in_words,
-    record,
-)
-from metarl.experiments.tasks import LocomotionConfig
+from metarl.experiments.report.captions import goal_in_words, measured_in_words
+from metarl.experiments.report.frames import FORMATS, Panel, Shot, compose
+from metarl.experiments.report.video import check_drawing, film_run, record
 from metarl.files import atomic_write
 
 HORIZON = 9
@@ -37,8 +28,8 @@ BAND = FORMATS[".mp4"].band
 def small(name: str, path: Path, **task: Any) -> Path:
     """A run folder of `name` after one small iteration."""
     config = preset(name)
-    if isinstance(config.task, LocomotionConfig):
-        config = replace(config, task=replace(config.task, trajectories=2, **task))
+    if config.task.episodes:
+        config = replace(config, task=config.task.but(trajectories=2, **task))
     runner.start(name, replace(config, iterations=1, meta_batch=2), path, device=torch.device("cpu"))
     return path
 
@@ -202,6 +193,9 @@ def test_errors_name_the_thing_and_the_remedy(run: Path, tmp_path: Path, monkeyp
     assert "folder does not exist" in message(run, tmp_path / "none" / "film.gif")
     assert "2 numbers: leave out --task" in message(run, out, tasks=[1.0])
     assert "steps is -1" in message(run, out, steps=-1)
+    with monkeypatch.context() as patch:
+        patch.setattr(PointNav2017, "render_modes", ())
+        assert "cannot be filmed: PointNav2017 is no World class that draws pictures" in message(run, out)
     cheetah = small("half-cheetah-vel-maml", tmp_path / "cheetah", horizon=2)
     said = message(cheetah, out, tasks=[1.0, 9.0])
     assert "task [9.0] is not allowed; give finite values between [0.0] and [3.0]" in said
