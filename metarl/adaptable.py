@@ -46,7 +46,7 @@ def check_layers(net: nn.Module) -> None:
         if isinstance(layer, _NormBase) and layer.track_running_stats and layer.training:
             raise ValueError(
                 f"{kind} keeps running statistics, which tasks that are adapted in parallel cannot share: use "
-                "metarl.nets.BatchNorm, or track_running_stats=False"
+                "metarl.nets.BatchNorm, or track_running_stats=False, or in a policy nn.LayerNorm"
             )
         if isinstance(layer, _DropoutNd) and layer.p > 0 and layer.training:
             raise ValueError(

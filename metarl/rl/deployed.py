@@ -25,13 +25,14 @@ class DeployedPolicy(nn.Module):
     @checked
     def __init__(self, net: nn.Module, action_space: Space, *, action_scale: Positive = 1.0) -> None:
         super().__init__()
-        self.net, self.scale, self.box = net.eval(), action_scale, isinstance(action_space, Box)
+        self.net, self.scale, self.box = net, action_scale, isinstance(action_space, Box)
         self.shape, self.dtype = action_space.shape or (), torch.from_numpy(np.zeros(0, action_space.dtype)).dtype
         if isinstance(action_space, Box):
             self.register_buffer("low", torch.from_numpy(action_space.low.copy()))
             self.register_buffer("high", torch.from_numpy(action_space.high.copy()))
         else:
             self.register_buffer("start", torch.as_tensor(getattr(action_space, "start", 0)))
+        self.eval()
 
     def forward(self, observations: Tensor) -> Tensor:
         action = as_distribution(self.net(observations)).mode().reshape(-1, *self.shape)

@@ -213,7 +213,8 @@ def as_distribution(outputs: Any) -> ActionDistribution:
 def check_same(new: Any, old: Any) -> None:
     """Raise ValueError unless two distributions are of one kind, whose KL divergence can be told."""
     if type(new) is not type(old):
-        raise ValueError(f"the KL divergence is of {type(new).__name__} from {type(old).__name__}: give two distributions of one kind")
+        kinds = f"{type(new).__name__} from {type(old).__name__}"
+        raise ValueError(f"the KL divergence is of {kinds}: give two distributions of one kind")
 
 
 def _log_probabilities(logits: Tensor) -> Tensor:

@@ -120,7 +120,7 @@ class AdaptedPolicy:
         action, space = to_action(self.action_space, drawn[0], scale=self.action_scale), self.action_space
         if isinstance(space, Box):
             action = np.clip(action, space.low, space.high)
-        return action.reshape(*seen.shape[:-1], *action.shape[1:]), state
+        return action.reshape((*seen.shape[:-1], *action.shape[1:])), state
 
 
 @checked
