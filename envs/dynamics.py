@@ -78,9 +78,9 @@ class VaryingDynamics(MujocoWorld):
 
     def follow_tasks(self) -> None:
         """Give every simulation whose task has changed the dynamics of its task."""
-        changed = ((self.tasks != self._simulated) & ~np.isnan(self.tasks)).any(axis=1)
-        if not changed.any():
+        if np.array_equal(self.tasks, self._simulated):  # nearly always
             return
+        changed = ((self.tasks != self._simulated) & ~np.isnan(self.tasks)).any(axis=1)
         for name, factors in self.goals.of_fields(self.tasks[changed]).items():
             self._varied[name][changed] = self._standard[name] * factors
         self.batch.set_const(changed)

@@ -28,7 +28,9 @@ def received(space: Space[Any], actions: np.ndarray, alive: np.ndarray | None) -
     return (actions if isinstance(space, Box) else actions.astype(np.int64)), wrong
 
 
-def told(task: np.ndarray) -> str:
-    """A task [task] for a message: in full where it is short."""
-    values = task.tolist()
-    return str(values) if len(values) <= 4 else f"[{', '.join(map(str, values[:4]))}, … {len(values)} numbers]"
+def told(task: Any) -> str:
+    """A task for a message, most often [task]: in full where it is short."""
+    values = task.tolist() if isinstance(task, np.ndarray | np.generic) else task
+    if not isinstance(values, list) or len(values) <= 4:
+        return str(values)
+    return f"[{', '.join(map(str, values[:4]))}, … {len(values)} numbers]"

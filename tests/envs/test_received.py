@@ -73,4 +73,6 @@ def test_spaces_of_a_vector_are_gymnasiums() -> None:
 
 def test_long_tasks_are_told_in_part() -> None:
     assert told(np.array([1.0, 2.0])) == "[1.0, 2.0]"
+    assert told(np.float64(0.5)) == "0.5"
+    assert told({"mass": 2}) == "{'mass': 2}"
     assert told(np.arange(550.0)) == "[0.0, 1.0, 2.0, 3.0, … 550 numbers]"
