@@ -13,7 +13,7 @@ from typing import Protocol
 
 import metarl
 from metarl.experiments import terminal
-from metarl.experiments.names import nearest
+from metarl.experiments.presets import nearest
 
 COMMANDS = {  # a class each, imported when it is asked for
     "list": "metarl.experiments.listing:List",

@@ -14,11 +14,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from metarl.experiments.config import Config
+from metarl.experiments.config.run import Config
+from metarl.experiments.config.settings import Device, Fraction, Number, Seed, Steps
 from metarl.experiments.options import read_options
-from metarl.experiments.presets import preset, quick
+from metarl.experiments.presets import preset
 from metarl.experiments.report.output import check_output
-from metarl.experiments.settings import Device, Fraction, Number, Seed, Steps
 from metarl.ranges import Settings
 
 
@@ -119,7 +119,7 @@ class Compare(Command):
     """Compare evaluated runs over seeds and tasks: means and interquartile means with 95 % intervals."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """run folders with an evaluation.json, or evaluation files; seeds of one preset are pooled"""
+    """run folders with an evaluation.json, evaluation files, or pretrained:NAME; seeds of one preset are pooled"""
     out: Path | None = None
     """a picture, .png, .pdf or .svg"""
     csv: Path | None = None
@@ -129,8 +129,7 @@ class Compare(Command):
 
     def run(self) -> None:
         from metarl.experiments.report import compare, tables
-        from metarl.experiments.report.figures import save
-        from metarl.experiments.report.plot import SUFFIXES
+        from metarl.experiments.report.style import SUFFIXES, save
 
         out, csv, json = (
             None if file is None else check_output(file, suffixes)
@@ -152,6 +151,7 @@ class Plot(Command):
     """Plot progress, and adaptation where evaluation.json lies in a run folder. Seeds of one preset are pooled."""
 
     run_folders: tyro.conf.Positional[tuple[Path, ...]]
+    """run folders, or pretrained:NAME"""
     out: Path
     """the picture, .png, .pdf or .svg"""
 
@@ -203,7 +203,7 @@ class Reproduce(Command):
     device: Device = "auto"
 
     def run(self) -> None:
-        from metarl.experiments.recipes import RECIPES
+        from metarl.experiments.recipes.table import RECIPES
         from metarl.experiments.runner import pick_device
 
         if self.task not in RECIPES:
@@ -250,7 +250,7 @@ def _parse_resume(args: Sequence[str]) -> Train:
 def _parse_train(name: str, args: Sequence[str]) -> Train:
     default = preset(name)
     if [word for word in args if word in ("--quick", "--no-quick")][-1:] == ["--quick"]:
-        default = quick(default)
+        default = default.task.quick(default)
     if any(word.split("=")[0] == "--resume" for word in args):
         raise ValueError("--resume goes on with a run and its preset: give one of the two")
 

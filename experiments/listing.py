@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from textwrap import wrap
 
-from metarl.experiments.names import TASKS, Task, similar
+from metarl.experiments.presets import TASKS, Task, similar
 
 WIDTH = 100  # columns, where there is no terminal
 ABOUT = 30  # columns that say what a task is
@@ -60,7 +60,7 @@ def matching(words: Sequence[str]) -> list[Task]:
     for task in TASKS:
         methods = tuple(method for method in task.methods if all(_has(f"{task.name}-{method}", w) for w in words))
         if methods:
-            found.append(task._replace(methods=methods))
+            found.append(task._replace(presets={method: task.presets[method] for method in methods}))
     if not found:
         names = [f"{task.name}-{method}" for task in TASKS for method in task.methods]
         known = dict.fromkeys(name for task in TASKS for name in (task.name, *task.methods, *task.name.split("-")))

@@ -24,9 +24,7 @@ from metarl.algorithms.base import require_finite
 from metarl.core import Distribution, Learner
 from metarl.envs import TaskVectorEnv
 from metarl.envs.baselines import BaselinesVecEnv
-from metarl.experiments.config import Config
-from metarl.experiments.ppo import PPOConfig
-from metarl.experiments.tasks import LocomotionConfig
+from metarl.experiments.config.ppo import PPOSettings
 from metarl.learners.gradient import GradientLearner
 from metarl.nets.policy import GaussianPolicy
 from metarl.rl.rollout import WorldDistribution
@@ -44,7 +42,7 @@ def copy_policy(policy: ActorCriticPolicy, net: GaussianPolicy) -> None:
     """
     hidden = [layer for layer in policy.mlp_extractor.policy_net if isinstance(layer, nn.Linear)]
     theirs = [*hidden, cast(nn.Linear, policy.action_net)]
-    ours = cast("list[nn.Linear]", list(net.mean.layers))
+    ours = cast("list[nn.Linear]", list(net.trunk.layers))
     shapes = [[tuple(layer.weight.shape) for layer in layers] for layers in (ours, theirs)]
     if shapes[0] != shapes[1]:
         raise ValueError(f"the policy's layers are {shapes[1]}, the net's {shapes[0]}: build both of the same sizes")
@@ -64,28 +62,35 @@ class Pretraining:
     """
 
     def __init__(
-        self, config: Config, distribution: Distribution, learner: Learner, *, device: torch.device | str = "cpu"
+        self,
+        options: PPOSettings,
+        learner: Learner,
+        distribution: Distribution,
+        *,
+        iterations: int,
+        meta_batch: int,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
     ) -> None:
-        options, task = config.algorithm, config.task
-        if not isinstance(options, PPOConfig) or not isinstance(task, LocomotionConfig):
-            raise ValueError("pre-training takes PPOConfig and tasks in an environment: use a preset TASK-pretrained")
+        """Train `learner` for `iterations` of `meta_batch` sub-environments × one horizon."""
         if not isinstance(distribution, WorldDistribution):
             raise ValueError(f"pre-training samples from a WorldDistribution, not {type(distribution).__name__}")
         if not isinstance(learner, GradientLearner) or not isinstance(learner.net, GaussianPolicy):
             raise ValueError("PPO's weights fit only a gradient learner of a GaussianPolicy")
-        self.config, self.options, self.net = config, options, learner.net
+        self.options, self.net, self.iterations, self.seed = options, learner.net, iterations, seed
         self.learner: Learner = learner
         self.count = 0  # finished iterations
-        self.size = config.meta_batch * distribution.horizon  # samples an iteration
+        self.size = meta_batch * distribution.horizon  # samples an iteration
         world = type(distribution.template)
         envs = TaskVectorEnv(
-            world, config.meta_batch, max_episode_steps=distribution.horizon, threads=distribution.threads
+            world, meta_batch, max_episode_steps=distribution.horizon, threads=distribution.threads
         )
         self.envs = VecNormalize(
             BaselinesVecEnv(envs, action_scale=distribution.action_scale, inputs=self.net.inputs()),
             norm_obs=False,
             gamma=distribution.discount,
         )
+        layers = cast("list[nn.Linear]", list(self.net.trunk.layers))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="You have specified a mini-batch size")  # the last may be smaller
             self.model = PPO(
@@ -101,8 +106,8 @@ class Pretraining:
                 ent_coef=options.entropy,
                 max_grad_norm=options.max_gradient,
                 policy_kwargs={
-                    "net_arch": {"pi": list(task.hidden), "vf": list(options.value_hidden)},
-                    "activation_fn": ACTIVATIONS[task.activation],
+                    "net_arch": {"pi": [layer.out_features for layer in layers[:-1]], "vf": list(options.value_hidden)},
+                    "activation_fn": ACTIVATIONS[self.net.trunk.activation],
                     "log_std_init": float(self.net.log_std.detach()[0]),
                 },
                 seed=self._seed(Stream.INIT, 0),
@@ -120,14 +125,14 @@ class Pretraining:
     def lr(self) -> float:
         """Adam's step size in this iteration."""
         begin, end = self.options.lr, self.options.lr_end
-        return begin + (end - begin) * self.count / self.config.iterations
+        return begin + (end - begin) * self.count / self.iterations
 
     def updates(self, start: int) -> Iterator[dict[str, float]]:
         """Yield the metrics of iterations `start` … to the run's last, each after its update, as `metarl.train` does.
 
         `return_0` is the mean return of each sub-environment's first episode.
         """
-        for iteration in range(start, self.config.iterations):
+        for iteration in range(start, self.iterations):
             self.count = iteration
             begin, watch = time.perf_counter(), Watch()
             self.model.set_random_seed(self._seed(Stream.TRAIN, iteration))
@@ -168,7 +173,7 @@ class Pretraining:
         rewards.mean, rewards.var, rewards.count = np.array(known["mean"]), np.array(known["var"]), known["count"]
 
     def _seed(self, stream: Stream, iteration: int) -> int:
-        return int(generator(stream, self.config.seed, iteration).integers(2**31))
+        return int(generator(stream, self.seed, iteration).integers(2**31))
 
     def _require_finite(self) -> None:
         largest = max(float(p.detach().abs().max()) for p in self.policy.parameters())

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import cast
 
 PLAIN = {
     "…": "...", "±": "+-", "−": "-", "–": "-", "×": "x", "→": "->", "≤": "<=", "≥": ">=", "•": "*", "°": " degrees",
@@ -101,7 +102,7 @@ def _listening() -> bool:
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
     """What stands for letters that the stream cannot show."""
-    assert isinstance(error, UnicodeEncodeError)
+    error = cast(UnicodeEncodeError, error)
     return "".join(map(_letter, error.object[error.start : error.end])), error.end
 
 

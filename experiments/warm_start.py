@@ -12,36 +12,28 @@ import torch
 from torch import Tensor, nn
 
 from metarl.core import Learner, collect
-from metarl.experiments.config import Config
-from metarl.experiments.encoded import EncodedConfig
-from metarl.experiments.outer import DescentConfig
-from metarl.experiments.tasks import ImagesConfig
-from metarl.learners.baselines import FineTune
+from metarl.experiments.config.run import Config
+from metarl.experiments.presets.images import JOINT
 from metarl.learners.per_step import MAMLPlusPlus
-from metarl.nets.conv4 import Conv4, Maps
+from metarl.nets.conv4 import Conv4, FeatureMaps
 from metarl.nets.dense import Dense
 from metarl.nets.resnet import ResNet12
 from metarl.run.checkpoint import Record
 from metarl.run.folder import RunFolder, versions
 from metarl.run.loop import run_training
-from metarl.train import MetaTraining, Stream, generator, seed_torch
+from metarl.train import Stream, generator, seed_torch
 
-Encoder = Conv4 | Maps | Dense | ResNet12
+Encoder = Conv4 | FeatureMaps | Dense | ResNet12
 BATCHES, IMAGES = 4, 50  # an iteration learns from four batches of 50 images, each normalised by itself
 COMPARED = 0.5  # the scale of features that are compared, not adapted to: the variance 1 makes distances large
 
 
-def wanted(config: Config) -> bool:
-    """Whether a run begins with pre-training."""
-    return isinstance(config.task, ImagesConfig) and config.task.pretraining > 0
-
-
-def warm_start(config: Config, learner: Learner, path: Path, *, device: torch.device, go_on: str) -> float:
+def warm_start(config: Config, learner: Learner, path: Path, *, device: torch.device, resume_command: str) -> float:
     """Pre-train an encoder as `config` says, in the run folder `path`, and let `learner` begin with it.
 
-    Returns the seconds that it took. Interrupted, it is continued by the command `go_on`.
+    Returns the seconds that it took. Interrupted, it is continued by the command `resume_command`.
     """
-    weights, seconds = pretrained(config, path / "pretraining", device=device, go_on=go_on)
+    weights, seconds = pretrained(config, path / "pretraining", device=device, resume_command=resume_command)
     plant(learner, weights)
     return seconds
 
@@ -68,7 +60,7 @@ def plant(learner: Learner, weights: dict[str, Tensor]) -> None:
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
     if isinstance(learner, MAMLPlusPlus):
-        learner.level_norms()
+        learner.copy_initial_norms()
 
 
 def scale_features(net: Encoder, factor: float) -> None:
@@ -80,7 +72,7 @@ def scale_features(net: Encoder, factor: float) -> None:
 
 
 def pretrained(
-    config: Config, path: Path, *, device: torch.device, go_on: str = ""
+    config: Config, path: Path, *, device: torch.device, resume_command: str = ""
 ) -> tuple[dict[str, Tensor], float]:
     """The weights of an encoder that was trained on all classes at once, and the seconds that it took.
 
@@ -92,19 +84,14 @@ def pretrained(
     distribution = joint.distribution(device)
     seed_torch(generator(Stream.INIT, joint.seed))
     learner = joint.build_learner(distribution, device)
-    assert isinstance(learner, FineTune)
-    training = MetaTraining(
-        joint.build_algorithm(learner), distribution, iterations=joint.iterations, meta_batch=joint.meta_batch,
-        seed=joint.seed,
-    )  # fmt: skip
+    training = joint.training(learner, distribution, device)
     run = _folder(path, joint)
     with run.locked():
         run_training(
-            run, training, joint.schedule, begin=Record(run.config["run"]), metric=distribution.metric, go_on=go_on,
-            title="pre-training on all classes at once: ",
+            run, training, joint.schedule, initial=Record(run.config["run"]), metric=distribution.metric,
+            resume_command=resume_command, title="pre-training on all classes at once: ",
         )  # fmt: skip
-    net = learner.encoder
-    assert isinstance(net, Encoder)
+    (net,) = encoders(learner)
     batches = collect(learner, distribution.sample(BATCHES, generator(Stream.INIT, config.seed))).query
     with torch.no_grad():
         variance = float(torch.stack([net(x).var(0).mean() for x in batches.x]).mean())
@@ -114,8 +101,8 @@ def pretrained(
 
 def _folder(path: Path, joint: Config) -> RunFolder:
     """The run folder of a pre-training: the one in `path`, or a copy of a finished one of the same, or a new one."""
-    settings = asdict(joint) | {"task": asdict(joint.task) | {"data": None}}  # wherever the data lie now
-    settings = json.loads(json.dumps(settings))
+    settings = json.loads(json.dumps(asdict(joint)))
+    settings["task"]["data"] = None  # wherever the data lie now
     stored = {"made_by": __name__, "preset": "pretraining", "settings": settings, "versions": versions()}
     if not (path / "config.json").exists():
         for other in sorted(path.parent.parent.glob(f"*/{path.name}")):
@@ -134,9 +121,7 @@ def _folder(path: Path, joint: Config) -> RunFolder:
 
 def joint_training(config: Config) -> Config:
     """The settings of the pre-training, the same for runs that differ in their methods only."""
-    assert isinstance(config.task, ImagesConfig)
-    return Config(
-        replace(config.task.joint_training(), ways=5, queries=IMAGES // 5), EncodedConfig("finetune"),
-        DescentConfig(lr=0.003, lr_end=0.0), meta_batch=BATCHES, iterations=config.task.pretraining,
-        seed=config.seed, chunk=1, torch_threads=config.torch_threads, log_every=10, checkpoint_every=100, keep=1,
+    return replace(
+        JOINT.config(), task=config.task.joint_training(images=IMAGES), meta_batch=BATCHES,
+        iterations=config.task.pretraining, seed=config.seed, torch_threads=config.torch_threads,
     )  # fmt: skip

@@ -20,13 +20,9 @@ from torch import Tensor, nn
 from metarl.core import Distribution
 from metarl.evaluation import evaluate
 from metarl.experiments import runner, warm_start
-from metarl.experiments.config import Config
-from metarl.experiments.inner import LearnerConfig
-from metarl.experiments.outer import DescentConfig
+from metarl.experiments.config.run import Config
+from metarl.experiments.config.settings import Iterations, Number, Seed
 from metarl.experiments.presets import preset
-from metarl.experiments.settings import Iterations, Number, Seed
-from metarl.experiments.tasks import ImagesConfig
-from metarl.learners.gradient import GradientLearner
 from metarl.losses import Samples, cross_entropy
 from metarl.ranges import Settings
 from metarl.statistics import mean_ci95
@@ -87,13 +83,11 @@ class Accuracy(Settings):
     def compare(self, method: str, classify: Callable[[Any, Config], Classify]) -> Scores:
         """The preset of `method`, cut to the iterations asked for, by both libraries."""
         config = preset(f"omniglot-small-5way-1shot-{method}")
-        assert isinstance(config.task, ImagesConfig)
-        task = replace(config.task, data=self.data)
-        config = replace(config, task=task, seed=self.seed, iterations=self.iterations)
+        config = replace(config.with_data(self.data), seed=self.seed, iterations=self.iterations)
         cpu = torch.device("cpu")
         learning, test = config.distribution(cpu), config.distribution(cpu, split="test")
         start = runner.new_learner(config, learning, cpu)
-        if warm_start.wanted(config):
+        if config.task.pretraining:
             with TemporaryDirectory() as folder:
                 warm_start.warm_start(config, start, Path(folder) / "run", device=cpu, resume_command="")
         report = Scores(f"{method}: {self.iterations} iterations of {config.meta_batch} tasks, seed {self.seed}")
@@ -101,8 +95,8 @@ class Accuracy(Settings):
         learner = deepcopy(start)
         begin = time.perf_counter()
         for _ in train(
-            config.build_algorithm(learner), learning, iterations=self.iterations, meta_batch=config.meta_batch,
-            seed=self.seed,
+            config.outer_loop(learner), learning, iterations=self.iterations,
+            meta_batch=config.meta_batch, seed=self.seed,
         ):  # fmt: skip
             pass
         seconds = time.perf_counter() - begin
@@ -119,9 +113,7 @@ class Accuracy(Settings):
         except ImportError:
             report.title += " (learn2learn is not installed)"
             return report
-        net = start.net if isinstance(start, GradientLearner) else start.encoder
-        assert isinstance(net, nn.Module)
-        theirs = deepcopy(net)
+        theirs = deepcopy(start.get_submodule("net" if method == "maml" else "encoder"))
         begin = time.perf_counter()
         descend(theirs, classify(library, config), learning, config)
         seconds = time.perf_counter() - begin
@@ -132,8 +124,7 @@ class Accuracy(Settings):
 
 def adapted(learn2learn: Any, config: Config) -> Classify:
     """learn2learn's MAML: a clone of the net, adapted."""
-    assert isinstance(config.learner, LearnerConfig)
-    lr = config.learner.lr[0]
+    lr = vars(config.learner)["lr"][0]
 
     def classify(module: nn.Module, support: Samples, images: Tensor, steps: int) -> Tensor:
         clone = learn2learn.algorithms.MAML(module, lr=lr, first_order=False).clone()
@@ -155,10 +146,10 @@ def by_prototypes(learn2learn: Any, config: Config) -> Classify:
 
 def descend(module: nn.Module, classify: Classify, learning: Distribution, config: Config) -> None:
     """Adam on the mean query loss of the tasks that metarl trains on, one by one, its step size falling to 0."""
-    assert isinstance(config.algorithm, DescentConfig)
-    freeze = config.algorithm.freeze.removeprefix("net.")
+    settings = vars(config.algorithm)
+    freeze = settings["freeze"].removeprefix("net.")
     moved = [p for name, p in module.named_parameters() if not freeze or not name.startswith(freeze)]
-    optimizer = torch.optim.Adam(moved, lr=config.algorithm.lr)
+    optimizer = torch.optim.Adam(moved, lr=settings["lr"])
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=config.iterations)
     for iteration in range(config.iterations):
         rng = generator(Stream.TRAIN, config.seed, iteration)

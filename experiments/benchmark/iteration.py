@@ -14,15 +14,12 @@ import torch
 from metarl.core import Predictor, adapt, collect
 from metarl.experiments.benchmark.measure import Report, Timing
 from metarl.experiments.benchmark.sampling import yardstick
-from metarl.experiments.config import Config
-from metarl.experiments.outer import TrustRegionConfig
+from metarl.experiments.config.run import Config
+from metarl.experiments.config.settings import Device, Number
 from metarl.experiments.presets import preset
 from metarl.experiments.runner import new_learner, pick_device
-from metarl.experiments.settings import Device, Number
-from metarl.experiments.tasks import LocomotionConfig
 from metarl.ranges import Settings
 from metarl.rl.advantages import advantages
-from metarl.rl.rollout import WorldTasks
 from metarl.train import Stream, generator
 
 if sys.platform != "win32":
@@ -48,8 +45,8 @@ class Iteration(Settings):
         for name in self.presets:
             config = sized(name, tasks=self.tasks, trajectories=self.trajectories)
             kinds.append((name, config))
-            if self.exact and isinstance(config.algorithm, TrustRegionConfig):
-                all_samples = replace(config, algorithm=replace(config.algorithm, curvature_every=(1, 1)))
+            if self.exact and hasattr(config.algorithm, "curvature_every"):
+                all_samples = replace(config, algorithm=config.algorithm.but(curvature_every=(1, 1)))
                 kinds.append((f"{name}, exact Hessian products", all_samples))
         return [report(name, config, repeats=self.repeats, device=self.device) for name, config in kinds]
 
@@ -57,9 +54,9 @@ class Iteration(Settings):
 def sized(name: str, *, tasks: int, trajectories: int) -> Config:
     """The settings of preset `name` at another size; the MAML paper's is 40 tasks × 20 trajectories."""
     config = preset(name)
-    if not isinstance(config.task, LocomotionConfig):
+    if not config.task.episodes:
         raise ValueError(f"{name} does not simulate: choose a locomotion preset")
-    return replace(config, meta_batch=tasks, task=replace(config.task, train_trajectories=trajectories))
+    return replace(config, meta_batch=tasks, task=config.task.but(train_trajectories=trajectories))
 
 
 def report(name: str, config: Config, *, repeats: int, device: str) -> Report:
@@ -87,7 +84,7 @@ def measure(config: Config, *, repeats: int, device: str) -> dict[str, list[floa
     where = pick_device(device)
     distribution = config.distribution(where)
     learner = new_learner(config, distribution, where)
-    algorithm = config.build_algorithm(learner)
+    algorithm = config.outer_loop(learner)
     parts: dict[str, list[float]] = {}
     for iteration in range(repeats + 1):
         marks = [perf_counter()]
@@ -102,7 +99,6 @@ def measure(config: Config, *, repeats: int, device: str) -> dict[str, list[floa
         mark()
         algorithm.update(episodes)
         mark()
-        assert isinstance(tasks, WorldTasks)
         rollouts = [*episodes.support, *([episodes.query] if episodes.query else [])]
         for rollout in rollouts:  # again, alone, to know its share of collecting
             advantages(rollout.observations, rollout.rewards, rollout.mask)

@@ -19,7 +19,7 @@ from metarl.envs.half_cheetah import HalfCheetahVel
 from metarl.envs.physics import MujocoWorld
 from metarl.experiments.benchmark.measure import Report, Row, interleave
 from metarl.experiments.benchmark.peers import SIZES, peer, peers
-from metarl.experiments.settings import Cores, Number, Width
+from metarl.experiments.config.settings import Cores, Number, Width
 from metarl.learners.gradient import GradientLearner
 from metarl.nets.policy import GaussianPolicy
 from metarl.ranges import Settings

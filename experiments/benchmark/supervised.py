@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_map
 from metarl.algorithms.descent import Descent
 from metarl.core import Episodes, Loss, meta_gradient
 from metarl.experiments.benchmark.measure import Report, Timing, interleave
-from metarl.experiments.settings import Number
+from metarl.experiments.config.settings import Number
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import Samples, cross_entropy, mse
 from metarl.nets.conv4 import Conv4

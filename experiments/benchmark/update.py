@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -13,10 +14,9 @@ from metarl.algorithms.trust_region import TRPO
 from metarl.core import Episodes, Learner, collect, meta_gradient_and_outputs
 from metarl.experiments.benchmark.iteration import sized
 from metarl.experiments.benchmark.measure import Report, interleave
-from metarl.experiments.config import Config
-from metarl.experiments.outer import TrustRegionConfig
+from metarl.experiments.config.run import Config
+from metarl.experiments.config.settings import Device, Number
 from metarl.experiments.runner import new_learner, pick_device
-from metarl.experiments.settings import Device, Number
 from metarl.ranges import Settings
 from metarl.train import Stream, generator
 
@@ -35,7 +35,7 @@ class Update(Settings):
     def run(self) -> list[Report]:
         """Time the pieces on one collected meta-batch, then the whole update with the settings that trade."""
         config = sized(self.preset, tasks=self.tasks, trajectories=self.trajectories)
-        if not isinstance(config.algorithm, TrustRegionConfig):
+        if not hasattr(config.algorithm, "curvature_every"):
             raise ValueError(f"{self.preset} has no trust region: choose a preset that ends in -maml or -fomaml")
         device = pick_device(self.device)
         distribution = config.distribution(device)
@@ -109,9 +109,7 @@ class Update(Settings):
 
 
 def _algorithm(config: Config, learner: Learner, **settings: object) -> TRPO:
-    algorithm = replace(config, algorithm=replace(config.algorithm, **settings)).build_algorithm(learner)  # type: ignore[arg-type]
-    assert isinstance(algorithm, TRPO)
-    return algorithm
+    return cast(TRPO, config.algorithm.but(**settings).outer_loop(config, learner))
 
 
 def _call(function, *args):  # type: ignore[no-untyped-def]

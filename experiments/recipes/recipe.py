@@ -14,14 +14,11 @@ from pathlib import Path
 import torch
 
 from metarl.experiments import runner
-from metarl.experiments.config import Config
+from metarl.experiments.config.run import Config
+from metarl.experiments.config.settings import Fraction, Seed
 from metarl.experiments.evaluation import evaluate_run, write_evaluation
-from metarl.experiments.outer import GuidedConfig
-from metarl.experiments.ppo import PPOConfig
 from metarl.experiments.presets import preset
 from metarl.experiments.recipes.report import write_report
-from metarl.experiments.settings import Fraction, Seed
-from metarl.experiments.tasks import ImagesConfig, LocomotionConfig
 from metarl.files import check_writable, write_errors
 from metarl.ranges import checked
 from metarl.run.folder import RunFolder
@@ -70,12 +67,12 @@ class Recipe:
             for method in methods or self.methods:
                 path = folder / f"{method}-{seed}"
                 config = self.config(method, seed=seed, fraction=fraction, data=data)
-                if isinstance(config.algorithm, GuidedConfig):  # its expert is the oracle of the same seed
+                if config.algorithm.guided:  # its expert is the oracle of the same seed
                     expert = folder / f"oracle-{seed}"
                     self.train(expert, self.config("oracle", seed=seed, fraction=fraction), device=device)
-                    config = replace(config, algorithm=replace(config.algorithm, expert=str(expert)))
+                    config = replace(config, algorithm=config.algorithm.but(expert=str(expert)))
                 self.train(path, config, device=device)
-                self.evaluate(path, device=device, data=_data(config))
+                self.evaluate(path, device=device, data=config.task.data)
         write_report(self.evaluated(folder), results / name, published=self.published, device=device)
 
     def evaluated(self, folder: Path) -> dict[str, list[Path]]:
@@ -89,20 +86,16 @@ class Recipe:
     def config(self, method: str, *, seed: int, fraction: float, data: str | None = None) -> Config:
         """The settings of one run; in a fraction of it, credit lengthens over as many environment steps as in all."""
         config = replace(preset(f"{self.task}-{method}"), seed=seed)
-        if isinstance(config.task, ImagesConfig):
-            config = replace(config, task=replace(config.task, data=data))
+        if data is not None:
+            config = config.with_data(data)
         iterations: float = config.iterations
-        if self.env_steps is not None and not isinstance(config.algorithm, PPOConfig | GuidedConfig):
+        if self.env_steps is not None and not config.algorithm.fixed_length:
             iterations = self.env_steps / config.env_steps
-        if isinstance(config.task, LocomotionConfig) and config.task.gae_schedule is not None:
-            discount, gae_lambda, share = config.task.gae_schedule
-            credit = (discount, gae_lambda, min(1.0, share / fraction))
-            config = replace(config, task=replace(config.task, gae_schedule=credit))
-        return replace(config, iterations=max(1, int(fraction * iterations)))
+        return replace(config, task=config.task.in_fraction(fraction), iterations=max(1, int(fraction * iterations)))
 
     def train(self, path: Path, config: Config, *, device: torch.device) -> None:
         """Train to the end of the budget, from the start or from where the run in `path` stands."""
-        data = _data(config)
+        data = config.task.data
         method = path.name.rpartition("-")[0]
         if not (path / "config.json").exists():  # or what a killed process has begun
             print(f"{path}: {config.iterations} iterations", file=sys.stderr)
@@ -123,8 +116,3 @@ class Recipe:
         if not file.exists():
             print(f"{path}: choosing the checkpoint on validation tasks, testing it", file=sys.stderr)
             write_evaluation(evaluate_run(path, checkpoint="best", device=device, data=data), file)
-
-
-def _data(config: Config) -> str | None:
-    """Where the images of a run lie, whatever its own settings say; None where it has none, or they lie where usual."""
-    return config.task.data if isinstance(config.task, ImagesConfig) else None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from metarl.algorithms.base import Algorithm, exclusive
 from metarl.core import Episodes, Loss, Objective, meta_gradient
 from metarl.learners.gradient import GradientLearner
+from metarl.objectives import final, learner_loss
 from metarl.ranges import Count, NonNegative, Positive, Whole, checked
 
 
@@ -34,7 +35,13 @@ class AlphaMAML(Algorithm):
     of ⟨∇L_query(θ'), ∇L_support(θ)⟩; after several, the derivative goes through all of them. β ← β +
     `outer_hyper`·⟨∇L, ∇L of the update before⟩, used at once; β starts at `lr`. A sum over T tasks, as the paper has
     it, in place of the mean is the same as T times β and `inner_hyper`, and T³ times `outer_hyper`. Nothing keeps the
-    step sizes positive.
+    step sizes positive. The objective is the learner's own loss on the query after the last inner step unless another
+    is given.
+
+    Args:
+        lr: outer step size β at the start
+        inner_hyper: step size of the inner step size's own descent
+        outer_hyper: step size of the outer step size's own descent
     """
 
     learner: AlphaLearner
@@ -43,15 +50,16 @@ class AlphaMAML(Algorithm):
     def __init__(
         self,
         learner: AlphaLearner,
-        objective: Objective,
+        objective: Objective | None = None,
         *,
-        lr: Positive,
-        inner_hyper: NonNegative,
-        outer_hyper: NonNegative,
+        lr: Positive = 0.05,
+        inner_hyper: NonNegative = 0.01,
+        outer_hyper: NonNegative = 1e-3,
         chunk: Count | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
         self._moved()
+        objective = objective or final(learner_loss(learner))
         self.objective, self.lr, self.inner_hyper, self.outer_hyper = objective, lr, inner_hyper, outer_hyper
         self.before: Tensor | None = None  # ∇L of the update before, flat
 

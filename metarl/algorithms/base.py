@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from metarl.core import Episodes, Learner, Tree
 from metarl.described import Described
 from metarl.parts import lock
 from metarl.ranges import Count, check, checked
+from metarl.sums import check_weights
 
 Divergence = Callable[[Tree, Tree, Any], Tensor]
 """(new, old, batch) to how far a task's new outputs are from its old ones: 0, flat and curved where they are equal."""
@@ -97,6 +98,23 @@ class Algorithm(Described, ABC):
         norm = float(torch.nn.utils.get_total_norm([p.grad for p in self.learner.parameters() if p.grad is not None]))
         require_finite("the meta-gradient", norm)
         return norm
+
+
+def check_decay(lr: float, lr_end: float, iterations: int | None) -> None:
+    """Raise ValueError where the outer learning rate would rise, or go to `lr_end` in an unknown number of updates."""
+    if iterations is None:
+        raise ValueError(f"lr_end is {lr_end}: say by iterations in how many updates the learning rate goes to it")
+    if lr_end > lr:
+        raise ValueError(f"lr_end is {lr_end}, more than lr, {lr}: give 0 ≤ lr_end ≤ lr")
+
+
+def check_steps(step_weights: Sequence[float], learner: Learner) -> None:
+    """Raise ValueError unless there is one weight for each of the learner's inner steps, one of them more than 0."""
+    check_weights(step_weights, "step_weights")
+    if len(step_weights) != learner.steps:
+        raise ValueError(
+            f"step_weights has {len(step_weights)} entries for {learner.steps} inner steps: give one a step"
+        )
 
 
 def require_finite(what: str, value: float) -> None:

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch.nn import Parameter
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LinearLR, LRScheduler
 
-from metarl.algorithms.base import Algorithm, exclusive
+from metarl.algorithms.base import Algorithm, check_decay, check_steps, exclusive
 from metarl.core import Episodes, Learner, Objective, meta_gradient
-from metarl.objectives import final, own_loss
-from metarl.ranges import Count, Positive, check, checked
+from metarl.objectives import final, learner_loss, multi_step
+from metarl.ranges import Count, NonNegative, Positive, check, checked
 
 
 class Descent(Algorithm):
     """θ ← θ − optimiser(∇ mean_T objective) (MAML, algorithm 1 and 2, line "meta-update").
 
-    The objective is the learner's own loss on the query after the last inner step, unless another is given. The
-    optimiser is Adam with the learning rate `lr` (default 1e-3), or what `optimizer` makes of the parameters:
-    `lambda p: torch.optim.SGD(p, lr=0.1)`. `scheduler`, if any, makes a torch learning-rate scheduler from the
-    optimiser; it steps once an update. Parameters whose name starts with
-    `freeze` are not learned: "net.head", say, the last layer of a classifier whose labels are drawn anew for each task,
-    and whose meta-gradient is but noise (the zeroing trick of Kao et al. 2022). A fixed head that the inner loop adapts
-    is set to 0 when this is made, whatever it was before; other fixed parameters stay as they are.
+    The objective is the learner's own loss on the query after the last inner step, unless another is given.
 
-    Raises ValueError when `freeze` matches no parameter.
+    Args:
+        lr: learning rate of the outer loop's Adam; 1e-3 by default
+        lr_end: learning rate at the last of `iterations` updates, to which it goes linearly; by default it is constant
+        iterations: number of updates over which the learning rate goes to `lr_end`
+        step_weights: weights of the query losses after each inner step; none: only the last counts, as in MAML
+        optimizer: makes another torch optimiser of the parameters, such as `lambda p: torch.optim.SGD(p, lr=0.1)`
+        scheduler: makes a torch learning-rate scheduler of the optimiser, which steps once an update
+        freeze: parameters whose names start so are not meta-learned; net.head is a classifier's last layer
+
+    A classifier's head is worth freezing where labels are drawn anew for each task: its meta-gradient is then noise
+    (Kao et al. 2022). A frozen head that the inner loop adapts is set to 0 when this is made, whatever it was before;
+    other frozen parameters stay as they are. Raises ValueError when `freeze` matches no parameter.
     """
 
     @checked
@@ -38,19 +42,37 @@ class Descent(Algorithm):
         objective: Objective | None = None,
         *,
         lr: Positive | None = None,
+        lr_end: NonNegative | None = None,
+        iterations: Count | None = None,
+        step_weights: Sequence[NonNegative] = (),
         optimizer: Callable[[Iterable[Parameter]], Optimizer] | None = None,
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         freeze: str = "",
         chunk: Count | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
-        if lr is not None and optimizer is not None:
-            raise ValueError(f"lr is {lr} and an optimizer is given, which has its own: give one of the two")
-        make = optimizer or partial(torch.optim.Adam, lr=lr or 1e-3)
-        self.objective, self.optimizer = objective or final(own_loss(learner)), make(self._moved(freeze))
+        for name, value, other in (("lr", lr, optimizer), ("lr_end", lr_end, scheduler)):
+            if value is not None and other is not None:
+                kind = "an optimizer" if name == "lr" else "a scheduler"
+                raise ValueError(f"{name} is {value} and {kind} is given, which has its own: give one of the two")
+        if len(step_weights):
+            if objective is not None:
+                raise ValueError(f"step_weights is {step_weights} and an objective is given: give one of the two")
+            check_steps(step_weights, learner)
+            objective = multi_step(learner_loss(learner), step_weights)
+        self.objective = objective or final(learner_loss(learner))
+        start = 1e-3 if lr is None else lr
+        self.optimizer = (optimizer or (lambda p: torch.optim.Adam(p, lr=start)))(self._moved(freeze))
         check(Optimizer, self.optimizer, "what optimizer returns")
+        if lr_end is not None:
+            check_decay(start, lr_end, iterations)
+            scheduler = self.decay(start, lr_end, iterations or 1)
         self.scheduler = scheduler(self.optimizer) if scheduler else None
         check(LRScheduler | None, self.scheduler, "what scheduler returns")
+
+    def decay(self, lr: float, lr_end: float, iterations: int) -> Callable[[Optimizer], LRScheduler]:
+        """The scheduler that takes the learning rate from `lr` to `lr_end` in `iterations` updates: linearly."""
+        return lambda optimizer: LinearLR(optimizer, 1.0, lr_end / lr, total_iters=iterations)
 
     @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:

@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from torch.nn import Parameter
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from metarl.algorithms.base import exclusive
 from metarl.algorithms.descent import Descent
 from metarl.core import Episodes, Learner, Loss
-from metarl.objectives import every, final
-from metarl.ranges import Count, Whole, check, checked
+from metarl.objectives import final, learner_loss, multi_step
+from metarl.ranges import Count, NonNegative, Positive, UnitInterval, Whole, check, checked
 
 
 class MultiStep(Descent):
     """`Descent` on Σ_k v_k·(query loss after inner step k + 1) (Antoniou et al. 2019, eq. 4).
 
-    The weights v start equal. Over the first `annealing` updates all but the last fall linearly to 0, and the last
-    rises so that their sum stays 1; from then on the query loss after the last step is all that is computed.
+    The weights v start equal. Over a share `annealing` of the `iterations` updates all but the last fall linearly to 0,
+    and the last rises so that their sum stays 1; from then on only the query loss after the last step is computed. The
+    loss is the learner's own unless another is given.
+
+    Args:
+        lr: learning rate of the outer loop's Adam
+        lr_end: learning rate at the last of `iterations` updates, to which it goes along a cosine
+        iterations: number of updates
+        annealing: share of the iterations after which only the last inner step's loss counts
+        freeze: parameters whose names start so are not meta-learned; net.head is a classifier's last layer
     """
 
     @checked
     def __init__(
         self,
         learner: Learner,
-        loss: Loss,
+        loss: Loss | None = None,
         *,
-        annealing: Count,
-        optimizer: Callable[[Iterable[Parameter]], Optimizer],
-        scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        iterations: Count,
+        lr: Positive = 1e-3,
+        lr_end: NonNegative = 1e-5,
+        annealing: UnitInterval = 0.15,
         freeze: str = "",
         chunk: Count | None = None,
     ) -> None:
-        super().__init__(learner, final(loss), optimizer=optimizer, scheduler=scheduler, freeze=freeze, chunk=chunk)
+        loss = loss or learner_loss(learner)
+        super().__init__(
+            learner, final(loss), lr=lr, lr_end=lr_end, iterations=iterations, freeze=freeze, chunk=chunk
+        )
         if learner.steps < 1:
             raise ValueError("the learner takes no inner step, and the loss after each is what counts: give some steps")
-        self.loss, self.annealing, self.count = loss, annealing, 0
+        self.loss, self.annealing, self.count = loss, max(1, round(annealing * iterations)), 0
+
+    def decay(self, lr: float, lr_end: float, iterations: int) -> Callable[[Optimizer], LRScheduler]:
+        """The scheduler that takes the learning rate from `lr` to `lr_end` in `iterations` updates: along a cosine."""
+        return lambda optimizer: CosineAnnealingLR(optimizer, iterations, eta_min=lr_end)
 
     def weights(self) -> list[float]:
         """v before the next update."""
@@ -49,7 +64,7 @@ class MultiStep(Descent):
     @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:
         annealed = self.count >= self.annealing
-        self.objective = final(self.loss) if annealed else every(self.loss, self.weights())
+        self.objective = final(self.loss) if annealed else multi_step(self.loss, self.weights())
         metrics = super().update(episodes)
         self.count += 1
         return metrics

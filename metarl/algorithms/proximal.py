@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -13,18 +14,26 @@ from torch.optim.lr_scheduler import LRScheduler
 from metarl.algorithms.base import Divergence, exclusive
 from metarl.algorithms.descent import Descent
 from metarl.core import Episodes, Learner, Objective, Predict, Tree, meta_gradient, meta_gradient_and_outputs
-from metarl.objectives import final
-from metarl.ranges import Count, NonNegative, Positive, checked
-from metarl.rl.losses import clipped_surrogate, gaussian_kl
+from metarl.objectives import final, learner_loss
+from metarl.ranges import Count, NonNegative, Positive, Range, checked
+from metarl.rl.losses import clipped_surrogate, mean_kl, surrogate
 from metarl.sums import weighted
 
 
 class ProMP(Descent):
     """`epochs` optimiser steps on mean_T objective + `penalty`·Σ_k divergence before inner step k (ProMP, eq. 10, 11).
 
-    By default the objective is the clipped ratio surrogate on the query (`clip`) and the divergence the KL from the
-    Gaussian policies that collected the support batches, as in the paper; any other objective and divergence of outputs
-    serves as well. The optimiser is as in `Descent`.
+    The objective is the learner's own loss on the query (a policy-gradient surrogate in its clipped form), unless
+    another is given. The divergence is the KL from the policies that collected the support batches, as in the paper, or
+    any other of outputs. The optimiser, the learning rates and `freeze` are as in `Descent`.
+
+    Args:
+        lr: learning rate of the outer loop's Adam; 1e-3 by default
+        lr_end: learning rate at the last of `iterations` updates, to which it goes linearly; by default it is constant
+        iterations: number of updates over which the learning rate goes to `lr_end`
+        clip: how far the ratio of probabilities may leave 1 before the surrogate is flat
+        epochs: optimiser steps on the same episodes
+        penalty: weight of the divergence
     """
 
     @checked
@@ -32,21 +41,25 @@ class ProMP(Descent):
         self,
         learner: Learner,
         objective: Objective | None = None,
-        divergence: Divergence = gaussian_kl,
+        divergence: Divergence = mean_kl,
         *,
-        clip: Positive = 0.3,
+        clip: Annotated[float, Range(0, 1, above=True)] = 0.3,
         lr: Positive | None = None,
+        lr_end: NonNegative | None = None,
+        iterations: Count | None = None,
         optimizer: Callable[[Iterable[Parameter]], Optimizer] | None = None,
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
-        epochs: Count = 5,
+        epochs: Annotated[int, Range(1, 10_000)] = 5,
         penalty: NonNegative = 5e-4,
         freeze: str = "",
         chunk: Count | None = None,
     ) -> None:
-        objective = objective or final(clipped_surrogate(clip))
+        if objective is None and learner_loss(learner) is surrogate:
+            objective = final(clipped_surrogate(clip))
         super().__init__(
-            learner, objective, lr=lr, optimizer=optimizer, scheduler=scheduler, freeze=freeze, chunk=chunk
-        )
+            learner, objective, lr=lr, lr_end=lr_end, iterations=iterations, optimizer=optimizer, scheduler=scheduler,
+            freeze=freeze, chunk=chunk,
+        )  # fmt: skip
         if learner.steps < 1:
             raise ValueError("the learner takes no inner step, and the divergence is on support batches: give some")
         self.divergence, self.epochs, self.penalty = divergence, epochs, penalty

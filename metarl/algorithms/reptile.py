@@ -10,16 +10,21 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metarl.algorithms.base import Algorithm, exclusive
+from metarl.algorithms.base import Algorithm, check_decay, exclusive
 from metarl.core import Episodes, Learner, Tree
-from metarl.parts import over_parts, split
-from metarl.ranges import Count, Range, Share, Whole, check, checked
+from metarl.parts import map_parts, split
+from metarl.ranges import Count, Range, UnitInterval, Whole, check, checked
+from metarl.sums import sum_gradients
 
 
 class Reptile(Algorithm):
     """θ ← θ + ε·mean_T(θ'_T − θ), ε being `lr` (algorithm 2).
 
-    Where `lr_end` is given, ε falls linearly from `lr` to it over `iterations`, and stays there.
+    Args:
+        lr: outer step size ε, the share of the way to the mean of the adapted parameters
+        lr_end: outer step size at the last of `iterations` updates, to which it goes linearly; default: `lr`
+        iterations: number of updates over which the outer step size goes to `lr_end`
+        freeze: parameters whose names start so are not meta-learned; net.head is a classifier's last layer
 
     Buffers in the learner's initial state (the moments of `metarl.learners.adam`) are set to their mean over the tasks
     after the last step. Parameters whose name starts with `freeze` are not learned, and a head among them begins at 0,
@@ -35,17 +40,15 @@ class Reptile(Algorithm):
         learner: Learner,
         *,
         lr: Annotated[float, Range(0, 1, above=True)] = 1.0,
-        lr_end: Share | None = None,
+        lr_end: UnitInterval | None = None,
         iterations: Count | None = None,
         freeze: str = "",
         chunk: Count | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
-        if (lr_end is None) != (iterations is None):
-            raise ValueError("lr_end and iterations say together where the outer step size ends and when: give both")
+        if lr_end is not None:
+            check_decay(lr, lr_end, iterations)
         lr_end = lr if lr_end is None else lr_end
-        if lr_end > lr:
-            raise ValueError(f"lr is {lr} and lr_end {lr_end}: the outer step size falls, give lr_end ≤ lr")
         if learner.steps < 1 or not any(leaf.requires_grad for leaf in tree_leaves(learner.init())):
             raise ValueError(
                 f"Reptile moves parameters towards their adapted values, and {type(learner).__name__} with "
@@ -73,13 +76,8 @@ class Reptile(Algorithm):
             found = torch.autograd.grad(share * half_squared_distance, parameters, allow_unused=True)
             return found, [share * goal for init, goal in pairs if id(init) in buffers]
 
-        gradients = [torch.zeros_like(p) for p in parameters]
-        done = over_parts(part, self.learner, list(split(episodes, self.chunk)))
-        for found, _ in done:
-            for total, grad in zip(gradients, found, strict=True):
-                if grad is not None:
-                    total.add_(grad)
-        norm = self._assign_gradient(gradients)
+        done = map_parts(part, self.learner, list(split(episodes, self.chunk)))
+        norm = self._assign_gradient(sum_gradients((found for found, _ in done), parameters))
         with torch.no_grad():
             for parameter in self.moved:
                 assert parameter.grad is not None

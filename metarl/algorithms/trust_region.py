@@ -14,15 +14,17 @@ from torch.nn import Parameter
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from metarl.algorithms.base import Algorithm, Divergence, exclusive, require_finite
-from metarl.core import Episodes, Learner, Loss, Predict, Tree, meta_gradient_and_outputs, with_output
-from metarl.objectives import own_loss
-from metarl.parts import over_parts, split
+from metarl.algorithms.base import Algorithm, Divergence, check_steps, exclusive, require_finite
+from metarl.core import Episodes, Learner, Loss, Predict, Tree, meta_gradient_and_outputs, with_cached_output
+from metarl.objectives import learner_loss
+from metarl.parts import map_parts, split
 from metarl.ranges import Count, NonNegative, Positive, Range, checked
-from metarl.rl.losses import gaussian_kl
-from metarl.sums import check_weights, weighted
+from metarl.rl.losses import mean_kl
+from metarl.sums import weighted
+from metarl.vectors import conjugate_gradient, flatten, unflatten
 
 log = logging.getLogger(__name__)
+TOLERANCE = 1e-10  # squared norm of the residual at which conjugate gradient stops
 PATIENCE = 5  # line searches in a row that may find nothing before a warning
 
 
@@ -35,7 +37,7 @@ class TRPO(Algorithm):
     `PATIENCE` of them in a row a warning names remedies. A divergence without curvature, such as one that is linear in
     the outputs, bounds nothing: it raises FloatingPointError.
 
-    The loss is the learner's own unless another is given. `divergence` is the KL from the adapted Gaussian policies
+    The loss is the learner's own unless another is given. `divergence` is the KL from the adapted policies
     that collected the query; for regression give `squared_change`. Both are a loss on outputs, so the Hessian at the
     current parameters is JᵀHJ (J: outputs by meta-parameters, through the adaptation; H: Hessian by outputs), exactly.
     `curvature_every=(s, q)` computes these products on every s-th sample (time step) of the support batches and every
@@ -49,7 +51,17 @@ class TRPO(Algorithm):
 
     With `step_weights`, one for each inner step, the learner after every step counts, in the loss and the divergence,
     each on the batch that it collected itself: the next step's support, the query after the last. (In supervised tasks
-    supports are all the same few shots, and `metarl.objectives.every` is what is wanted.) Without, only the last does.
+    supports are all the same few shots: use `metarl.objectives.multi_step` there.) Without, only the last does.
+
+    Args:
+        max_kl: largest mean divergence of the adapted learners in one update
+        cg_steps: steps of conjugate gradient for the direction
+        damping: multiple of the identity that is added to the Hessian
+        backtrack: factor by which the line search shortens a step
+        backtracks: steps that the line search tries
+        curvature_every: Hessian products use every s-th time step of the support and every q-th of the query; 1 1: all
+        recompute: build the graphs of Hessian products anew for each product: less memory, half as fast
+        step_weights: weights of the losses after each inner step; none: only the last counts
     """
 
     @checked
@@ -57,13 +69,13 @@ class TRPO(Algorithm):
         self,
         learner: Learner,
         loss: Loss | None = None,
-        divergence: Divergence = gaussian_kl,
+        divergence: Divergence = mean_kl,
         *,
         max_kl: Positive = 0.01,
-        cg_steps: Count = 10,
+        cg_steps: Annotated[int, Range(1, 10_000)] = 10,
         damping: NonNegative = 1e-5,
         backtrack: Annotated[float, Range(0, 1, above=True, below=True)] = 0.8,
-        backtracks: Count = 15,
+        backtracks: Annotated[int, Range(1, 10_000)] = 15,
         curvature_every: tuple[Count, Count] = (1, 1),
         recompute: bool = False,
         step_weights: Sequence[NonNegative] = (),
@@ -72,12 +84,10 @@ class TRPO(Algorithm):
         super().__init__(learner, chunk=chunk)
         self._moved()
         if len(step_weights):
-            check_weights(step_weights, "step_weights")
-            if len(step_weights) != learner.steps:
-                raise ValueError(f"step_weights has {len(step_weights)} entries for {learner.steps} inner steps")
+            check_steps(step_weights, learner)
         self.failures = 0  # line searches in a row that found no step
         self.step_weights = tuple(step_weights) or (1.0,)
-        self.loss, self.divergence, self.max_kl = loss or own_loss(learner), divergence, max_kl
+        self.loss, self.divergence, self.max_kl = loss or learner_loss(learner), divergence, max_kl
         self.cg_steps, self.damping, self.backtrack, self.backtracks = cg_steps, damping, backtrack, backtracks
         self.curvature_every, self.recompute = curvature_every, recompute
 
@@ -87,7 +97,7 @@ class TRPO(Algorithm):
         start = parameters_to_vector(parameters).detach().clone()
         before, gradients, old = meta_gradient_and_outputs(self.learner, episodes, self._loss, chunk=self.chunk)
         judged = episodes._replace(query=(episodes.query, old))
-        gradient = torch.cat([g.flatten() for g in gradients])
+        gradient = flatten(gradients)
         require_finite("the meta-gradient", float(gradient.norm()))
         metrics = {"loss": before, "gradient_norm": float(gradient.norm()), "kl": 0.0, "improvement": 0.0}
         if not gradient @ gradient:
@@ -101,7 +111,7 @@ class TRPO(Algorithm):
             along.append(float(vector @ curved))
             return curved + self.damping * vector
 
-        direction, residual = conjugate_gradient(product, -gradient, steps=self.cg_steps)
+        direction, residual = conjugate_gradient(product, -gradient, steps=self.cg_steps, tolerance=TOLERANCE)
         self._require_curvature(along[0])  # along the gradient
         curvature = float(direction @ (-gradient - residual))  # directionᵀ·(H + damping)·direction
         self._require_curvature(curvature)
@@ -158,7 +168,7 @@ class TRPO(Algorithm):
         """The loss after the inner steps that count, and the outputs it was computed from, predicted once."""
         outputs, batches = self._outputs(predicts, episode), self._judges(episode)
         triples = zip(predicts[-len(batches) :], batches, outputs, strict=True)
-        terms = [self.loss(with_output(predict, batch[0], output), batch) for predict, batch, output in triples]
+        terms = [self.loss(with_cached_output(predict, batch[0], output), batch) for predict, batch, output in triples]
         return weighted(terms, self.step_weights, "the loss"), outputs
 
     def _outputs(self, predicts: Sequence[Predict], episode: Episodes) -> list[Tree]:
@@ -178,21 +188,20 @@ class TRPO(Algorithm):
     def hessian_product(self, episodes: Episodes) -> Callable[[Tensor], Tensor]:
         """The Hessian of the mean divergence at the current parameters, as a function of a flat vector, undamped."""
         parameters = list(self.learner.parameters())
-        sizes = [p.numel() for p in parameters]
         parts, shares = zip(*split(episodes, self.chunk), strict=True)
 
         def build(learner: Learner, part: Episodes) -> Callable[[list[Tensor]], Tensor]:
             return self._product(learner, part, parameters)
 
-        kept = None if self.recompute else over_parts(build, self.learner, list(parts))
+        kept = None if self.recompute else map_parts(build, self.learner, list(parts))
 
         def product(vector: Tensor) -> Tensor:
-            pieces = [v.view_as(p) for v, p in zip(vector.split(sizes), parameters, strict=True)]
+            pieces = unflatten(vector, parameters)
 
             def of_part(learner: Learner, i: int) -> Tensor:
                 return (kept[i] if kept else build(learner, parts[i]))(pieces)
 
-            products = over_parts(of_part, self.learner, list(range(len(parts))))
+            products = map_parts(of_part, self.learner, list(range(len(parts))))
             return torch.stack([share * part for share, part in zip(shares, products, strict=True)]).sum(0)
 
         return product
@@ -204,7 +213,7 @@ class TRPO(Algorithm):
 
         They are J times the vector (Jᵀu by u, its adjoint), H, and Jᵀ. Forward mode would run the adaptation again.
         """
-        outputs, spec = tree_flatten(learner.together(episodes, self._outputs))
+        outputs, spec = tree_flatten(learner.batched_forward(episodes, self._outputs))
         cotangent = [torch.zeros_like(leaf, requires_grad=True) for leaf in outputs]
         with torch.autograd.graph.saved_tensors_hooks(without_zeros, lambda kept: kept):
             pulled = _grad(outputs, parameters, cotangent, create_graph=True)
@@ -216,7 +225,7 @@ class TRPO(Algorithm):
         def product(pieces: list[Tensor]) -> Tensor:
             change = _grad(pulled, cotangent, pieces)
             curved = _grad(slope, free, change)
-            return torch.cat([g.flatten() for g in _grad(outputs, parameters, curved)])
+            return flatten(_grad(outputs, parameters, curved))
 
         return product
 
@@ -242,25 +251,3 @@ def _grad(
             create_graph=create_graph, retain_graph=True, materialize_grads=True,
         )
     )  # fmt: skip
-
-
-def conjugate_gradient(
-    product: Callable[[Tensor], Tensor], target: Tensor, *, steps: int, tolerance: float = 1e-10
-) -> tuple[Tensor, Tensor]:
-    """Solve product(x) = target, both flat, from x = 0: x and the residual, target − product(x).
-
-    Stops early at a squared residual below `tolerance`; of a target that is shorter still it takes one step.
-    """
-    x = torch.zeros_like(target)
-    residual, direction = target.clone(), target.clone()
-    squared = residual @ residual
-    for step in range(steps):
-        if not squared or (step and squared < tolerance):
-            break
-        curved = product(direction)
-        length = squared / (direction @ curved)
-        x += length * direction
-        residual -= length * curved
-        squared, previous = residual @ residual, squared
-        direction = residual + (squared / previous) * direction
-    return x, residual

@@ -20,6 +20,13 @@ class Posterior(NamedTuple):
     weighted: Tensor
 
 
+def gaussian_nll(predict: Predict, batch: Samples) -> Tensor:
+    """Mean negative log-likelihood, in nats a number, of targets under predictions (mean, log-std)."""
+    mean, log_std = predict(batch.x)
+    check_shapes(mean, batch.y)
+    return (0.5 * ((batch.y - mean) * (-log_std).exp()).square() + log_std).mean() + 0.5 * math.log(2 * math.pi)
+
+
 class ALPaCA(Learner):
     """y = Kᵀφ(x) + ε with ε ~ N(0, `noise`) and K ~ MN(K̄, noise, Λ⁻¹); features, K̄₀ and Λ₀ = L₀L₀ᵀ are learned.
 
@@ -33,6 +40,7 @@ class ALPaCA(Learner):
 
     steps = 1
     gradient_steps = False
+    loss = staticmethod(gaussian_nll)
 
     @checked
     def __init__(self, encoder: nn.Module, *, features: Count, outputs: Count = 1, noise: Positive = 0.02) -> None:
@@ -56,10 +64,3 @@ class ALPaCA(Learner):
         spread = (phi.T * solved[:, outputs:]).sum(0)  # φᵀΛ⁻¹φ
         log_std = 0.5 * (math.log(self.noise) + torch.log1p(spread))
         return phi @ solved[:, :outputs], log_std[:, None].expand(-1, outputs)
-
-
-def gaussian_nll(predict: Predict, batch: Samples) -> Tensor:
-    """Mean negative log-likelihood, in nats a number, of targets under predictions (mean, log-std)."""
-    mean, log_std = predict(batch.x)
-    check_shapes(mean, batch.y)
-    return (0.5 * ((batch.y - mean) * (-log_std).exp()).square() + log_std).mean() + 0.5 * math.log(2 * math.pi)

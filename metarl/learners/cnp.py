@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metarl.core import Learner
+from metarl.learners.bayesian import gaussian_nll
 from metarl.learners.support import SupportLearner, Ways, class_means
 from metarl.losses import Samples
 from metarl.nets.mlp import MLP
@@ -34,6 +35,7 @@ class CNP(Learner):
 
     steps = 1
     gradient_steps = False
+    loss = staticmethod(gaussian_nll)
 
     @checked
     def __init__(

@@ -34,12 +34,25 @@ class Embedded(NamedTuple):
     labels: Tensor
 
 
+def verification(predict: Predict, batch: Samples) -> Tensor:
+    """Cross-entropy of "same or not" over all pairs of a query and a class; pairs of either kind weigh half.
+
+    With one shot these are all pairs of a query and a support image (Koch et al. 2015, section 3.2): train so.
+    """
+    logits = predict(batch.x)
+    same = one_hot(batch.y, like=logits)
+    losses = functional.binary_cross_entropy_with_logits(logits, same, reduction="none")
+    return ((same * losses).sum() / same.sum() + ((1 - same) * losses).sum() / (1 - same).sum()) / 2
+
+
 class SiameseNet(SupportLearner):
     """p(same class) = σ(Σ_j w_j |f(x)_j − f(x_i)_j| + b) (Koch et al. 2015, section 3.1); train it with `verification`.
 
     A query is of the class of the support image most likely the same: a class's logit is its highest pair's. The
     weights w of the `features` distances start equal and negative, so that near means same.
     """
+
+    loss = staticmethod(verification)
 
     @checked
     def __init__(self, encoder: nn.Module, *, ways: Ways, features: Count) -> None:
@@ -55,15 +68,10 @@ class SiameseNet(SupportLearner):
         return torch.where(state.labels.T > 0, pairs[:, None], -math.inf).amax(-1)
 
 
-def verification(predict: Predict, batch: Samples) -> Tensor:
-    """Cross-entropy of "same or not" over all pairs of a query and a class; pairs of either kind weigh half.
-
-    With one shot these are all pairs of a query and a support image (Koch et al. 2015, section 3.2): train so.
-    """
+def relation_mse(predict: Predict, batch: Samples) -> Tensor:
+    """Mean (σ(logit) − 1(same class))² over all pairs of a query and a class (Sung et al. 2018, eq. 2)."""
     logits = predict(batch.x)
-    same = one_hot(batch.y, like=logits)
-    losses = functional.binary_cross_entropy_with_logits(logits, same, reduction="none")
-    return ((same * losses).sum() / same.sum() + ((1 - same) * losses).sum() / (1 - same).sum()) / 2
+    return functional.mse_loss(logits.sigmoid(), one_hot(batch.y, like=logits))
 
 
 class RelationNet(SupportLearner):
@@ -73,6 +81,8 @@ class RelationNet(SupportLearner):
     features [n, c], `Comparison` for feature maps [n, c, size, size]. Logits are scores before the σ; train with
     `relation_mse`.
     """
+
+    loss = staticmethod(relation_mse)
 
     @checked
     def __init__(self, encoder: nn.Module, relation: nn.Module, *, ways: Ways) -> None:
@@ -103,9 +113,3 @@ class Comparison(Described, nn.Module):
 
     def forward(self, pairs: Tensor) -> Tensor:
         return self.head(self.blocks(pairs).flatten(1))
-
-
-def relation_mse(predict: Predict, batch: Samples) -> Tensor:
-    """Mean (σ(logit) − 1(same class))² over all pairs of a query and a class (Sung et al. 2018, eq. 2)."""
-    logits = predict(batch.x)
-    return functional.mse_loss(logits.sigmoid(), one_hot(batch.y, like=logits))

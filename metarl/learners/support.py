@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from metarl.core import Learner
-from metarl.losses import Samples
+from metarl.losses import Samples, cross_entropy
 from metarl.ranges import Range, checked
 
 Ways = Annotated[int, Range(2)]
@@ -29,6 +29,7 @@ class SupportLearner(Learner):
 
     steps = 1
     gradient_steps = False
+    loss = staticmethod(cross_entropy)
 
     @checked
     def __init__(self, encoder: nn.Module, *, ways: Ways) -> None:

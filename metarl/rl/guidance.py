@@ -1,4 +1,4 @@
-"""Guided meta-policy search: the outer loop imitates a policy that is told the task (Mendonca et al. 2019).
+"""Guided meta-policy search: the outer loop imitates a policy that observes the task (Mendonca et al. 2019).
 
 The inner loop stays what it is in tests, a policy-gradient step on rewards. The meta-gradient is a supervised one: it
 has little noise where a policy gradient after adaptation is mostly noise, as on the ants.
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metarl.core import Distribution, Episodes, Predict, Predictor, Tasks
+from metarl.core import Distribution, Episodes, Learner, Predict, Predictor, Tasks
+from metarl.envs.informed import informed
 from metarl.nets.policy import MLPPolicy
 from metarl.ranges import Count, checked
 from metarl.rl.distributions import ActionDistribution, as_distribution
@@ -43,8 +44,29 @@ def imitation(predict: Predict, batch: Guidance) -> Tensor:
     return mean_kl(predict(batch.observations), batch.expert, batch)
 
 
+def expert_of(learner: Learner, its_tasks: Distribution, tasks: WorldDistribution) -> Expert:
+    """The policy of `learner`, which was trained on `its_tasks` and observes them, as an expert for `tasks`.
+
+    Raises ValueError for a learner that has no policy, or that acts in another environment or on another scale.
+    """
+    net, name = getattr(learner, "net", None), tasks.template.name
+    if not isinstance(net, MLPPolicy) or not isinstance(its_tasks, WorldDistribution):
+        raise ValueError(f"a {type(learner).__name__} has no policy to imitate: give a policy that observes the task")
+    if type(its_tasks.template) is not informed(type(tasks.template)):
+        raise ValueError(
+            f"this policy acts in {its_tasks.template.name}, and is no expert for {name}: give one of a policy that "
+            "observes the task there, TASK-oracle"
+        )
+    if its_tasks.action_scale != tasks.action_scale:
+        raise ValueError(
+            f"the expert scales actions by {its_tasks.action_scale}, this run by {tasks.action_scale}: one "
+            "--task.action-scale for both"
+        )
+    return goal_conditioned(net)
+
+
 @checked
-def told(policy: MLPPolicy) -> Expert:
+def goal_conditioned(policy: MLPPolicy) -> Expert:
     """`policy`, whose observations end with the task, as an expert."""
 
     def expert(observations: Tensor, tasks: Tensor) -> ActionDistribution:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from metarl.experiments import tasks
+from metarl.experiments.config import images as settings
 from metarl.tasks.images import ImageClasses
 
 SPLITS = ("train", "validation", "test")
@@ -25,5 +25,5 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
         names = tuple(f"{split}{c}" for c in range(12))
         return ImageClasses(torch.from_numpy(images).flatten(0, 1), names, np.full(12, 20))
 
-    monkeypatch.setattr(tasks, "omniglot", fake)
+    monkeypatch.setattr(settings, "omniglot", fake)
     return found

@@ -11,14 +11,14 @@ import torch
 
 from metarl.experiments import runner
 from metarl.experiments.cli import main
-from metarl.experiments.config import Config
-from metarl.experiments.names import TASKS
-from metarl.experiments.outer import GuidedConfig
-from metarl.experiments.presets import PRESETS, preset, quick
-from metarl.experiments.tasks import LocomotionConfig, SinusoidConfig
+from metarl.experiments.config.guided import GuidedSettings
+from metarl.experiments.config.run import Config
+from metarl.experiments.config.sinusoid import SinusoidSettings
+from metarl.experiments.presets import environments, preset
 from metarl.rl.guidance import Guided
 from metarl.run.folder import RunFolder
 from metarl.run.load import load
+from metarl.train import MetaTraining
 
 CPU = torch.device("cpu")
 TINY = ("--task.trajectories", "2", "--task.train-trajectories", "2", "--task.horizon", "10", "--torch-threads", "1")
@@ -76,10 +76,13 @@ def test_it_goes_on_without_the_oracle_as_if_never_stopped(oracle: Path, tmp_pat
 
 def test_the_expert_s_labels_are_the_oracle_s_actions(oracle: Path) -> None:
     config = preset("point-nav-2017-gmps")
-    config = replace(config, algorithm=GuidedConfig(expert=str(oracle)))
-    tasks, begin = runner.guided(config, config.distribution(CPU), CPU)
+    config = replace(config, algorithm=GuidedSettings(expert=str(oracle)))
+    distribution = config.distribution(CPU)
+    training = config.training(runner.new_learner(config, distribution, CPU), distribution, CPU)
+    assert isinstance(training, MetaTraining)
+    tasks = training.distribution
     assert isinstance(tasks, Guided)
-    assert begin.env_steps == 2 * STEPS[0]
+    assert config.algorithm.initial().env_steps == 2 * STEPS[0]
     net = load(oracle).learner.net
     observations, goals = torch.randn(2, 3, 4, 2), torch.tensor([[0.5, 0.1], [-0.2, 0.3]])
     mean, _ = tasks.expert(observations, goals)
@@ -94,8 +97,8 @@ def test_what_is_no_expert_is_refused_before_a_folder_is_made(
     tries = (
         (["point-nav-2017-gmps"], "--expert DIR"),
         (["point-nav-2017-gmps", "--expert", str(tmp_path / "nowhere")], "not a run folder"),
-        (["point-nav-2017-gmps", "--expert", str(other)], "no expert for metarl/PointNav-MAML2017-v0"),
-        (["ant-dir-2017-gmps", "--expert", str(oracle)], "no expert for metarl/AntDir-MAML2017-v0"),
+        (["point-nav-2017-gmps", "--expert", str(other)], "is no expert for PointNav2017"),
+        (["ant-dir-2017-gmps", "--expert", str(oracle)], "is no expert for AntDir2017"),
         (["point-nav-2017-gmps", "--expert", str(oracle), "--task.action-scale", "2"], "scales actions by"),
         (["point-nav-2017-gmps", "--expert", str(oracle), "--algorithm.lr", "-1"], "lr"),
         (["point-nav-2017-gmps", "--expert", str(oracle), "--algorithm.step-weights", "1"], "step_weights"),
@@ -106,15 +109,13 @@ def test_what_is_no_expert_is_refused_before_a_folder_is_made(
         assert said in " ".join(capsys.readouterr().err.split())
         assert not run.exists()
     with pytest.raises(ValueError, match="Guided, which trains in environments"):
-        Config(SinusoidConfig(), preset("sinusoid-maml").learner, GuidedConfig())
+        Config(SinusoidSettings(), preset("sinusoid-maml").learner, GuidedSettings())
 
 
 def test_presets_are_maml_s_but_for_the_outer_loop() -> None:
-    for task in (task.name for task in TASKS if task.kind == "locomotion"):
-        guided, maml = PRESETS[f"{task}-gmps"], PRESETS[f"{task}-maml"]
+    for task in (task.name for task in environments.TASKS):
+        guided, maml = preset(f"{task}-gmps"), preset(f"{task}-maml")
         assert guided.learner == maml.learner
-        assert isinstance(guided.task, LocomotionConfig)
-        assert isinstance(maml.task, LocomotionConfig)
-        assert replace(guided.task, gae_schedule=maml.task.gae_schedule) == maml.task
+        assert guided.task.but(gae_schedule=vars(maml.task)["gae_schedule"]) == maml.task
         assert guided.env_steps == maml.env_steps
-        assert quick(guided).iterations == guided.iterations
+        assert guided.task.quick(guided).iterations == guided.iterations

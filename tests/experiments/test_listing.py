@@ -7,7 +7,7 @@ import pytest
 
 from metarl.experiments.cli import main
 from metarl.experiments.listing import List, matching, table
-from metarl.experiments.names import TASKS
+from metarl.experiments.presets import TASKS
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:

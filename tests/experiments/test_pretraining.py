@@ -14,14 +14,14 @@ from toys import Track, Waves
 from metarl.core import Predictor
 from metarl.envs import register
 from metarl.experiments.cli import main
-from metarl.experiments.config import Config
-from metarl.experiments.inner import LearnerConfig
-from metarl.experiments.names import TASKS
-from metarl.experiments.ppo import PPOConfig
-from metarl.experiments.presets import PRESETS, quick
+from metarl.experiments.config.derived import settings_class
+from metarl.experiments.config.locomotion import LocomotionSettings
+from metarl.experiments.config.ppo import PPOSettings
+from metarl.experiments.config.run import Config
+from metarl.experiments.config.sinusoid import SinusoidSettings
+from metarl.experiments.presets import environments, preset
 from metarl.experiments.pretraining import Pretraining, copy_policy
 from metarl.experiments.runner import new_learner
-from metarl.experiments.tasks import LocomotionConfig, SinusoidConfig
 from metarl.nets.policy import GaussianPolicy
 
 CPU = torch.device("cpu")
@@ -34,9 +34,9 @@ def track() -> Config:
     """Its environment is known from now on to these tests, not to those of every environment."""
     register("tests/Track-v0", Track)
     return Config(
-        LocomotionConfig(env="tests/Track-v0", trajectories=4, hidden=(16,), activation="tanh", init_std=0.5),
-        LearnerConfig(steps=0),
-        PPOConfig(lr=3e-3, batch_size=64, value_hidden=(16,)),
+        LocomotionSettings(env="tests/Track-v0", trajectories=4, hidden=(16,), activation="tanh", init_std=0.5),
+        settings_class("GradientLearner")(steps=0),
+        PPOSettings(lr=3e-3, batch_size=64, value_hidden=(16,)),
         meta_batch=64,
         iterations=12,
     )
@@ -44,7 +44,9 @@ def track() -> Config:
 
 def pretraining(config: Config) -> Pretraining:
     distribution = config.distribution(CPU)
-    return Pretraining(config, distribution, new_learner(config, distribution, CPU))
+    training = config.training(new_learner(config, distribution, CPU), distribution, CPU)
+    assert isinstance(training, Pretraining)
+    return training
 
 
 def returns(config: Config) -> list[float]:
@@ -53,7 +55,7 @@ def returns(config: Config) -> list[float]:
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_the_copied_policy_is_the_same_policy(activation: str) -> None:
-    config = replace(track(), task=LocomotionConfig(env="metarl/AntGoal-v0", hidden=(7, 5), activation=activation))
+    config = replace(track(), task=LocomotionSettings(env="metarl/AntGoal-v0", hidden=(7, 5), activation=activation))
     training = pretraining(config)
     theirs, net = training.policy, training.net
     assert isinstance(theirs, ActorCriticPolicy)
@@ -79,11 +81,11 @@ def test_the_copied_policy_is_the_same_policy(activation: str) -> None:
 
 def test_what_is_logged_is_what_the_learner_would_score() -> None:
     """An episode of `return_0` is one that our own rollouts count: scale, horizon, reward, task distribution."""
-    task = replace(track().task, action_scale=0.3, horizon=9)
-    training = pretraining(replace(track(), task=task, meta_batch=2000, iterations=1))
+    config = replace(track(), task=track().task.but(action_scale=0.3, horizon=9), meta_batch=2000, iterations=1)
+    training = pretraining(config)
     before = {name: value.detach()[None].clone() for name, value in training.learner.init().items()}
     (metrics,) = training.updates(0)
-    tasks = training.config.distribution(CPU).sample(500, np.random.default_rng(0))
+    tasks = config.distribution(CPU).sample(500, np.random.default_rng(0))
     states = {name: value.expand(500, *value.shape[1:]) for name, value in before.items()}
     score = tasks.score(Predictor(training.learner, lambda: states))
     assert metrics["return_0"] == pytest.approx(float(score.mean()), abs=0.1)  # −9.0; four standard errors
@@ -103,12 +105,12 @@ def test_every_iteration_draws_anew_and_repeats_by_its_seed() -> None:
     same, again, other = (returns(replace(track(), iterations=3, seed=seed)) for seed in (0, 0, 1))
     assert same == again
     assert same != other
-    still = returns(replace(track(), iterations=3, algorithm=replace(track().algorithm, lr=1e-12)))
+    still = returns(replace(track(), iterations=3, algorithm=track().algorithm.but(lr=1e-12)))
     assert len(set(still)) == 3
 
 
 def test_the_step_size_falls() -> None:
-    training = pretraining(replace(track(), iterations=4, algorithm=PPOConfig(lr=1e-3, lr_end=2e-4)))
+    training = pretraining(replace(track(), iterations=4, algorithm=PPOSettings(lr=1e-3, lr_end=2e-4)))
     lrs = []
     for _ in training.updates(0):
         lrs.append(training.policy.optimizer.param_groups[0]["lr"])
@@ -133,39 +135,39 @@ def test_the_learner_follows_and_a_restored_training_goes_on_the_same() -> None:
 
 
 def test_weights_that_are_not_numbers_stop_the_run_in_one_line() -> None:
-    training = pretraining(replace(track(), algorithm=replace(track().algorithm, lr=1e30)))
+    training = pretraining(replace(track(), algorithm=track().algorithm.but(lr=1e30)))
     with pytest.raises(FloatingPointError, match="PPO's update"):
         list(training.updates(0))
 
 
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="environments"):
-        Config(SinusoidConfig(), LearnerConfig(), PPOConfig())
+        Config(SinusoidSettings(), settings_class("GradientLearner")(), PPOSettings())
     distribution = track().distribution(CPU)
     learner = new_learner(track(), distribution, CPU)
-    with pytest.raises(ValueError, match="PPO is no outer loop"):
-        track().build_algorithm(learner)
+    with pytest.raises(ValueError, match="PPOSettings is no outer loop"):
+        track().outer_loop(learner)
     with pytest.raises(ValueError, match="Waves"):
-        Pretraining(track(), Waves(), learner)
+        track().training(learner, Waves(), CPU)
     for wrong in ({"epochs": 0}, {"lr_end": 1.0}, {"clip": 0.0}, {"gae_lambda": 1.5}, {"batch_size": 1}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            PPOConfig(**wrong)  # type: ignore[arg-type]
+            PPOSettings(**wrong)  # type: ignore[arg-type]
 
 
 def test_presets_have_their_budget_in_environment_steps() -> None:
-    for task in (task.name for task in TASKS if task.kind == "locomotion"):
+    for task in (task.name for task in environments.TASKS):
         for method, budgets in {"pretrained": (3_000_000, 1_000_000), "oracle": (10_240_000, 3_072_000)}.items():
             budget = budgets[task.startswith("point-nav")]
-            config = PRESETS[f"{task}-{method}"]
+            config = preset(f"{task}-{method}")
             assert config.iterations * config.env_steps == pytest.approx(budget, rel=0.03)
-            assert config.task.observe_goal == (method == "oracle")
+            assert vars(config.task)["observe_goal"] == (method == "oracle")
             assert config.learner.steps == 0
-            assert config.learner.lr == PRESETS[f"{task}-maml"].learner.lr
-            assert quick(config).iterations == config.iterations
-            assert quick(config).meta_batch == config.meta_batch
-    assert PRESETS["half-cheetah-vel-2017-maml"].env_steps == 2 * 20 * 10 * 200
-    assert PRESETS["half-cheetah-vel-2017-reptile"].env_steps == 3 * 20 * 10 * 200
-    assert PRESETS["sinusoid-maml"].env_steps == 0
+            assert vars(config.learner)["lr"] == vars(preset(f"{task}-maml").learner)["lr"]
+            assert config.task.quick(config).iterations == config.iterations
+            assert config.task.quick(config).meta_batch == config.meta_batch
+    assert preset("half-cheetah-vel-2017-maml").env_steps == 2 * 20 * 10 * 200
+    assert preset("half-cheetah-vel-2017-reptile").env_steps == 3 * 20 * 10 * 200
+    assert preset("sinusoid-maml").env_steps == 0
 
 
 @pytest.mark.parametrize("preset", ["point-nav-pretrained", "half-cheetah-vel-oracle"])

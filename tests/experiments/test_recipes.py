@@ -11,11 +11,10 @@ import torch
 
 from metarl.experiments import presets
 from metarl.experiments.cli import main
-from metarl.experiments.config import Config
-from metarl.experiments.outer import GuidedConfig
-from metarl.experiments.ppo import PPOConfig
-from metarl.experiments.recipes import RECIPES, recipe
+from metarl.experiments.config.run import Config
+from metarl.experiments.recipes import recipe
 from metarl.experiments.recipes.recipe import Recipe
+from metarl.experiments.recipes.table import RECIPES
 from metarl.experiments.recipes.velocity import achieved_velocities
 from metarl.experiments.recipes.waves import Wave
 from metarl.experiments.report.compare import compare
@@ -29,7 +28,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def small_preset(name: str) -> Config:
         config = presets.preset(name)
-        task = replace(config.task, trajectories=2, train_trajectories=None, horizon=10, hidden=(8, 8))
+        task = config.task.but(trajectories=2, train_trajectories=None, horizon=10, hidden=(8, 8))
         return replace(
             config, task=task, meta_batch=3, checkpoint_every=2, test_tasks=3, validation_tasks=3, torch_threads=1,
             threads=1,
@@ -46,7 +45,7 @@ def test_every_recipe_has_presets_and_fits_its_budget() -> None:
             assert config.seed == 1
             if each.env_steps is None:
                 assert config.env_steps == 0
-            elif not isinstance(config.algorithm, PPOConfig | GuidedConfig):
+            elif not config.algorithm.fixed_length:
                 spent = config.iterations * config.env_steps
                 assert each.env_steps - config.env_steps < spent <= each.env_steps, f"{task}-{method}"
             tenth = each.config(method, seed=0, fraction=0.1)

@@ -8,52 +8,70 @@ from typing import Any
 import pytest
 import torch
 
-from metarl.experiments.config import restore
-from metarl.experiments.inner import AdaptedConfig, LearnerConfig
+from metarl.experiments.config.derived import settings_class
+from metarl.experiments.config.images import FEW_SHOT, ImagesSettings
+from metarl.experiments.config.locomotion import LocomotionSettings
+from metarl.experiments.config.ppo import PPOSettings
+from metarl.experiments.config.run import restore
+from metarl.experiments.config.settings import check_hidden
+from metarl.experiments.config.sinusoid import SinusoidSettings
 from metarl.experiments.options import read_options
-from metarl.experiments.outer import DescentConfig, LaplaceConfig, MultiStepConfig, ReptileConfig, TrustRegionConfig
-from metarl.experiments.ppo import PPOConfig
-from metarl.experiments.presets import PRESETS, preset
-from metarl.experiments.settings import check_hidden
-from metarl.experiments.tasks import FEW_SHOT, ImagesConfig, LocomotionConfig, SinusoidConfig
+from metarl.experiments.presets import preset
+from metarl.experiments.runner import new_training
 
-POINT = PRESETS["point-nav-2017-maml"]
+BUILDERS = "metarl.experiments.config.builders"
+POINT = preset("point-nav-2017-maml")
 
 
 @pytest.mark.parametrize(
     ("kind", "setting", "value"),
     [
-        (TrustRegionConfig, "max_kl", math.nan), (TrustRegionConfig, "max_kl", math.inf),
-        (TrustRegionConfig, "damping", -1.0), (TrustRegionConfig, "damping", math.nan),
-        (TrustRegionConfig, "cg_steps", 0), (TrustRegionConfig, "cg_steps", True), (TrustRegionConfig, "cg_steps", 2.0),
-        (TrustRegionConfig, "backtracks", 0), (TrustRegionConfig, "backtrack", 1.0),
-        (TrustRegionConfig, "curvature_every", (6,)), (TrustRegionConfig, "curvature_every", [6, 15]),
-        (DescentConfig, "step_weights", (math.nan,)), (DescentConfig, "lr", "0.1"), (LaplaceConfig, "weight", -1.0),
-        (MultiStepConfig, "annealing", 2.0), (ReptileConfig, "lr", 5.0), (PPOConfig, "clip", math.nan),
-        (LearnerConfig, "steps", -1), (LearnerConfig, "lr", (-1.0,)), (LearnerConfig, "lr", 0.1),
-        (AdaptedConfig, "lr", 10**400), (SinusoidConfig, "shots", 0), (SinusoidConfig, "hidden", (0,)),
-        (LocomotionConfig, "action_scale", 0.0), (LocomotionConfig, "init_std", math.inf),
-        (LocomotionConfig, "min_std", math.inf), (LocomotionConfig, "activation", "sine"),
-        (ImagesConfig, "ways", 1), (ImagesConfig, "warp", 0.4), (ImagesConfig, "mirror", 1),
+        ("TRPO", "max_kl", math.nan), ("TRPO", "max_kl", math.inf),
+        ("TRPO", "damping", -1.0), ("TRPO", "damping", math.nan),
+        ("TRPO", "cg_steps", 0), ("TRPO", "cg_steps", True), ("TRPO", "cg_steps", 2.0),
+        ("TRPO", "backtracks", 0), ("TRPO", "backtrack", 1.0),
+        ("TRPO", "curvature_every", (6,)), ("TRPO", "curvature_every", [6, 15]),
+        ("Descent", "step_weights", (math.nan,)), ("Descent", "lr", "0.1"),
+        (f"{BUILDERS}:empirical_bayes", "weight", -1.0),
+        ("MultiStep", "annealing", 2.0), ("Reptile", "lr", 5.0), (PPOSettings, "clip", math.nan),
+        ("GradientLearner", "steps", -1), ("GradientLearner", "lr", (-1.0,)), ("GradientLearner", "lr", 0.1),
+        ("IMAML", "strength", 10**400), ("MetaLSTM", "lr", 1.0), (SinusoidSettings, "shots", 0),
+        (SinusoidSettings, "hidden", (0,)),
+        (LocomotionSettings, "action_scale", 0.0), (LocomotionSettings, "init_std", math.inf),
+        (LocomotionSettings, "min_std", math.inf), (LocomotionSettings, "activation", "sine"),
+        (ImagesSettings, "ways", 1), (ImagesSettings, "warp", 0.4), (ImagesSettings, "mirror", 1),
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_is_named_by_its_path(kind: Any, setting: str, value: object) -> None:
     with pytest.raises(ValueError, match=rf"^(task|learner|algorithm)\.{setting} is [^\n]*: give [^\n]*$"):
-        kind(**{setting: value})
+        (settings_class(kind) if isinstance(kind, str) else kind)(**{setting: value})
 
 
 def test_settings_that_do_not_go_together() -> None:
-    for make, said in (
-        (lambda: DescentConfig(lr=0.1, lr_end=0.2), r"algorithm.lr_end is 0.2, more than lr, 0.1"),
-        (lambda: DescentConfig(step_weights=(0.0, 0.0)), "algorithm.step_weights is"),
-        (lambda: LocomotionConfig(min_std=2.0), "task.min_std is 2.0, more than init_std, 1.0"),
-        (lambda: LocomotionConfig("metarl/Point"), "task.env: unknown environment 'metarl/Point': did you mean"),
-        (lambda: AdaptedConfig("imamll"), "learner.method is 'imamll': did you mean imaml"),
-        (lambda: replace(POINT, learner=AdaptedConfig("imaml")), "for supervised tasks"),
-        (lambda: replace(POINT, learner=LearnerConfig(steps=1)), "2 entries for 1 inner steps"),
-    ):
+    sinusoid, cpu = preset("sinusoid-maml"), torch.device("cpu")
+    descent = sinusoid.algorithm
+    for config, said in (
+        (lambda: replace(sinusoid, algorithm=descent.but(lr=0.1, lr_end=0.2)), "algorithm.lr_end is 0.2, more than lr"),
+        (lambda: replace(sinusoid, algorithm=descent.but(step_weights=(0.0, 0.0))), "algorithm.step_weights is"),
+        (lambda: replace(POINT, task=POINT.task.but(min_std=2.0)), "task.min_std is 2.0, more than init_std, 1.0"),
+        (lambda: replace(POINT, task=POINT.task.but(env="metarl/Point")), "task.env: unknown environment 'metarl/Poi"),
+        (lambda: replace(POINT, learner=POINT.learner.but(steps=1)), "algorithm.step_weights has 2 entries for 1 inn"),
+        (lambda: replace(POINT, learner=settings_class("ProtoNet")()), "learner is ProtoNet, which is made of 'encod"),
+    ):  # fmt: skip
         with pytest.raises(ValueError, match=said):
-            make()
+            new_training(config(), cpu)
+
+
+def test_settings_are_the_keyword_arguments_of_a_constructor() -> None:
+    made = {f.name: f.default for f in fields(settings_class("IMAML"))}  # type: ignore[arg-type]
+    assert made == {"steps": 16, "lr": (0.1,), "strength": 2.0, "cg_steps": 5, "cautious": False}
+    assert settings_class("IMAML") is settings_class("IMAML")
+    assert not settings_class("Reptile").uses_query  # type: ignore[attr-defined]
+    assert settings_class("ProtoNet")().steps == 1  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="there is no 'IMAMLL'"):
+        settings_class("IMAMLL")
+    with pytest.raises(ValueError, match=r"there is no 'no\.such:Thing'"):
+        settings_class("no.such:Thing")
 
 
 def test_nets_beyond_the_memory_are_counted_not_made() -> None:
@@ -99,23 +117,24 @@ def test_settings_that_are_no_object() -> None:
 
 
 def test_pretraining_keeps_every_setting_but_those_of_few_shot_tasks() -> None:
-    changed = ImagesConfig(
+    changed = ImagesSettings(
         "miniimagenet", "here", ways=7, shots=3, queries=4, train_shots=2, train_queries=3, architecture="resnet12",
         filters=32, shift=2, warp=0.1, mirror=True, same_alphabet=0.5, pretraining=9,
     )  # fmt: skip
-    joint = changed.joint_training()
-    marked = {f.name for f in fields(ImagesConfig) if f.metadata == FEW_SHOT}
+    joint = changed.joint_training(images=50)
+    marked = {f.name for f in fields(ImagesSettings) if f.metadata == FEW_SHOT}
     assert marked == {
         "ways", "shots", "queries", "train_ways", "train_shots", "train_queries", "same_alphabet", "pretraining",
     }  # fmt: skip
-    for f in fields(ImagesConfig):
-        wanted = True if f.name == "joint" else f.default if f.name in marked else getattr(changed, f.name)
+    for f in fields(ImagesSettings):
+        wanted = f.default if f.name in marked else getattr(changed, f.name)
+        wanted = {"joint": True, "ways": 5, "queries": 10}.get(f.name, wanted)
         assert getattr(joint, f.name) == wanted
 
 
 def test_help_shows_types_choices_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        read_options(LocomotionConfig, ["--help"], "metarl")
+        read_options(LocomotionSettings, ["--help"], "metarl")
     assert not stop.value.code
     said = " ".join(capsys.readouterr().out.split())
     for words in ("--trajectories INT", "--activation {relu,tanh}", "--action-scale FLOAT", "(default: 1e-06)"):
@@ -125,24 +144,24 @@ def test_help_shows_types_choices_and_defaults(capsys: pytest.CaptureFixture[str
 
 def test_options_are_read_as_before() -> None:
     words = ["--hidden", "7", "8", "--horizon", "None", "--inner-gae", "0.9", "0.5", "--normalise", "--discount=1"]
-    read = read_options(LocomotionConfig, words, "metarl")
-    assert read == LocomotionConfig(hidden=(7, 8), horizon=None, inner_gae=(0.9, 0.5), normalise=True, discount=1.0)
+    read = read_options(LocomotionSettings, words, "metarl")
+    assert read == LocomotionSettings(hidden=(7, 8), horizon=None, inner_gae=(0.9, 0.5), normalise=True, discount=1.0)
     with pytest.raises(ValueError, match=r"^Missing value for argument '--horizon'.*: see metarl --help$"):
-        read_options(LocomotionConfig, ["--horizon"], "metarl")
+        read_options(LocomotionSettings, ["--horizon"], "metarl")
     with pytest.raises(ValueError, match=r"^Unrecognized options: --bogus: see metarl --help$"):
-        read_options(LocomotionConfig, ["--bogus"], "metarl")
+        read_options(LocomotionSettings, ["--bogus"], "metarl")
     with pytest.raises(
         ValueError, match=r"^Unrecognized options: --horizn, 3: did you mean --horizon\? see metarl --help$"
     ):
-        read_options(LocomotionConfig, ["--horizn", "3"], "metarl")
+        read_options(LocomotionSettings, ["--horizn", "3"], "metarl")
     two = r"^Unrecognized options: --hiden, 3, --discont, 1: did you mean --discount and --hidden\? see metarl --help$"
     with pytest.raises(ValueError, match=two):
-        read_options(LocomotionConfig, ["--hiden", "3", "--discont", "1"], "metarl")
+        read_options(LocomotionSettings, ["--hiden", "3", "--discont", "1"], "metarl")
 
 
 def test_anil_s_presets_adapt_the_last_layer_whatever_the_hidden_ones() -> None:
     config = preset("half-cheetah-vel-anil")
-    config = replace(config, task=replace(config.task, hidden=(8, 8, 8)))  # type: ignore[call-arg]
+    config = replace(config, task=config.task.but(hidden=(8, 8, 8)))
     cpu = torch.device("cpu")
     learner = config.build_learner(config.distribution(cpu), cpu)
     assert set(learner.init()) == {"mean.layers.3.weight", "mean.layers.3.bias"}

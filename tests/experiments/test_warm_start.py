@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from metarl.experiments import runner, warm_start
 from metarl.experiments.cli import main
-from metarl.experiments.config import Config
+from metarl.experiments.config.run import Config
 from metarl.experiments.presets import preset
-from metarl.experiments.tasks import ImagesConfig
 from metarl.learners.per_step import MAMLPlusPlus
-from metarl.nets.conv4 import Conv4, Maps
+from metarl.nets.conv4 import Conv4, FeatureMaps
 from metarl.nets.dense import Dense
 from metarl.nets.resnet import ResNet12
 from metarl.run.folder import RunFolder
@@ -96,7 +95,9 @@ def test_what_is_learned_does_not_depend_on_the_number_of_threads(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "net", [Conv4(1, None, filters=8), Maps(1, filters=8), Dense(1, None, hidden=(9, 8)), ResNet12(1, filters=(4, 8))]
+    "net", [
+        Conv4(1, None, filters=8), FeatureMaps(1, filters=8), Dense(1, None, hidden=(9, 8)), ResNet12(1, filters=(4, 8)),
+    ],
 )
 def test_features_are_proportional_to_their_last_normalisation(net: warm_start.Encoder) -> None:
     x = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -111,9 +112,7 @@ def test_features_are_proportional_to_their_last_normalisation(net: warm_start.E
 
 
 def settings(method: str) -> Config:
-    config = preset(f"omniglot-small-5way-1shot-{method}")
-    assert isinstance(config.task, ImagesConfig)
-    return config
+    return preset(f"omniglot-small-5way-1shot-{method}")
 
 
 def planted(method: str) -> tuple[nn.Module, dict[str, Tensor]]:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from metarl.experiments import runner, tasks
+from metarl.experiments import runner
 from metarl.experiments.benchmark import accuracy
 from metarl.experiments.benchmark.accuracy import Accuracy, adapted, by_prototypes
-from metarl.experiments.config import Config
+from metarl.experiments.config import images
+from metarl.experiments.config.run import Config
 from metarl.experiments.presets import preset
 from metarl.tasks.images import ImageClasses
 
@@ -76,7 +77,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         config = preset(name)
         return replace(config, task=replace(config.task, filters=4, pretraining=2), meta_batch=2)  # type: ignore[type-var]
 
-    monkeypatch.setattr(tasks, "omniglot", fake)
+    monkeypatch.setattr(images, "omniglot", fake)
     monkeypatch.setattr(accuracy, "preset", small)
 
 
@@ -87,10 +88,10 @@ def test_the_plain_loop_trains_to_the_same_weights(method: str, classify: Any, l
     learner = runner.new_learner(config, learning, torch.device("cpu"))
     net: Any = learner.net if method == "maml" else learner.encoder
     theirs = runner.new_learner(config, learning, torch.device("cpu"))
-    config.build_algorithm(theirs)  # in whose hands a frozen head begins at 0
+    config.outer_loop(theirs)  # in whose hands a frozen head begins at 0
     module: Any = theirs.net if method == "maml" else theirs.encoder
     for _ in accuracy.train(
-        config.build_algorithm(learner), learning, iterations=3, meta_batch=config.meta_batch, seed=config.seed
+        config.outer_loop(learner), learning, iterations=3, meta_batch=config.meta_batch, seed=config.seed
     ):
         pass
     start = [p.detach().clone() for p in module.parameters()]

@@ -7,7 +7,7 @@ import pytest
 
 from metarl.experiments.benchmark import iteration, scaling, update
 from metarl.experiments.benchmark.sampling import yardstick
-from metarl.experiments.config import Config
+from metarl.experiments.config.run import Config
 from metarl.experiments.presets import preset
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC
+from dataclasses import replace
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from metarl.ranges import Range, Settings
 
@@ -28,8 +30,8 @@ Fraction = Annotated[float, Range(0, 1, above=True)]
 LARGEST_NET = 2**28  # parameters, 1 GiB: a meta-gradient holds several copies
 
 
-class Part(Settings):
-    """The base of a part of `Config`; a subclass says which, `class TaskConfig(Part, path="task")`.
+class Part(Settings, ABC):
+    """The base of a part of `Config`; a subclass says which, `class TaskSettings(Part, path="task")`.
 
     A message that begins with a setting's name then begins with its path: "task.shots is 0: …".
     """
@@ -47,8 +49,12 @@ class Part(Settings):
         except ValueError as error:
             raise ValueError(f"{self.path}.{error}") from None
 
-    def check(self, other: Any) -> None:
-        """Raise ValueError where this does not go with `other`, the part before it: task, learner, algorithm."""
+    def but(self, **changes: Any) -> Self:
+        """The same with some settings changed."""
+        return replace(self, **changes)  # type: ignore[type-var]  # every subclass is a dataclass
+
+    def check(self, config: Any) -> None:
+        """Raise ValueError where this does not go with the other parts of the `Config`."""
 
 
 def check_hidden(hidden: tuple[int, ...], name: str) -> None:

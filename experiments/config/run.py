@@ -1,38 +1,38 @@
-"""Settings of an experiment as typed dataclasses, and how they become tasks, learners and algorithms."""
+"""Every setting of a run, and how settings become tasks, a learner and what trains it."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from metarl.algorithms.base import Algorithm
-from metarl.core import Distribution, Learner
-from metarl.envs import world_class
-from metarl.experiments.encoded import EncodedConfig
-from metarl.experiments.inner import AdaptedConfig, LearnerConfig
-from metarl.experiments.outer import AlgorithmConfig, GuidedConfig, ReptileConfig
-from metarl.experiments.ppo import PPOConfig
-from metarl.experiments.settings import Cores, Iterations, Number, Seed, Steps
-from metarl.experiments.tasks import ImagesConfig, LocomotionConfig, TaskConfig
+from metarl.experiments.config.parts import LearnerSettings, OuterSettings, TaskSettings
+from metarl.experiments.config.settings import Cores, Iterations, Number, Seed, Steps
 from metarl.ranges import Settings, Whole, shown
-from metarl.run.loop import Schedule
-from metarl.tasks.folder import Split
+
+if TYPE_CHECKING:
+    import torch
+
+    from metarl.algorithms.base import Algorithm
+    from metarl.core import Distribution, Learner
+    from metarl.run.checkpoint import Training
+    from metarl.run.loop import Schedule
+    from metarl.tasks.folder import Split
 
 
 @dataclass(frozen=True)
 class Config(Settings):
     """Every setting of a run."""
 
-    task: TaskConfig
-    learner: LearnerConfig | AdaptedConfig | EncodedConfig
-    algorithm: AlgorithmConfig
+    task: TaskSettings
+    learner: LearnerSettings
+    algorithm: OuterSettings
     meta_batch: Number = 40
     """tasks an iteration; for PPO: sub-environments"""
     iterations: Iterations = 500
+    """updates of the outer loop"""
     seed: Seed = 0
+    """what all random numbers of the run follow from"""
     chunk: Number | None = None
     """tasks differentiated at a time, by each thread; None: all (most memory)"""
     threads: Cores = 0
@@ -53,48 +53,30 @@ class Config(Settings):
     """tasks that the best checkpoint is chosen by"""
 
     def check_together(self) -> None:
-        self.learner.check(self.task)
-        self.algorithm.check(self.learner)
-        if isinstance(self.task, ImagesConfig) and self.task.train_ways and not isinstance(self.learner, EncodedConfig):
-            raise ValueError(
-                f"task.train_ways is {self.task.train_ways}, but this learner's head has an output a way: leave it "
-                "out, training has the ways of tests"
-            )
-        if isinstance(self.algorithm, PPOConfig | GuidedConfig) and not isinstance(self.task, LocomotionConfig):
-            name = type(self.algorithm).__name__.removesuffix("Config")
-            raise ValueError(f"algorithm is {name}, which trains in environments: give a supervised task another one")
+        self.task.check(self)
+        self.learner.check(self)
+        self.algorithm.check(self)
 
     @property
     def env_steps(self) -> int:
         """Environment steps an iteration takes where no episode ends early; 0 for supervised tasks."""
-        if not isinstance(self.task, LocomotionConfig):
-            return 0
-        horizon = self.task.horizon or world_class(self.task.env).default_horizon
-        if isinstance(self.algorithm, PPOConfig):
-            return self.meta_batch * horizon
-        batches = self.learner.steps + (not isinstance(self.algorithm, ReptileConfig))
-        return self.meta_batch * self.task.in_training * horizon * batches
+        return self.algorithm.env_steps(self)
 
     @property
     def tasks(self) -> int:
         """Tasks an iteration, with all their trajectories; PPO's sub-environments have one each."""
-        if isinstance(self.algorithm, PPOConfig) and isinstance(self.task, LocomotionConfig):
-            return -(-self.meta_batch // self.task.in_training)
-        return self.meta_batch
+        return self.algorithm.tasks(self)
 
     @property
     def schedule(self) -> Schedule:
         """How long the run is, and what it writes when."""
+        from metarl.run.loop import Schedule
+
         return Schedule(self.iterations, self.log_every, self.checkpoint_every, self.keep)
 
     def with_data(self, data: str | None = None) -> Config:
         """The same with the images in the folder `data` (None: the one that is set), as an absolute path."""
-        if not isinstance(self.task, ImagesConfig):
-            if data is not None:
-                raise ValueError(f"data is {data}: the tasks of this run need no data set, leave it out")
-            return self
-        task = self.task if data is None else replace(self.task, data=data)
-        return self if task.data is None else replace(self, task=replace(task, data=os.path.abspath(task.data)))
+        return replace(self, task=self.task.with_data(None if data is None else os.path.abspath(data)))
 
     def distribution(self, device: torch.device, *, split: Split = "train") -> Distribution:
         """The tasks to train on, to choose a checkpoint by ("validation"), or to test on."""
@@ -104,9 +86,13 @@ class Config(Settings):
         """A learner with fresh weights, drawn from torch's generator."""
         return self.learner.build(self.task, distribution).to(device)
 
-    def build_algorithm(self, learner: Learner) -> Algorithm:
-        loss = self.learner.loss(self.task)
-        return self.algorithm.build(learner, self.task, loss, iterations=self.iterations, chunk=self.chunk)
+    def outer_loop(self, learner: Learner) -> Algorithm:
+        """The outer loop over `learner`. Raises ValueError for settings of a way to train that has none."""
+        return self.algorithm.outer_loop(self, learner)
+
+    def training(self, learner: Learner, distribution: Distribution, device: torch.device) -> Training:
+        """What trains `learner` on the tasks of `distribution`."""
+        return self.algorithm.training(self, learner, distribution, device)
 
 
 def restore(default: Any, values: Any, *, where: str = "settings") -> Any:
@@ -129,5 +115,9 @@ def restore(default: Any, values: Any, *, where: str = "settings") -> Any:
         old = getattr(default, name)
         if is_dataclass(old):
             value = restore(old, value, where=f"{where}.{name}")
-        changed[name] = tuple(value) if isinstance(value, list) else value
+        changed[name] = _as_tuple(value)
     return type(default)(**changed)
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value

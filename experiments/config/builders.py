@@ -1,0 +1,159 @@
+"""Learners and outer loops that need more than their own constructor: a line of the presets names each function.
+
+The arguments before the asterisk are what a task gives to a learner, or a run to an outer loop; those after it are the
+settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from metarl.algorithms.descent import Descent
+from metarl.core import Learner, Loss
+from metarl.learners.baselines import NearestNeighbour
+from metarl.learners.bayesian import ALPaCA
+from metarl.learners.cnp import CNP
+from metarl.learners.context import CAVIA, Concatenated, FiLM
+from metarl.learners.gradient import GradientLearner
+from metarl.learners.laplace import Headed, laplace, softmax_roots
+from metarl.learners.mann import MANN
+from metarl.learners.matching import FullContext, MatchingNet
+from metarl.learners.metric import Comparison, RelationNet
+from metarl.nets.conv4 import Conv4, FeatureMaps
+from metarl.nets.mlp import MLP
+from metarl.nets.normalisation import BatchNorm
+from metarl.objectives import final, learner_loss, multi_step
+from metarl.ranges import Count, NonNegative, Positive, Whole, checked
+
+
+@checked
+def image_cavia(net: nn.Module, loss: Loss, *, context: Count = 100, steps: Whole = 2, lr: Positive = 1.0) -> CAVIA:
+    """CAVIA whose context modulates Conv4's third block (Zintgraf et al. 2019, section 4.2).
+
+    Args:
+        context: numbers in the context
+        steps: inner steps in training
+        lr: inner step size
+    """
+    return CAVIA(FiLM(_conv4(net, "cavia"), context=context), loss, context=context, steps=steps, lr=lr)
+
+
+@checked
+def sinusoid_cavia(
+    loss: Loss, widths: Sequence[Count], *, context: Count = 5, steps: Whole = 1, lr: Positive = 1.0
+) -> CAVIA:
+    """CAVIA whose context is further inputs of an MLP (Zintgraf et al. 2019, section 4.1).
+
+    Args:
+        context: numbers in the context
+        steps: inner steps in training
+        lr: inner step size
+    """
+    net = MLP(1 + context, 1, hidden=widths)
+    return CAVIA(Concatenated(net), loss, context=context, steps=steps, lr=lr)
+
+
+@checked
+def headed(
+    encoder: nn.Module, loss: Loss, features: Count, outputs: Count, *, steps: Whole = 1,
+    lr: Sequence[Positive] = (0.1,),
+) -> GradientLearner:  # fmt: skip
+    """MAML on a net that also gives its head's inputs, which the Laplace term is computed from (Grant et al. 2018).
+
+    Args:
+        steps: inner steps in training
+        lr: inner step size for step 1, 2, …; the last holds for all further steps
+    """
+    return GradientLearner(Headed(encoder, features=features, outputs=outputs), loss, steps=steps, lr=lr)
+
+
+def matching(encoder: nn.Module, ways: int, features: int) -> MatchingNet:
+    """Matching networks with full context embeddings (Vinyals et al. 2016)."""
+    return MatchingNet(encoder, ways=ways, full_context=FullContext(features))
+
+
+@checked
+def nearest_pixels(ways: Count) -> NearestNeighbour:
+    """The label of the nearest support image, by the squared distance of pixels."""
+    return NearestNeighbour(ways=ways)
+
+
+@checked
+def relation(encoder: nn.Module, ways: Count, *, hidden: Count = 8) -> RelationNet:
+    """Relation networks, which compare Conv4's feature maps by convolutions (Sung et al. 2018).
+
+    Args:
+        hidden: units of the last hidden layer
+    """
+    net = _conv4(encoder, "relation")
+    filters = len(net.get_parameter("blocks.0.norm.weight"))
+    maps = FeatureMaps(net.shape[0], size=net.shape[1], filters=filters, pool=net.pool)
+    return RelationNet(maps, Comparison(filters, maps.side, hidden=hidden), ways=ways)
+
+
+@checked
+def mann(
+    encoder: nn.Module, ways: Count, features: Count, *, controller: Count = 200, slots: Count = 128, width: Count = 40
+) -> MANN:
+    """A memory-augmented network on normalised features: those of an untrained Conv4 hardly differ.
+
+    Args:
+        controller: units of the LSTM that controls the memory
+        slots: rows of the memory
+        width: numbers in a row of the memory
+    """
+    spread = nn.Sequential(encoder, BatchNorm(features))
+    return MANN(spread, ways=ways, features=features, controller=controller, slots=slots, width=width)
+
+
+@checked
+def alpaca(*, encoding: Count = 32, hidden: Sequence[Count] = (128, 128), noise: Positive = 0.02) -> ALPaCA:
+    """ALPaCA on a sinusoid: Bayesian linear regression on learned features (Harrison et al. 2018).
+
+    Args:
+        encoding: numbers that a point is encoded in
+        hidden: units of each hidden layer of the encoder
+        noise: variance of the observations
+    """
+    return ALPaCA(MLP(1, encoding, hidden=hidden, activation="tanh"), features=encoding, noise=noise)
+
+
+@checked
+def cnp(*, encoding: Count = 128, hidden: Sequence[Count] = (128, 128)) -> CNP:
+    """A conditional neural process on a sinusoid (Garnelo et al. 2018).
+
+    Args:
+        encoding: numbers that a point is encoded in
+        hidden: units of each hidden layer of the encoder and of the decoder
+    """
+    return CNP(MLP(2, encoding, hidden=hidden), MLP(encoding + 1, 2, hidden=hidden), features=encoding)
+
+
+@checked
+def empirical_bayes(
+    learner: Learner, iterations: Count, chunk: Count | None, *, lr: Positive = 1e-3, lr_end: NonNegative = 1e-3,
+    weight: NonNegative = 1e-6, step_weights: Sequence[NonNegative] = (), freeze: str = "",
+) -> Descent:  # fmt: skip
+    """MAML as empirical Bayes: the curvature of the adapted head adds to the query loss (Grant et al. 2018).
+
+    Args:
+        lr: learning rate of the outer loop's Adam
+        lr_end: learning rate at the last iteration, to which it goes linearly
+        weight: weight of the curvature's log-determinant
+        step_weights: weights of the query losses after each inner step; none: only the last counts
+        freeze: parameters whose names start so are not meta-learned
+    """
+    loss = learner_loss(learner)
+    objective = multi_step(loss, step_weights) if step_weights else final(loss)
+    return Descent(
+        learner, laplace(objective, softmax_roots, weight=weight), lr=lr, lr_end=lr_end, iterations=iterations,
+        freeze=freeze, chunk=chunk,
+    )  # fmt: skip
+
+
+def _conv4(net: nn.Module, method: str) -> Conv4:
+    if not isinstance(net, Conv4):
+        raise ValueError(f"{method} works inside Conv4: train it with --task.architecture conv4")
+    return net

@@ -1,0 +1,119 @@
+"""Settings of an environment of metarl.envs and of the policy that acts in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+import torch
+
+from metarl.core import Distribution, adapt
+from metarl.envs import world_class
+from metarl.envs.informed import informed
+from metarl.experiments.config.parts import Given, TaskSettings
+from metarl.experiments.config.settings import Fraction, Number, Width, check_hidden
+from metarl.learners.gradient import GradientLearner
+from metarl.nets.policy import GaussianPolicy
+from metarl.ranges import Positive, Range, UnitInterval
+from metarl.rl.losses import mean_kl, surrogate
+from metarl.rl.rollout import WorldDistribution
+from metarl.sampling import check_memory
+from metarl.tasks.folder import Split
+from metarl.train import Stream, generator
+
+Deviation = Annotated[float, Range(0, 10, above=True)]
+"""A standard deviation of a policy's output, which is at most 10."""
+
+
+@dataclass(frozen=True)
+class LocomotionSettings(TaskSettings):
+    """An environment of metarl.envs and the policy that acts in it."""
+
+    env: str = "metarl/HalfCheetahVel-v0"
+    trajectories: Number = 20
+    """episodes a task for each batch"""
+    train_trajectories: Number | None = None
+    """in training, where they differ"""
+    horizon: Number | None = None
+    """steps an episode; None: the environment's own"""
+    discount: UnitInterval = 0.99
+    gae_lambda: UnitInterval = 1.0
+    gae_schedule: tuple[UnitInterval, UnitInterval, Fraction] | None = None
+    """discount and gae_lambda as training begins, and the share of it over which they come to those above"""
+    inner_gae: tuple[UnitInterval, UnitInterval] | None = None
+    """discount and gae_lambda of support batches, in training and tests; None: as query's"""
+    hidden: tuple[Width, ...] = (100, 100)
+    activation: Literal["relu", "tanh"] = "relu"
+    action_scale: Positive = 1.0
+    """what the environment receives for a policy output of 1, in units of half the action range"""
+    init_std: Deviation = 1.0
+    """of the policy's output"""
+    min_std: Deviation = 1e-6
+    normalise: bool = False
+    """shift and scale observations as a random policy sees them, fixed before training"""
+    observe_goal: bool = False
+    """the observations end with the task: an oracle's"""
+
+    loss = staticmethod(surrogate)
+    divergence = staticmethod(mean_kl)
+
+    def check_together(self) -> None:
+        check_hidden(self.hidden, "hidden")
+        if self.min_std > self.init_std:
+            raise ValueError(f"min_std is {self.min_std}, more than init_std, {self.init_std}: give min_std ≤ init_std")
+        try:
+            world_class(self.env)
+        except ValueError as error:
+            raise ValueError(f"env: {error}") from None
+
+    def distribution(self, device: torch.device, *, threads: int, split: Split) -> WorldDistribution:
+        return WorldDistribution(
+            informed(world_class(self.env)) if self.observe_goal else self.env,
+            trajectories=self.episodes if split == "train" else self.trajectories, horizon=self.horizon,
+            discount=self.discount, gae_lambda=self.gae_lambda,
+            gae_schedule=self.gae_schedule if split == "train" else None, inner_gae=self.inner_gae,
+            action_scale=self.action_scale, threads=threads, device=device,
+        )  # fmt: skip
+
+    @property
+    def episodes(self) -> int:  # type: ignore[override]
+        """Episodes a task for each batch in training."""
+        return self.trajectories if self.train_trajectories is None else self.train_trajectories
+
+    @property
+    def episode_steps(self) -> int:  # type: ignore[override]
+        """Steps an episode."""
+        return self.horizon or world_class(self.env).default_horizon
+
+    def in_fraction(self, fraction: float) -> LocomotionSettings:
+        """The same with credit that lengthens over as many environment steps as in the whole run."""
+        if self.gae_schedule is None:
+            return self
+        discount, gae_lambda, share = self.gae_schedule
+        return replace(self, gae_schedule=(discount, gae_lambda, min(1.0, share / fraction)))
+
+    def quick(self, config: Any) -> Any:
+        return config.algorithm.quick(replace(config, task=replace(self, trajectories=10)))
+
+    def given(self, distribution: Distribution) -> Given:
+        return {"net": lambda: self.net(distribution), "loss": lambda: surrogate}
+
+    def net(self, distribution: Any) -> GaussianPolicy:
+        world = distribution.template
+        policy = GaussianPolicy(
+            world.observation_space.shape[0], world.action_space.shape[0], hidden=self.hidden,
+            activation=self.activation, init_std=self.init_std, min_std=self.min_std,
+        )  # fmt: skip
+        if self.normalise:
+            policy.normalise(first_observations(policy, distribution))
+        return policy
+
+
+def first_observations(policy: GaussianPolicy, distribution: WorldDistribution) -> torch.Tensor:
+    """What `policy` sees on ten tasks, always the same: [n, obs], on the CPU."""
+    learner = GradientLearner(policy, surrogate, steps=0)
+    rng = generator(Stream.INIT, 0)
+    check_memory(distribution, 10)
+    tasks = distribution.sample(10, rng)
+    seen = tasks.trajectories(next(adapt(learner, tasks, steps=0))[0])
+    return seen.observations[seen.mask.bool()].cpu()

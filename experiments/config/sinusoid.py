@@ -1,0 +1,42 @@
+"""Settings of sinusoid regression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from metarl.core import Distribution
+from metarl.experiments.config.parts import Given, TaskSettings
+from metarl.experiments.config.settings import Number, Width, check_hidden
+from metarl.losses import mse, squared_change
+from metarl.nets.mlp import MLP
+from metarl.tasks.folder import Split
+from metarl.tasks.sinusoid import Sinusoid
+
+
+@dataclass(frozen=True)
+class SinusoidSettings(TaskSettings):
+    """Sinusoid regression."""
+
+    shots: Number = 5
+    """K, support points a task"""
+    train_shots: Number | None = None
+    """support points a task in training, where they differ"""
+    queries: Number = 10
+    """query points a task"""
+    hidden: tuple[Width, ...] = (40, 40)
+    """units of each hidden layer"""
+
+    loss = staticmethod(mse)
+    divergence = staticmethod(squared_change)
+
+    def check_together(self) -> None:
+        check_hidden(self.hidden, "hidden")
+
+    def distribution(self, device: torch.device, *, threads: int, split: Split) -> Sinusoid:
+        shots = self.shots if split != "train" or self.train_shots is None else self.train_shots
+        return Sinusoid(shots=shots, queries=self.queries, device=device)
+
+    def given(self, distribution: Distribution) -> Given:
+        return {"net": lambda: MLP(1, 1, hidden=self.hidden), "loss": lambda: mse, "widths": lambda: self.hidden}

@@ -1,0 +1,105 @@
+"""Presets of the environments.
+
+Locomotion in the MAML paper's physics (Finn et al. 2017, section 5.3): 100-100 units, std 1 the whole action range,
+horizon 200, α 0.1, then 0.05, tests with 20 trajectories a task. The paper trains ReLU policies on raw observations
+with λ = 1, 500 iterations of 40 tasks × 20 trajectories within a KL of 0.01; here smaller meta-batches within a larger
+KL, tanh, normalised observations and shorter advantage estimates reach its returns with a fraction of its environment
+steps (docs/reproductions/what_mattered.md). In Gymnasium's physics (an action lasts five times as long) 64-64 units and
+horizon 100, as later work has it (ProMP, garage, learn2learn). There they scale actions by 0.1; 0.3 was better after
+one gradient step, 1 never got under way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metarl.experiments.presets.table import Preset, Task, made
+
+Changes = dict[str, Any]
+CONFIG = "metarl.experiments.config"
+LR = (0.1, 0.05)
+BASE = Preset(
+    task=made(
+        f"{CONFIG}.locomotion:LocomotionSettings", train_trajectories=10, gae_lambda=0.97, activation="tanh",
+        normalise=True,
+    ),
+    learner=made("GradientLearner", lr=LR),
+    algorithm=made("TRPO", max_kl=0.1, curvature_every=(6, 15)),
+    run={"meta_batch": 20, "iterations": 500, "chunk": 4, "validation_tasks": 20},  # 4: tensors stay in the caches
+)  # fmt: skip
+GYMNASIUM: Changes = {"task.horizon": 100, "task.hidden": (64, 64), "task.action_scale": 0.3}
+
+ANT_DIR: Changes = {
+    "task.train_trajectories": 20, "task.gae_lambda": 0.95, "task.gae_schedule": (0.9, 0.5, 0.05),
+    "task.inner_gae": (0.9, 0.5), "meta_batch": 10, "iterations": 1000,
+}  # fmt: skip
+POINT: Changes = {
+    "task.train_trajectories": None, "task.normalise": False, "iterations": 100, "validation_tasks": 200,
+}  # fmt: skip
+SIZES: dict[str, Changes] = {  # where an environment's differ
+    "AntDir": ANT_DIR,
+    "AntDir-MAML2017": ANT_DIR,
+    "AntVel-MAML2017": {"task.gae_schedule": (0.95, 0.8, 0.25), "meta_batch": 10, "iterations": 800},
+    "PointNav": {**POINT, "task.gae_lambda": 1.0, "task.action_scale": 1.0, "algorithm.max_kl": 0.01},
+    "PointNav-MAML2017": {**POINT, "task.gae_lambda": 0.8},
+}
+# The losses after one step and after two count: trained for one, the second overshoots.
+TWO_STEPS: Changes = {"learner.steps": 2, "algorithm.step_weights": (0.5, 0.5)}
+
+# The paper's baselines: one policy for all tasks, and one that observes the task. 256 are PPO's sub-environments.
+PPO: Changes = {
+    "algorithm": made(f"{CONFIG}.ppo:PPOSettings"), "learner.steps": 0, "task.gae_schedule": None,
+    "task.inner_gae": None, "meta_batch": 256, "validation_tasks": 40,
+}  # fmt: skip
+METHODS: dict[str, Changes] = {
+    "maml": {},
+    "fomaml": {"learner.first_order": True},
+    "meta-sgd": {"learner.lr": (0.1,), "learner.learn_lr": True},
+    "anil": {"learner.adapt": "head"},
+    "gmps": {  # the schedule is of the query's advantages, which imitation has no use for
+        "algorithm": made(f"{CONFIG}.guided:GuidedSettings"), "task.gae_schedule": None, "iterations": 100,
+    },
+    "promp": {"algorithm": made("ProMP", lr=1e-3), "iterations": 1001},
+    "reptile": {"learner.steps": 3, "algorithm": made("Reptile", lr=1.0, lr_end=0.1)},
+    "pretrained": PPO,
+    "oracle": {**PPO, "task.observe_goal": True, "test_steps": 0},  # it has nothing to adapt to
+}  # fmt: skip
+TRUST_REGION = ("maml", "fomaml", "meta-sgd", "anil")
+PPO_STEPS = {"pretrained": (3_000_000, 1_000_000), "oracle": (10_240_000, 3_072_000)}  # environment steps; the point's
+
+
+def preset(world: str, method: str) -> Preset:
+    """The preset of an environment, such as "AntDir-MAML2017", and a method."""
+    paper, point = world.endswith("-MAML2017"), world.startswith("PointNav")
+    made = BASE.but({"task.env": f"metarl/{world}-v0"}).but({} if paper else GYMNASIUM).but(SIZES.get(world, {}))
+    made = made.but(METHODS[method])
+    if paper and point and method in (*TRUST_REGION, "gmps"):
+        made = made.but(TWO_STEPS)
+    if method in PPO_STEPS:
+        horizon = 200 if paper and not point else 100
+        made = made.but({"iterations": round(PPO_STEPS[method][point] / (256 * horizon))})
+    return made
+
+
+ENVIRONMENTS = {  # task: (environment, what it is, whether the MAML paper has it)
+    "half-cheetah-vel": ("HalfCheetahVel", "run at the goal velocity", True),
+    "half-cheetah-dir": ("HalfCheetahDir", "run forwards or backwards", True),
+    "ant-vel": ("AntVel", "run at the goal velocity", True),
+    "ant-dir": ("AntDir", "run forwards or backwards", True),
+    "ant-dir-2d": ("AntDir2D", "run in the goal direction", False),
+    "ant-goal": ("AntGoal", "run to the goal", True),
+    "point-nav": ("PointNav", "move to the goal", True),
+}
+
+
+def _tasks() -> list[Task]:
+    tasks = []
+    for name, (world, about, published) in ENVIRONMENTS.items():
+        tasks.append(Task(name, about, {method: preset(world, method) for method in METHODS}))
+        if published:
+            older, about = f"{world}-MAML2017", f"{about} (the MAML paper's physics)"
+            tasks.append(Task(f"{name}-2017", about, {method: preset(older, method) for method in METHODS}))
+    return tasks
+
+
+TASKS = _tasks()
