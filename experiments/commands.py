@@ -95,7 +95,8 @@ class Evaluate(Command):
     device: Device = "auto"
 
     def run(self) -> None:
-        from metarl.experiments.evaluation import evaluate_run, write_evaluation
+        from metarl.experiments.evaluation import evaluate_run
+        from metarl.experiments.report.stored import write_stored
         from metarl.experiments.runner import pick_device
 
         file = None if self.json is None else check_output(self.json, (".json",))
@@ -111,7 +112,7 @@ class Evaluate(Command):
         print(f"{result['preset']} after {result['iteration']} iterations, {result['tasks']} held-out tasks")
         Console().print(table)
         if file is not None:
-            write_evaluation(result, file)
+            write_stored(result, file)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import torch
 from metarl.evaluation import evaluate
 from metarl.experiments.config.settings import Number, Seed, Steps
 from metarl.experiments.selection import load_checkpoint
-from metarl.files import write_text
 from metarl.ranges import checked
 from metarl.run.load import load, load_options
 from metarl.statistics import mean_ci95
@@ -79,17 +77,6 @@ def evaluate_run(
     if goals is not None:
         result["goals"] = goals.tolist()
     return {**result, "transductive": transductive, "tasks": tasks, "seed": seed}
-
-
-def write_evaluation(result: dict[str, Any], file: Path) -> None:
-    """Write `result` as JSON, one line a key, and one a row of scores."""
-    lines = []
-    for key, value in result.items():
-        text = json.dumps(value)
-        if value and isinstance(value, list) and isinstance(value[0], list):
-            text = "[\n    " + ",\n    ".join(json.dumps(row) for row in value) + "\n  ]"
-        lines.append(f"  {json.dumps(key)}: {text}")
-    write_text(file, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def _warn(scores: np.ndarray, what: str) -> None:

@@ -16,9 +16,10 @@ import torch
 from metarl.experiments import runner
 from metarl.experiments.config.run import Config
 from metarl.experiments.config.settings import Fraction, Seed
-from metarl.experiments.evaluation import evaluate_run, write_evaluation
+from metarl.experiments.evaluation import evaluate_run
 from metarl.experiments.presets import preset
 from metarl.experiments.recipes.report import write_report
+from metarl.experiments.report.stored import write_stored
 from metarl.files import check_writable, write_errors
 from metarl.ranges import checked
 from metarl.run.folder import RunFolder
@@ -115,4 +116,4 @@ class Recipe:
         file = path / "evaluation.json"
         if not file.exists():
             print(f"{path}: choosing the checkpoint on validation tasks, testing it", file=sys.stderr)
-            write_evaluation(evaluate_run(path, checkpoint="best", device=device, data=data), file)
+            write_stored(evaluate_run(path, checkpoint="best", device=device, data=data), file)

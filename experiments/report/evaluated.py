@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from metarl.experiments import presets
-from metarl.experiments.evaluation import evaluate_run, write_evaluation
-from metarl.experiments.report.stored import Stored
+from metarl.experiments.evaluation import evaluate_run
+from metarl.experiments.report.stored import Stored, write_stored
 from metarl.experiments.runner import pick_device
 from metarl.ranges import Count, Whole
 from metarl.run.display import notify
@@ -66,7 +66,7 @@ def evaluation_of(run: Path) -> Evaluation:
     notify(f"evaluating {run} on held-out tasks")
     with TemporaryDirectory() as folder:
         file = Path(folder) / EVALUATION
-        write_evaluation(evaluate_run(str(run), device=pick_device("auto")), file)
+        write_stored(evaluate_run(str(run), device=pick_device("auto")), file)
         return replace(read_evaluation(file), source=run)
 
 

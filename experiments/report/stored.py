@@ -1,4 +1,4 @@
-"""JSON files of our own that somebody may have edited, cut or replaced: what is read from them is checked."""
+"""JSON files of scores: a row a line for people to read, and checked when they are read, as anybody may edit them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from metarl.files import read_text
+from metarl.files import read_text, write_text
 from metarl.ranges import check
 
 REQUIRED = object()
@@ -49,3 +49,14 @@ class Stored:
     def damaged(self, reason: object) -> ValueError:
         """An error that says why the file cannot be used."""
         return ValueError(f"{self.file} is damaged ({reason}): {self.remedy}")
+
+
+def write_stored(values: dict[str, Any], file: Path) -> None:
+    """Write `values` as JSON, a line each; of a list of lists or objects, a line for each of these."""
+    lines = []
+    for name, value in values.items():
+        text = json.dumps(value)
+        if value and isinstance(value, list) and isinstance(value[0], list | dict):
+            text = "[\n    " + ",\n    ".join(map(json.dumps, value)) + "\n  ]"
+        lines.append(f"  {json.dumps(name)}: {text}")
+    write_text(file, "{\n" + ",\n".join(lines) + "\n}\n")

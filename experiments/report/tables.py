@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable
 from math import floor, isfinite, log10
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from metarl.experiments.report.compare import RANDOM, Comparison
+from metarl.experiments.report.stored import write_stored
 from metarl.experiments.selection import SMALLER_IS_BETTER
 from metarl.files import write_text
 from metarl.statistics import Estimate
@@ -83,11 +83,9 @@ def write_json(comparison: Comparison, file: Path) -> None:
         for name in STATISTICS:
             for end, values in zip(("", "_low", "_high"), zip(*getattr(row, name), strict=True), strict=True):
                 entry[name + end] = _nulls(values)
-        rows.append("    " + json.dumps({**entry, "seed_means": [_nulls(values) for values in row.seed_means]}))
+        rows.append({**entry, "seed_means": [_nulls(values) for values in row.seed_means]})
     head = {name: getattr(comparison, name) for name in ("task", "metric", "tasks", "test_seed", "intervals")}
-    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
-    lines.append('  "rows": [\n' + ",\n".join(rows) + "\n  ]")
-    write_text(file, "{\n" + ",\n".join(lines) + "\n}\n")
+    write_stored({**head, "rows": rows}, file)
 
 
 def _shown(count: int, *, room: int) -> list[int]:

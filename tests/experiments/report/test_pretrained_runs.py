@@ -8,9 +8,10 @@ import torch
 from evaluations import config
 
 from metarl.experiments.cli import main
-from metarl.experiments.evaluation import evaluate_run, write_evaluation
+from metarl.experiments.evaluation import evaluate_run
 from metarl.experiments.report.compare import compare
 from metarl.experiments.report.progress import read_run
+from metarl.experiments.report.stored import write_stored
 from metarl.run.pretrained import FOLDER
 
 NAME = "pretrained:sinusoid-maml"
@@ -33,7 +34,7 @@ def test_compare_evaluates_a_trained_initialisation(tmp_path: Path, capsys: pyte
     np.testing.assert_allclose(random.scores[0], result["random_scores"], rtol=1e-4)
     assert 0.2 < trained.mean[-1].value < 0.35  # its page has 0.27 after ten gradient steps
     file = tmp_path / "same.json"
-    write_evaluation(result, file)
+    write_stored(result, file)
     with pytest.raises(ValueError, match=rf"^{NAME} and {file} are both seed 0 of sinusoid-maml: give one of the two$"):
         compare([Path(NAME), file])
 
