@@ -131,7 +131,7 @@ DISTRIBUTION: dict[str, tuple[Call, str]] = {
     ),
     "a plain pair": (lambda: acting(lambda x, p: (x, p)), "a policy's outputs are of the type tuple: let its forward"),
     "a policy of another std": (
-        lambda: acting(lambda x, p: Gaussian(x, torch.zeros(3))), "means (2, 4, 1) and log standard deviations (2, 3)"
+        lambda: acting(lambda x, p: Gaussian(x, torch.zeros(3))), "means (1, 4, 1) and log standard deviations (1, 3)"
     ),
     "a policy of choices": (
         lambda: acting(lambda x, p: Categorical(x)), "the policy gives a Categorical distribution, and actions are in"
