@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from metarl.envs.tasked import Tasked
 
 
+RETURNS = "does not return ({}), as Gymnasium's environments do"
+
+
 class ManyEnvs(World):
     """num_envs instances of an ordinary environment, each with its own task, stepped in turn by this process.
 
@@ -46,7 +49,8 @@ class ManyEnvs(World):
             raise ValueError(
                 f"{kind.name}: actions are in {actions}: give a Box, Discrete, MultiDiscrete or MultiBinary"
             )
-        self._seen: list[Any] = []
+        self._rows = np.empty((0, 0))  # what is observed now, [N, obs]; of none before the first episode
+        self._steps = [env.step for env in self.envs]
         self.at: Any = [0, 0]  # actions of this episode so far, and the sub-environment that is at work: for messages
         self.observation_space = Box(-np.inf, np.inf, (flatdim(self.envs[0].observation_space),), np.float64)
 
@@ -108,38 +112,42 @@ class ManyEnvs(World):
     def place(self, ids: Any, *state: np.ndarray, options: dict[str, Any] | None = None) -> None:
         """Begin an episode in every instance, with seeds [N]; `options` are those of their resets."""
         (seeds,), i, self.at[0] = state, 0, 0
-        self._seen = [None] * self.num_envs
+        seen = []
         try:
             for i, (env, task, seed) in enumerate(zip(self.envs, self.tasks, seeds.tolist(), strict=True)):
                 self.at[1] = i
-                self._seen[i], _ = self.kind.begin(env, task, seed, {} if options is None else options)
+                seen.append(self.kind.begin(env, task, seed, {} if options is None else options))
         except Exception as error:
             raise self._failed(i, "reset", error) from error
+        if wrong := [i for i, pair in enumerate(seen) if not isinstance(pair, tuple) or len(pair) != 2]:
+            raise ValueError(f"{self._where(wrong[0])}: reset {RETURNS.format('observation, info')}")
+        self._rows = np.empty((self.num_envs, *self.observation_space.shape))
+        self._keep(range(self.num_envs), [observation for observation, _ in seen])
 
     def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
-        envs, seen, at, n = self.envs, self._seen, self.at, self.num_envs
-        reward: list[Any] = [0.0] * n
-        terminated: list[Any] = [False] * n
-        truncated: list[Any] = [False] * n
-        infos: list[Any] = [None] * n
+        at, n, i, results = self.at, self.num_envs, 0, []
+        moving = range(n) if alive is None else np.flatnonzero(alive).tolist()
         sent = self._sent(actions)
         at[0] += 1
-        i = 0
         try:
-            for i in range(n) if alive is None else np.flatnonzero(alive).tolist():
+            for i in moving:
                 at[1] = i
-                seen[i], reward[i], terminated[i], truncated[i], infos[i] = envs[i].step(sent[i])
+                results.append(self._steps[i](sent[i]))
+            complete = set(map(len, results)) <= {5}
         except Exception as error:
             raise self._failed(i, "step", error) from error
-        ended = self._array("terminated", terminated, "b") | self._array("truncated", truncated, "b")
-        parts = {key: self._measured(key, infos) for key in self.kind.info}
-        return Step(self._array("the reward", reward, "fiub").astype(float), ended, np.zeros(n, bool), parts)
+        if not complete:
+            wanted = "observation, reward, terminated, truncated, info"
+            raise ValueError(f"{self._where(i)}: step {RETURNS.format(wanted)}")
+        observations, rewards, terminated, truncated, infos = zip(*results, strict=True)
+        self._keep(moving, observations)
+        reward = self._array(moving, "the reward", rewards, "fiub")
+        ended = self._array(moving, "terminated", terminated, "b") | self._array(moving, "truncated", truncated, "b")
+        parts = {key: self._measured(moving, key, infos) for key in self.kind.info}
+        return Step(reward, ended, np.zeros(n, bool), parts)
 
     def write(self, out: np.ndarray) -> None:
-        try:
-            out[:] = self.flatten(self._seen)
-        except Misfit as error:
-            raise ValueError(f"{self._where(error.index)}: the observation is {error}") from None
+        out[:] = self._rows
 
     def check_finite(self, what: str, values: np.ndarray, *, step: int) -> None:
         if not np.isfinite(values).all():
@@ -152,33 +160,42 @@ class ManyEnvs(World):
             env.close()
 
     def _check_tasks(self, ids: Any) -> None:
-        if not self._seen:
+        if not len(self._rows):
             raise ValueError(f"{self.name}: no episode has begun: call set_tasks and reset first")
 
-    def _sent(self, actions: np.ndarray) -> Any:
-        """What the instances receive for actions [N, …] of `action_space`."""
+    def _sent(self, actions: np.ndarray) -> list[Any]:
+        """What each instance receives for actions [N, …] of `action_space`: arrays, or whole numbers."""
         if self._scaling is None:
-            return actions
+            return actions.tolist() if actions.ndim == 1 else list(actions)
         space: Box = self.envs[0].action_space  # type: ignore[assignment]
         middle, half = self._scaling
         wanted = middle + half * np.clip(actions, -1.0, 1.0).reshape(self.num_envs, *space.shape)
-        return np.clip(wanted.astype(space.dtype), space.low, space.high)
+        return list(np.clip(wanted.astype(space.dtype), space.low, space.high))
 
-    def _array(self, what: str, values: Sequence[Any], kinds: str) -> np.ndarray:
-        """`values` [N] as an array; ValueError, naming the task and the step, where one is of none of these kinds."""
+    def _keep(self, moving: Sequence[int], observations: Sequence[Any]) -> None:
+        """Flatten what instances observe now."""
+        try:
+            self._rows[moving] = self.flatten(observations)
+        except Misfit as error:
+            raise ValueError(f"{self._where(moving[error.index])}: the observation is {error}") from None
+
+    def _array(self, moving: Sequence[int], what: str, values: Sequence[Any], kinds: str) -> np.ndarray:
+        """`values` of the moving instances as [N], 0 elsewhere; ValueError where one is of none of these kinds."""
         try:
             array = np.array(values)
         except ValueError:  # of unequal shapes
             array = np.array(None)
-        if array.shape == (self.num_envs,) and array.dtype.kind in kinds:
-            return array
-        i = next(i for i, v in enumerate(values) if np.ndim(v) or np.asarray(v).dtype.kind not in kinds)
-        wanted = "True or False" if kinds == "b" else "a number"
-        raise ValueError(f"{self._where(i)}: {what} is {shown(values[i])}: give {wanted}")
+        if array.shape != (len(values),) or array.dtype.kind not in kinds:
+            wrong = next(i for i, v in enumerate(values) if np.ndim(v) or np.asarray(v).dtype.kind not in kinds)
+            wanted = "True or False" if kinds == "b" else "a number"
+            raise ValueError(f"{self._where(moving[wrong])}: {what} is {shown(values[wrong])}: give {wanted}")
+        found = np.zeros(self.num_envs, bool if kinds == "b" else float)
+        found[moving] = array
+        return found
 
-    def _measured(self, key: str, infos: Sequence[Any]) -> np.ndarray:
-        """What the infos of a step have at `key`, [N] float; NaN where one has nothing there."""
-        return self._array(f"info[{key!r}]", [(info or {}).get(key, np.nan) for info in infos], "fiub").astype(float)
+    def _measured(self, moving: Sequence[int], key: str, infos: Sequence[Any]) -> np.ndarray:
+        """What the infos of a step have at `key`, [N]; NaN where one has nothing there."""
+        return self._array(moving, f"info[{key!r}]", [(info or {}).get(key, np.nan) for info in infos], "fiub")
 
     def _where(self, i: int) -> str:
         return f"{self.name}: step {self.at[0]} of an episode of task {told(self.tasks[i])}"
@@ -187,9 +204,6 @@ class ManyEnvs(World):
         """What to raise for an `error` of instance i."""
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = (str(error).splitlines() or [""])[0]
-        if Path(frame.filename).name == "many.py":
-            wanted = "(observation, info)" if what == "reset" else "(observation, reward, terminated, truncated, info)"
-            return ValueError(f"{self._where(i)}: {what} does not return {wanted}, as Gymnasium's environments do")
         where = f"{Path(frame.filename).name}, line {frame.lineno}"
         return ValueError(f"{self._where(i)}: {what} raised {type(error).__name__}: {reason} ({where})")
 

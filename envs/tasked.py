@@ -6,7 +6,7 @@ import inspect
 import pickle
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -108,8 +108,8 @@ def tasked(
     options["task"]; its `sample_tasks(n, rng)` or `sample_tasks(n)`, else its `task_space`.
     """
     if isinstance(env, str):
-        spec = gymnasium.spec(env)
-        kind = Tasked(partial(gymnasium.make, spec, disable_env_checker=True), env, set_task, None, None, tuple(info))
+        spec = replace(gymnasium.spec(env), order_enforce=False, disable_env_checker=True)  # faster, and not needed
+        kind = Tasked(partial(gymnasium.make, spec), env, set_task, None, None, tuple(info))
     else:
         name = getattr(env, "__name__", None) or shown(env)
         kind = Tasked(env, name, set_task, None, None, tuple(info))

@@ -18,7 +18,7 @@ from metarl.envs.tasked import Tasked
 from metarl.rl.distributions import ActionDistribution
 from metarl.rl.loop import Loop, Share
 
-AT_ONCE = 100  # instances stepped in turn: what NumPy takes for each call is then shared by so many
+AT_ONCE = 200  # instances stepped in turn: what NumPy takes for each call is then shared by so many
 
 
 class InTurn:
