@@ -46,11 +46,8 @@ class Hopping(VaryingDynamics):
 
     def healthy(self) -> np.ndarray:
         """Which bodies stand upright, [N] bool."""
-        (low, high), z, angle = self.healthy_z, self.qpos[:, 1], self.qpos[:, 2]
+        (low, high), z, angle, bound = self.healthy_z, self.qpos[:, 1], self.qpos[:, 2], self.healthy_state
         upright = (low < z) & (z < high) & (np.abs(angle) < self.healthy_angle)
-        if np.isinf(self.healthy_state):
-            return upright
-        bound = self.healthy_state
         return upright & (np.abs(self.qpos[:, 2:]) < bound).all(axis=1) & (np.abs(self.qvel) < bound).all(axis=1)
 
     def write(self, out: np.ndarray) -> None:
