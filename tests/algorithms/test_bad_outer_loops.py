@@ -45,7 +45,7 @@ def of(make: Callable[..., Algorithm], *arguments: Any) -> Callable[..., Algorit
 
 LOOPS: dict[str, Callable[..., Algorithm]] = {
     "descent": of(partial(Descent, optimizer=SGD), final(mse)),
-    "multi-step": of(partial(MultiStep, optimizer=SGD, annealing=3), mse),
+    "multi-step": of(partial(MultiStep, iterations=9), mse),
     "proximal": of(partial(ProMP, optimizer=SGD), final(mse), squared_change),
     "reptile": of(Reptile),
     "trust region": of(partial(TRPO, damping=0.1), mse, squared_change),
@@ -62,15 +62,15 @@ BAD: dict[str, dict[str, tuple[Any, ...]]] = {  # values that a setting cannot h
         "step_weights": ((0,), (-1,), (NAN,), (INF,), 1.0), "divergence": (None, "kl"),
     },
     "reptile": {"lr": (0, -1, 5, NAN), "lr_end": (-1, 2, INF), "iterations": (0, -1, 2.5)},
-    "multi-step": {"annealing": (0, -1, 1.5, NAN), "loss": (None,)},
+    "multi-step": {"annealing": (-1, 1.5, NAN), "iterations": (0, 1.5), "lr_end": (-1, NAN), "loss": (3,)},
     "proximal": {"epochs": (0, -1, 1.5), "penalty": (-1, NAN, INF), "divergence": (None,)},
-    "alpha": {"lr": (0, -1, NAN), "inner_hyper": (-1, NAN), "outer_hyper": (-1, INF), "objective": (None,)},
+    "alpha": {"lr": (0, -1, NAN), "inner_hyper": (-1, NAN), "outer_hyper": (-1, INF), "objective": (3,)},
     "descent": {"optimizer": (0.1,), "scheduler": (0.1,), "objective": ("mse",)},
 }  # fmt: skip
 MAKE: dict[str, Callable[..., Any]] = {
     "trust region": lambda **k: TRPO(regressor(), **{"loss": mse, "divergence": squared_change, **k}),
     "reptile": lambda **k: Reptile(regressor(), **k),
-    "multi-step": lambda **k: MultiStep(regressor(), **{"loss": mse, "annealing": 3, "optimizer": SGD, **k}),
+    "multi-step": lambda **k: MultiStep(regressor(), **{"loss": mse, "iterations": 9, **k}),
     "proximal": lambda **k: ProMP(
         regressor(), **{"objective": final(mse), "divergence": squared_change, "optimizer": SGD, **k}
     ),
@@ -110,7 +110,7 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
        for name in JUDGING},
     **{f"{name}: support and query of different tasks": (
            partial(LOOPS[name]().update, Episodes(EPISODES.support, sample_episodes(tasks=5).query)),
-           r"the same 1 or more tasks: found support\[0\].x \[4, 6, 1\] float64")
+           r"of one size ≥ 1: found support\[0\].x \[4, 6, 1\] float64")
        for name in LEARNING},
     **{f"{name}: nothing to learn": (partial(LOOPS[name], NearestNeighbour(ways=2)), "no parameter to|adapts none")
        for name in LEARNING if name != "alpha"},
@@ -125,7 +125,7 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "Reptile of prototypes": (lambda: Reptile(ProtoNet(MLP(1, 2), ways=2)), "ProtoNet with 1 inner steps adapts none"),
     "Reptile of contexts": (lambda: Reptile(CAVIA(Concatenated(MLP(3, 1)), mse, context=2)), "CAVIA .* adapts none"),
     "Reptile without steps": (lambda: Reptile(regressor(steps=0)), "with 0 inner steps adapts none: give it steps"),
-    "Reptile that speeds up": (lambda: Reptile(regressor(), lr=0.1, lr_end=0.5, iterations=9), "give lr_end ≤ lr"),
+    "Reptile that speeds up": (lambda: Reptile(regressor(), lr=0.1, lr_end=0.5, iterations=9), "give 0 ≤ lr_end ≤ lr"),
     "multi-step without steps": (lambda: LOOPS["multi-step"](regressor(steps=0)), "takes no inner step"),
     "proximal without steps": (lambda: LOOPS["proximal"](regressor(steps=0)), "takes no inner step"),
     "an optimiser that is none": (

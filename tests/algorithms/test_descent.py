@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import byhand
 import pytest
@@ -17,7 +18,7 @@ from metarl.algorithms.reptile import Reptile
 from metarl.algorithms.trust_region import TRPO
 from metarl.core import Learner
 from metarl.losses import mse, squared_change
-from metarl.objectives import final
+from metarl.objectives import final, multi_step
 
 ADAM = partial(torch.optim.Adam, lr=0.01)
 EVERY: dict[str, Callable[..., Algorithm]] = {
@@ -30,7 +31,7 @@ EVERY: dict[str, Callable[..., Algorithm]] = {
 
 FIXED: dict[str, Callable[..., Descent]] = {
     "descent": lambda learner, **k: Descent(learner, final(mse), optimizer=ADAM, **k),
-    "multi-step": lambda learner, **k: MultiStep(learner, mse, annealing=2, optimizer=ADAM, **k),
+    "multi-step": lambda learner, **k: MultiStep(learner, mse, iterations=4, annealing=0.5, lr=0.01, lr_end=0.01, **k),
     "proximal": lambda learner, **k: ProMP(learner, final(mse), squared_change, optimizer=ADAM, **k),
 }
 
@@ -120,3 +121,31 @@ def test_fixed_parameters_stay_and_the_first_step_of_the_others_is_as_ever(name:
 def test_fixed_that_matches_nothing_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"'net.haed', but no parameter's name starts with it: .*net.layers.0.weight"):
         FIXED[name](regressor(), freeze="net.haed")
+
+
+def test_the_learning_rate_goes_to_its_end_and_losses_of_steps_are_weighted() -> None:
+    plain, weighted = (regressor(steps=2, lr=0.1) for _ in range(2))
+    rates = Descent(plain, lr=0.01, lr_end=0.002, iterations=4)
+    by_hand = Descent(weighted, multi_step(mse, (0.25, 0.75)), lr=0.01)
+    by_setting = Descent(regressor(steps=2, lr=0.1), lr=0.01, step_weights=(0.25, 0.75))
+    episodes, lrs = sample_episodes(steps=2), []
+    for _ in range(5):
+        lrs.append(rates.optimizer.param_groups[0]["lr"])
+        rates.update(episodes)
+    assert lrs == pytest.approx([0.01, 0.008, 0.006, 0.004, 0.002])
+    assert by_hand.update(episodes) == by_setting.update(episodes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"lr_end": 0.1}, "say by iterations in how many updates"),
+        ({"lr_end": 0.1, "iterations": 3}, "lr_end is 0.1, more than lr, 0.001"),
+        ({"lr": 0.1, "optimizer": ADAM}, "lr is 0.1 and an optimizer is given"),
+        ({"step_weights": (1.0,)}, "step_weights has 1 entries for 2 inner steps"),
+        ({"step_weights": (0.5, 0.5), "objective": final(mse)}, "and an objective is given"),
+    ],
+)
+def test_settings_of_descent_that_do_not_go_together(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Descent(regressor(steps=2), **settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import pytest
@@ -20,7 +21,7 @@ WEIGHTS = ((1 / 3, 1 / 3, 1 / 3), (1 / 6, 1 / 6, 2 / 3), (0, 0, 1), (0, 0, 1))
 
 def test_weights_go_from_equal_to_the_last_and_the_updates_are_descents() -> None:
     learner, twin, episodes = (*(regressor(steps=3, lr=0.2) for _ in range(2)), sample_episodes(steps=3))
-    algorithm = MultiStep(learner, mse, annealing=2, optimizer=ADAM)
+    algorithm = MultiStep(learner, mse, iterations=4, annealing=0.5, lr=0.01, lr_end=0.01)
     by_hand = Descent(twin, final(mse), optimizer=ADAM)
     for weights in WEIGHTS:
         assert algorithm.weights() == pytest.approx(list(weights))
@@ -32,10 +33,7 @@ def test_weights_go_from_equal_to_the_last_and_the_updates_are_descents() -> Non
 
 def test_a_resumed_run_goes_on_with_its_weights() -> None:
     def outer() -> MultiStep:
-        return MultiStep(
-            regressor(steps=3, lr=0.2), mse, annealing=3, optimizer=ADAM,
-            scheduler=lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 5, eta_min=1e-5),
-        )  # fmt: skip
+        return MultiStep(regressor(steps=3, lr=0.2), mse, iterations=5, annealing=0.6, lr=0.01)
 
     whole, first, second, episodes = outer(), outer(), outer(), sample_episodes(steps=3)
     for _ in range(2):
@@ -48,6 +46,11 @@ def test_a_resumed_run_goes_on_with_its_weights() -> None:
     assert torch.equal(flat(list(whole.learner.parameters())), flat(list(second.learner.parameters())))
 
 
-def test_no_annealing_is_refused() -> None:
-    with pytest.raises(ValueError, match="annealing is 0"):
-        MultiStep(regressor(), mse, annealing=0, optimizer=ADAM)
+def test_the_learning_rate_follows_a_cosine() -> None:
+    outer, episodes = MultiStep(regressor(), iterations=4, lr=0.01, lr_end=0.002), sample_episodes(steps=1)
+    lrs = []
+    for _ in range(5):
+        lrs.append(outer.optimizer.param_groups[0]["lr"])
+        outer.update(episodes)
+    cosine = [0.002 + 0.004 * (1 + math.cos(math.pi * i / 4)) for i in range(5)]
+    assert lrs == pytest.approx(cosine)

@@ -15,7 +15,7 @@ from metarl.core import Episodes, meta_gradient
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import mse, squared_change
 from metarl.objectives import final
-from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
+from metarl.rl.losses import clipped_surrogate, mean_kl, surrogate
 
 ADAM = partial(torch.optim.Adam, lr=0.02)
 
@@ -26,7 +26,7 @@ def weights(learner: GradientLearner) -> Tensor:
 
 def test_one_epoch_without_penalty_or_clip_is_adam_on_the_surrogate() -> None:
     learner, twin, episodes = policy_learner(steps=2), policy_learner(steps=2), rollout_episodes(steps=2)
-    first = ProMP(learner, final(clipped_surrogate(1e6)), gaussian_kl, optimizer=ADAM, epochs=1, penalty=0.0)
+    first = ProMP(learner, final(clipped_surrogate(1e6)), mean_kl, optimizer=ADAM, epochs=1, penalty=0.0)
     second = Descent(twin, final(surrogate), optimizer=ADAM)
     for _ in range(3):
         metrics, expected = first.update(episodes), second.update(episodes)
@@ -55,7 +55,7 @@ def objective_by_hand(learner: GradientLearner, old: list[list[byhand.Params]], 
 def test_epochs_equal_the_paper_s_objective_by_hand(chunk: int | None) -> None:
     learner, twin, episodes = policy_learner(steps=2), policy_learner(steps=2), rollout_episodes(steps=2)
     algorithm = ProMP(
-        learner, final(clipped_surrogate(0.2)), gaussian_kl, optimizer=ADAM, epochs=3, penalty=0.5, chunk=chunk
+        learner, final(clipped_surrogate(0.2)), mean_kl, optimizer=ADAM, epochs=3, penalty=0.5, chunk=chunk
     )
     params, optimizer = dict(twin.net.named_parameters()), ADAM(twin.parameters())
     for _ in range(2):  # the second update's old policies are those after the first
@@ -83,7 +83,7 @@ def test_the_penalty_is_flat_at_the_old_parameters_and_pulls_back_after_a_move()
     algorithm = ProMP(
         learner,
         final(lambda predict, batch: 0 * surrogate(predict, batch)),
-        gaussian_kl,
+        mean_kl,
         optimizer=ADAM,
         penalty=1.0,
     )

@@ -21,7 +21,7 @@ from metarl.learners.gradient import GradientLearner
 from metarl.losses import mse, squared_change
 from metarl.nets.mlp import MLP
 from metarl.objectives import final
-from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
+from metarl.rl.losses import clipped_surrogate, mean_kl, surrogate
 from metarl.rl.rollout import WorldDistribution
 from metarl.train import train
 
@@ -48,14 +48,14 @@ REGRESSION: dict[str, tuple[dict[str, Any], Callable[[Learner], Algorithm]]] = {
 }
 SHORT = {"trust region": 60, "proximal": 100}
 POLICIES: dict[str, tuple[dict[str, Any], Callable[[Learner], Algorithm]]] = {
-    "trust region": ({}, lambda learner: TRPO(learner, surrogate, gaussian_kl, max_kl=0.02)),
+    "trust region": ({}, lambda learner: TRPO(learner, surrogate, mean_kl, max_kl=0.02)),
     "first-order trust region": (
         {"first_order": True},
-        lambda learner: TRPO(learner, surrogate, gaussian_kl, max_kl=0.02),
+        lambda learner: TRPO(learner, surrogate, mean_kl, max_kl=0.02),
     ),
     "proximal": (
         {},
-        lambda learner: ProMP(learner, final(clipped_surrogate(0.3)), gaussian_kl, optimizer=adam(0.02)),
+        lambda learner: ProMP(learner, final(clipped_surrogate(0.3)), mean_kl, optimizer=adam(0.02)),
     ),
     "fomaml": ({"first_order": True}, lambda learner: Descent(learner, final(surrogate), optimizer=adam(0.02))),
     "reptile": ({"steps": 3}, lambda learner: Reptile(learner, lr=1.0, lr_end=0.1, iterations=40)),

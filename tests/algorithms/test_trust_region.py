@@ -18,7 +18,7 @@ from metarl.algorithms.trust_region import TRPO, without_zeros
 from metarl.core import Episodes
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import mse, squared_change
-from metarl.rl.losses import gaussian_kl, surrogate
+from metarl.rl.losses import mean_kl, surrogate
 
 
 def change_by_hand(new: Params, old: Params, batch: Any) -> Tensor:
@@ -33,7 +33,7 @@ KINDS: dict[str, Kind] = {
         byhand.squared_error, change_by_hand,
     ),
     "policy": (
-        policy_learner, rollout_episodes, lambda learner, **k: TRPO(learner, surrogate, gaussian_kl, **k),
+        policy_learner, rollout_episodes, lambda learner, **k: TRPO(learner, surrogate, mean_kl, **k),
         byhand.ratio_loss, byhand.mean_kl,
     ),
 }  # fmt: skip

@@ -44,7 +44,7 @@ LEARNERS: dict[str, Make] = {
 OUTER: dict[str, Callable[[Any], Algorithm]] = {
     "implicit": lambda learner: Descent(learner, final(mse), optimizer=ADAM),
     "context": lambda learner: Descent(learner, final(mse), optimizer=ADAM),
-    "per step": lambda learner: MultiStep(learner, mse, annealing=50, optimizer=ADAM),
+    "per step": lambda learner: MultiStep(learner, mse, iterations=400, annealing=0.125, lr=0.02, lr_end=0.02),
     "alpha": lambda learner: AlphaMAML(learner, final(mse), lr=0.05, inner_hyper=0.01, outer_hyper=0.01),
 }
 EACH = pytest.mark.parametrize("name", LEARNERS)
