@@ -60,12 +60,13 @@ def check_fits(distribution: ActionDistribution, space: Space) -> None:
 def to_action(space: Space, action: np.ndarray, *, scale: float = 1.0) -> np.ndarray:
     """What n environments with the action space `space` receive for recorded actions [n, act]: [n, …], of its dtype.
 
-    In a Box it is `scale` times the action, not cut at the bounds; elsewhere choices are counted from the space's
-    `start`. Raises ValueError for numbers that are no choice there.
+    In a Box it is `scale` times the action, of which ±1 are the bounds, and it is not cut there; elsewhere choices are
+    counted from the space's `start`. Raises ValueError for numbers that are no choice there.
     """
     shape = (len(action), *(space.shape or ()))
     if isinstance(space, Box):
-        return (scale * action.reshape(shape)).astype(space.dtype, copy=False)
+        middle, half = middle_and_half(space)
+        return (middle + half * (scale * action.reshape(shape))).astype(space.dtype, copy=False)
     choices: Any = 2
     if isinstance(space, Discrete | MultiDiscrete):
         choices = space.n if isinstance(space, Discrete) else space.nvec.reshape(-1)
@@ -75,6 +76,11 @@ def to_action(space: Space, action: np.ndarray, *, scale: float = 1.0) -> np.nda
         first = action[wrong.any(-1)][0].tolist()
         raise ValueError(f"the action {first} is no choice in {space}: build the policy for this space")
     return (chosen.reshape(shape) + getattr(space, "start", 0)).astype(space.dtype)
+
+
+def middle_and_half(space: Box) -> tuple[np.ndarray, np.ndarray]:
+    """The middle of a Box and half its range: 0 and 1 for the Box ±1."""
+    return (space.low + space.high) / 2, (space.high - space.low) / 2
 
 
 def describe_space(space: Space) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from metarl.trees import count_tasks
 class AdaptedPolicy:
     """The policy of one task of `predictor`, deterministic or sampling its actions from a generator of its own.
 
-    Its actions are in `action_space`: in a Box they are `action_scale` times what the policy draws, cut at the bounds.
+    Its actions are in `action_space`: in a Box they are `action_scale` times what the policy draws, of which ±1 are the
+    bounds, and cut there.
     `save` keeps it in a file, from which `AdaptedPolicy.load` gives it back; `module` makes a plain net of it.
     """
 
@@ -127,14 +128,13 @@ class AdaptedPolicy:
 def adapt_policy(
     learner: Learner,
     distribution: WorldDistribution,
-    task: ArrayLike,
+    task: Any,
     *,
     steps: Whole | None = None,
     seed: Whole = 0,
 ) -> AdaptedPolicy:
     """Adapt `learner` to one task (the environment's `task`) for `steps` inner steps (default: as trained)."""
-    goal = distribution.template.as_tasks(task, 1)
-    tasks = distribution.tasks(goal, np.random.default_rng(seed))
+    tasks = distribution.tasks([task], np.random.default_rng(seed))
     *_, (predictor, _) = adapt(learner, tasks, steps=learner.steps if steps is None else steps)
     space = distribution.template.action_space
     return AdaptedPolicy(predictor, space, action_scale=distribution.action_scale, seed=seed)

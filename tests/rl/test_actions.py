@@ -48,7 +48,9 @@ def test_everything_drawn_is_in_the_space_and_every_choice_is_reached(name: str)
     assert received.shape == (500, *(space.shape or ()))
     assert received.dtype == space.dtype
     if isinstance(space, Box):
-        np.testing.assert_allclose(received.reshape(500, -1), 0.5 * drawn[0], rtol=1e-6)
+        low, high = space.low.reshape(-1), space.high.reshape(-1)  # which ±1 stands for
+        expected = (low + high) / 2 + (high - low) / 2 * 0.5 * drawn[0]
+        np.testing.assert_allclose(received.reshape(500, -1), expected, rtol=1e-5, atol=1e-6)
         return
     assert all(space.contains(action) for action in received)
     columns = received.reshape(500, -1)

@@ -223,9 +223,9 @@ POLICY: dict[str, tuple[Call, str]] = {
         lambda: evaluate_policy(adapted(), gymnasium.make("metarl/PointNav-v0")), "takes 1 observations and got 2"
     ),
     "a task of no World": (lambda: adapt_policy(track_learner(), track(), 9.0), "Track: task [9.0] is not allowed"),
-    "a task too long": (lambda: adapt_policy(track_learner(), track(), [1, 1]), "tasks have shape (2,); give (1, 1)"),
-    "a task of text": (lambda: adapt_policy(track_learner(), track(), "x"), "Track: tasks are 'x': give numbers"),
-    "no task": (lambda: adapt_policy(track_learner(), track(), None), "Track: tasks are None: give numbers"),
+    "a task too long": (lambda: adapt_policy(track_learner(), track(), [1, 1]), "tasks have shape (1, 2); give (1, 1)"),
+    "a task of text": (lambda: adapt_policy(track_learner(), track(), "x"), "Track: tasks are ['x']: give numbers"),
+    "no task": (lambda: adapt_policy(track_learner(), track(), None), "Track: tasks are [None]: give numbers"),
     "no learner": (lambda: adapt_policy(3, track(), 1.0), "learner is 3: give a Learner"),
     "no distribution": (lambda: adapt_policy(track_learner(), 3, 1.0), "distribution is 3: give a WorldDistribution"),
     "steps": (lambda: adapt_policy(track_learner(), track(), 1.0, steps=-1), "steps is -1: give a whole number from 0"),

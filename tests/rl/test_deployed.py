@@ -26,7 +26,7 @@ from metarl.rl.policy import AdaptedPolicy
 
 SPACES: dict[str, Space] = {
     "box": Box(-1, 1, (3,)),
-    "box of doubles": Box(np.array([[-0.5], [0.0]]), 0.5, dtype=np.float64),
+    "box of doubles": Box(np.array([[-0.5], [0.0]]), 1.5, dtype=np.float64),
     "discrete": Discrete(5, start=-2),
     "several": MultiDiscrete([[2, 5], [3, 2]], start=[[0, -1], [7, 1]]),
     "switches": MultiBinary((2, 3)),
@@ -111,6 +111,16 @@ def test_a_policy_for_any_space_is_saved_and_loaded(name: str, tmp_path: Path) -
         np.testing.assert_array_equal(*(p.predict(seen(), deterministic=deterministic)[0] for p in (policy, again)))
 
 
+def test_plus_and_minus_1_are_the_whole_range_of_a_box() -> None:
+    """A policy whose means are 1, 3 and −4 everywhere, times 0.4: 0.4, and then 1 and −1, which are the bounds."""
+    policy = adapted(Box(np.array([-2, 0, 1], np.float32), np.array([4, 1, 9], np.float32)))
+    for name in ("mean.layers.2.weight", "mean.layers.2.bias"):
+        policy.states[name][:] = torch.tensor([1.0, 3.0, -4.0]) if name.endswith("bias") else 0
+    again = AdaptedPolicy(Predictor(policy.learner, lambda: policy.states), policy.action_space, action_scale=0.4)
+    np.testing.assert_allclose(again.predict(seen(2), deterministic=True)[0], [[1 + 3 * 0.4, 1, 1]] * 2, rtol=1e-6)
+    np.testing.assert_allclose(again.module()(torch.from_numpy(seen(2))), [[1 + 3 * 0.4, 1, 1]] * 2, rtol=1e-6)
+
+
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_a_module_has_the_adapted_parameters_and_shares_none(activation: str) -> None:
     policy = adapted(SPACES["box"], adapt="head", activation=activation)
@@ -121,7 +131,7 @@ def test_a_module_has_the_adapted_parameters_and_shares_none(activation: str) ->
         net.log_std.fill_(9.0)
         net.trunk.layers[0].weight.fill_(9.0)  # type: ignore[operator, union-attr]
         np.testing.assert_allclose(module(torch.from_numpy(seen())), expected, rtol=0, atol=1e-6)
-    assert sorted(module.state_dict())[:2] == ["high", "low"]
+    assert sorted(module.state_dict())[:4] == ["high", "low", "middle", "net.limit"]
     buffer = io.BytesIO()
     torch.save(module.state_dict(), buffer)
     other = adapted(SPACES["box"], adapt="head", activation=activation).module()
