@@ -29,9 +29,9 @@ class ManyEnvs(World):
 
     A sub-environment's state is the seed of its episode: `place` sets the task of each instance, then resets it with
     its seed, so that an episode depends on task, seed and actions, and not on what the instance did before.
-    Observations are flattened (`metarl.envs.flatten`). Actions for a Box are scaled: ±1 are its bounds. An episode that
-    is terminated ends, and so does one that is truncated. Tasks are an array [N, …] where they are numbers, else an
-    array [N] of objects.
+    Observations are flattened (`metarl.envs.flatten`). Actions are in the environment's own space, and in a Box they
+    are cut at its bounds. An episode that is terminated ends, and so does one that is truncated. Tasks are an array
+    [N, …] where they are numbers, else an array [N] of objects.
     """
 
     action_space: Space[Any]  # type: ignore[assignment]
@@ -42,9 +42,13 @@ class ManyEnvs(World):
         self.tasks: np.ndarray = np.empty(0)
         self.flatten = flattener(self.envs[0].observation_space)
         actions = self.envs[0].action_space
-        self.action_space, self._scaling = actions, None
+        self.action_space = actions
         if isinstance(actions, Box):
-            self.action_space, self._scaling = _unit(kind.name, actions)
+            if not actions.is_bounded("both") or not np.issubdtype(actions.dtype, np.floating):
+                raise ValueError(
+                    f"{kind.name}: actions are in {actions}: give a Box of floating-point numbers with a finite low "
+                    "and high, by gymnasium.wrappers.RescaleAction or in the environment"
+                )
         elif not isinstance(actions, Discrete | MultiDiscrete | MultiBinary):
             raise ValueError(
                 f"{kind.name}: actions are in {actions}: give a Box, Discrete, MultiDiscrete or MultiBinary"
@@ -165,12 +169,9 @@ class ManyEnvs(World):
 
     def _sent(self, actions: np.ndarray) -> list[Any]:
         """What each instance receives for actions [N, …] of `action_space`: arrays, or whole numbers."""
-        if self._scaling is None:
-            return actions.tolist() if actions.ndim == 1 else list(actions)
-        space: Box = self.envs[0].action_space  # type: ignore[assignment]
-        middle, half = self._scaling
-        wanted = middle + half * np.clip(actions, -1.0, 1.0).reshape(self.num_envs, *space.shape)
-        return list(np.clip(wanted.astype(space.dtype), space.low, space.high))
+        if isinstance(self.action_space, Box):
+            return list(np.clip(actions, self.action_space.low, self.action_space.high))
+        return actions.tolist() if actions.ndim == 1 else list(actions)
 
     def _keep(self, moving: Sequence[int], observations: Sequence[Any]) -> None:
         """Flatten what instances observe now."""
@@ -212,14 +213,3 @@ def told(task: Any) -> str:
     """A task for a message."""
     text = str(task.tolist() if isinstance(task, np.ndarray | np.generic) else task).replace("\n", " ")
     return text if len(text) <= 80 else f"{text[:76]} …"
-
-
-def _unit(name: str, space: Box) -> tuple[Box, tuple[np.ndarray, np.ndarray]]:
-    """The space ±1 that stands for a bounded Box, and the Box's middle and half its range."""
-    if not space.is_bounded("both") or not np.issubdtype(space.dtype, np.floating):
-        raise ValueError(
-            f"{name}: actions are in {space}: give a Box of floating-point numbers with a finite low and high, by "
-            "gymnasium.wrappers.RescaleAction or in the environment"
-        )
-    low, high = space.low.astype(float), space.high.astype(float)
-    return Box(-1.0, 1.0, (int(np.prod(space.shape)),), np.float32), ((low + high) / 2, (high - low) / 2)

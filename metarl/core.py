@@ -120,6 +120,10 @@ class Tasks(ABC):
     def score(self, predict: Predictor) -> Tensor:
         """The score of `predict` on each task, [T], in the distribution's `metric`."""
 
+    def score_and_info(self, predict: Predictor) -> tuple[Tensor, dict[str, Tensor]]:
+        """`score`, and what else was measured with it on each task, [T] each, by name: success, say."""
+        return self.score(predict), {}
+
     def metrics(self, episodes: Episodes) -> dict[str, float]:
         """Metrics for the log that follow from the episodes alone, such as returns."""
         return {}

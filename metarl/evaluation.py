@@ -33,16 +33,42 @@ def evaluate(
     to these numbers of steps; the result is then [len(at), num_tasks], in increasing order of steps. `chunk` bounds the
     number of tasks that are adapted at a time. Raises ValueError for more tasks than fit into the machine's memory.
     """
+    return evaluate_with_info(learner, tasks, steps=steps, num_tasks=num_tasks, rng=rng, at=at, chunk=chunk)[0]
+
+
+@checked
+def evaluate_with_info(
+    learner: Learner,
+    tasks: Distribution,
+    *,
+    steps: Whole,
+    num_tasks: Count,
+    rng: Whole | np.random.Generator = 0,
+    at: Collection[int] | None = None,
+    chunk: Count | None = None,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The scores of `evaluate`, and what else the tasks measured with them, by name, in arrays of the same shape.
+
+    An environment measures what its distribution's `info` names: whether tasks were solved, parts of the reward.
+    """
     if at is not None and not (len(at) and all(k in range(steps + 1) for k in at)):
         raise ValueError(f"at is {at}: give numbers of steps from 0 to {steps}")
     numbers = rng if isinstance(rng, np.random.Generator) else generator(Stream.TEST, int(rng))
     batch = sample_tasks(tasks, num_tasks, numbers)
-    scores = []
+    scores: list[Tensor] = []
+    measured: dict[str, list[Tensor]] = {}
     with torch.no_grad():
         for k, (predict, _) in enumerate(adapt(learner, batch, steps=steps, chunk=chunk)):
             if at is None or k in at:
                 with readable_errors(learner, ()):
-                    scores.append(batch.score(predict))
-                if not isinstance(scores[-1], Tensor) or scores[-1].shape != (num_tasks,):
-                    raise ValueError(f"score returned {shown(scores[-1])}: return a score for each task, [{num_tasks}]")
-    return torch.stack(scores).cpu().double().numpy()
+                    score, info = batch.score_and_info(predict)
+                if not isinstance(score, Tensor) or score.shape != (num_tasks,):
+                    raise ValueError(f"score returned {shown(score)}: return a score for each task, [{num_tasks}]")
+                scores.append(score)
+                for name, values in info.items():
+                    measured.setdefault(name, []).append(values)
+    return _rows(scores), {name: _rows(values) for name, values in measured.items()}
+
+
+def _rows(values: list[Tensor]) -> np.ndarray:
+    return torch.stack(values).cpu().double().numpy()

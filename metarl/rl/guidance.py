@@ -136,5 +136,8 @@ class GuidedTasks(Tasks):
     def score(self, predict: Predictor) -> Tensor:
         return self.tasks.score(predict)
 
+    def score_and_info(self, predict: Predictor) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.tasks.score_and_info(predict)
+
     def metrics(self, episodes: Episodes) -> dict[str, float]:
         return self.tasks.metrics(episodes)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from metarl.core import Distribution, Learner
-from metarl.evaluation import evaluate
+from metarl.evaluation import evaluate_with_info
 from metarl.run.checkpoint import Record
 from metarl.run.folder import RunFolder
 from metarl.train import Stream, generator
@@ -60,11 +62,15 @@ class Trained:
         """The mean scores of the learner before and after adaptation, on a fixed set of validation tasks."""
         learner, metric = self.learner, self.validation.metric
         shown = (0, max(1, learner.steps))  # a pre-trained initialisation is also adapted
-        scores = evaluate(
+        scores, info = evaluate_with_info(
             learner, self.validation, steps=shown[1], num_tasks=self.tests.logged_tasks,
             rng=generator(Stream.VALIDATE, self.tests.seed), at=shown, chunk=self.tests.chunk,
         )  # fmt: skip
-        return {f"{metric}_{k}": float(row.mean()) for k, row in zip(shown, scores, strict=True)}
+        named = {metric: scores, **info}
+        return {
+            f"{name}_{k}": float(np.nanmean(row))
+            for name, values in named.items() for k, row in zip(shown, values, strict=True)
+        }  # fmt: skip
 
     def load(self, iteration: int | None = None) -> Record:
         """Load the weights after `iteration` (default: the newest) into the learner; return the checkpoint's record."""
