@@ -1,4 +1,4 @@
-"""Training: sample tasks, collect episodes, update; every iteration's random numbers follow from (seed, iteration)."""
+"""Training: sample tasks, collect episodes, update. Random numbers are determined by (seed, iteration)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from metarl.sampling import sample_tasks
 
 
 class Stream(IntEnum):
-    """What random numbers are for; streams of one seed never overlap."""
+    """The purposes of random numbers. The streams of one seed never overlap."""
 
     INIT = 0
     TRAIN = 1
@@ -27,13 +27,13 @@ class Stream(IntEnum):
 
 @checked
 def generator(stream: Stream, seed: Whole, iteration: Whole = 0) -> np.random.Generator:
-    """The random numbers of one iteration. Nothing else needs saving for a resumed run to equal one never stopped."""
+    """The generator of one iteration. As it has no history, a resumed run equals an uninterrupted one."""
     return np.random.default_rng((stream, seed, iteration))
 
 
 @checked
 def seed_torch(rng: np.random.Generator) -> None:
-    """Seed torch's own generators (weight initialisation) from `rng`."""
+    """Seed torch's global generators, which initialise weights, from `rng`."""
     torch.manual_seed(int(rng.integers(2**63)))
 
 
@@ -49,8 +49,8 @@ def train(
 ) -> Iterator[dict[str, float]]:
     """Yield the metrics of iterations `start` … `iterations` − 1, each after its update.
 
-    `meta_batch` tasks are sampled an iteration. Metrics are the tasks' own (returns), the algorithm's, and the seconds
-    spent sampling and updating. Raises ValueError for more tasks than the machine's memory can hold.
+    `meta_batch` tasks are sampled per iteration. The metrics are those of the tasks (such as returns) and of the
+    algorithm, and the seconds of sampling and of the update. Raises ValueError for more tasks than fit into memory.
     """
     for iteration in range(start, iterations):
         rng = generator(Stream.TRAIN, seed, iteration)
@@ -63,12 +63,12 @@ def train(
         collected = time.perf_counter()
         metrics.update(algorithm.update(episodes))
         metrics.update(seconds_sampling=collected - begin, seconds_update=time.perf_counter() - collected)
-        del tasks, episodes  # so that the next iteration can use their memory
+        del tasks, episodes  # free their memory for the next iteration
         yield metrics
 
 
 class MetaTraining:
-    """An outer loop and the tasks that it trains on, as a run folder keeps and continues it (`metarl.run`)."""
+    """The training of an outer loop on tasks, in the form that run folders save and resume (`metarl.run`)."""
 
     @checked
     def __init__(
@@ -86,7 +86,7 @@ class MetaTraining:
         )  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
-        """What the outer loop remembers between updates."""
+        """The state of the outer loop."""
         return self.algorithm.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

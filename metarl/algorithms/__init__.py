@@ -1,1 +1,1 @@
-"""Outer loops: how the meta-parameters change, given the episodes of a meta-batch."""
+"""Outer loops: updates of the meta-parameters from the episodes of a meta-batch."""

@@ -1,4 +1,4 @@
-"""Alpha MAML: the inner and the outer step size adapt themselves by hypergradients (Behl et al. 2019)."""
+"""Alpha MAML: the inner and outer learning rates are adapted by hypergradient descent (Behl et al. 2019)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metarl.ranges import Count, NonNegative, Positive, Whole, checked
 
 
 class AlphaLearner(GradientLearner):
-    """MAML's learner, its step size α a parameter, one for all parameters and steps, that starts at `lr`."""
+    """MAML whose inner learning rate α, one number for all parameters and steps, is a parameter that starts at `lr`."""
 
     @checked
     def __init__(
@@ -29,19 +29,18 @@ class AlphaLearner(GradientLearner):
 
 
 class AlphaMAML(Algorithm):
-    """θ ← θ − β∇L, with the step sizes α and β on hypergradient descents of their own (Behl et al. 2019, algorithm 2).
+    """θ ← θ − β∇L with hypergradient descent on the learning rates α and β (Behl et al. 2019, algorithm 2).
 
-    L is the mean of `objective` over the tasks. α ← α − `inner_hyper`·∂L/∂α: after one inner step −∂L/∂α is the mean
-    of ⟨∇L_query(θ'), ∇L_support(θ)⟩; after several, the derivative goes through all of them. β ← β +
-    `outer_hyper`·⟨∇L, ∇L of the update before⟩, used at once; β starts at `lr`. A sum over T tasks, as the paper has
-    it, in place of the mean is the same as T times β and `inner_hyper`, and T³ times `outer_hyper`. Nothing keeps the
-    step sizes positive. The objective is the learner's own loss on the query after the last inner step unless another
-    is given.
+    L is the mean of `objective` over the tasks. α ← α − `inner_hyper`·∂L/∂α, where −∂L/∂α is the mean of
+    ⟨∇L_query(θ'), ∇L_support(θ)⟩ after one inner step, and the derivative through all inner steps otherwise. β starts
+    at `lr`; before each update, β ← β + `outer_hyper`·⟨∇L, previous ∇L⟩. The paper has a sum over T tasks instead of
+    the mean, which is equivalent to T times β and `inner_hyper`, and T³ times `outer_hyper`. The learning rates may
+    become negative. The default objective is the learner's own loss on the query after the last inner step.
 
     Args:
-        lr: outer step size β at the start
-        inner_hyper: step size of the inner step size's own descent
-        outer_hyper: step size of the outer step size's own descent
+        lr: initial outer learning rate β
+        inner_hyper: learning rate of the hypergradient descent on the inner learning rate
+        outer_hyper: learning rate of the hypergradient descent on the outer learning rate
     """
 
     learner: AlphaLearner
@@ -58,10 +57,10 @@ class AlphaMAML(Algorithm):
         chunk: Count | None = None,
     ) -> None:
         super().__init__(learner, chunk=chunk)
-        self._moved()
+        self._trainable()
         objective = objective or final(learner_loss(learner))
         self.objective, self.lr, self.inner_hyper, self.outer_hyper = objective, lr, inner_hyper, outer_hyper
-        self.before: Tensor | None = None  # ∇L of the update before, flat
+        self.previous: Tensor | None = None  # ∇L in the previous update, as a vector
 
     @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:
@@ -70,20 +69,20 @@ class AlphaMAML(Algorithm):
         found = dict(zip(self.learner.parameters(), gradients, strict=True))
         hypergradient = found.pop(self.learner.alpha)
         gradient = torch.cat([slope.flatten() for slope in found.values()])
-        if self.before is not None:
-            self.lr += self.outer_hyper * float(gradient @ self.before)
+        if self.previous is not None:
+            self.lr += self.outer_hyper * float(gradient @ self.previous)
         with torch.no_grad():
             for parameter, slope in found.items():
                 parameter.sub_(slope, alpha=self.lr)
             self.learner.alpha.sub_(hypergradient, alpha=self.inner_hyper)
-        self.before = gradient
+        self.previous = gradient
         return {
             "loss": loss, "gradient_norm": norm, "inner_lr": self.learner.alpha.item(), "outer_lr": self.lr,
         }  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
-        return {"lr": self.lr, "before": self.before}
+        return {"lr": self.lr, "previous": self.previous}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.lr, self.before = state["lr"], state["before"]
+        self.lr, self.previous = state["lr"], state["previous"]

@@ -1,4 +1,4 @@
-"""Gradient descent on the meta-objective with any torch optimiser: MAML as Finn et al. 2017 train it, with Adam."""
+"""Gradient descent on the meta-objective with a torch optimiser, such as Adam in MAML (Finn et al. 2017)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from metarl.ranges import Count, NonNegative, Positive, check, checked
 
 
 class Descent(Algorithm):
-    """θ ← θ − optimiser(∇ mean_T objective) (MAML, algorithm 1 and 2, line "meta-update").
+    """Gradient descent on the mean of the objective over the tasks, by default with Adam (MAML, algorithms 1 and 2).
 
-    The objective is the learner's own loss on the query after the last inner step, unless another is given.
+    The default objective is the learner's own loss on the query after the last inner step.
 
     Args:
-        lr: learning rate of the outer loop's Adam; 1e-3 by default
-        lr_end: learning rate at the last of `iterations` updates, to which it goes linearly; by default it is constant
-        iterations: number of updates over which the learning rate goes to `lr_end`
-        step_weights: weights of the query losses after each inner step; none: only the last counts, as in MAML
-        optimizer: makes another torch optimiser of the parameters, such as `lambda p: torch.optim.SGD(p, lr=0.1)`
-        scheduler: makes a torch learning-rate scheduler of the optimiser, which steps once an update
-        freeze: parameters whose names start so are not meta-learned; net.head is a classifier's last layer
+        lr: learning rate of Adam in the outer loop; the default is 1e-3
+        lr_end: learning rate to which lr is annealed linearly over the iterations; by default lr is constant
+        iterations: number of updates over which the learning rate is annealed
+        step_weights: weights of the query losses after each inner step; by default only the last counts, as in MAML
+        optimizer: a function from the parameters to another torch optimiser, `lambda p: torch.optim.SGD(p, lr=0.1)`
+        scheduler: a function from the optimiser to a torch learning-rate scheduler, which steps once per update
+        freeze: the start of the names of parameters that are not meta-learned; net.head is a classifier's last layer
 
-    A classifier's head is worth freezing where labels are drawn anew for each task: its meta-gradient is then noise
-    (Kao et al. 2022). A frozen head that the inner loop adapts is set to 0 when this is made, whatever it was before;
-    other frozen parameters stay as they are. Raises ValueError when `freeze` matches no parameter.
+    Freezing a classifier's head helps if classes are assigned to labels at random in each task, because its
+    meta-gradient is then noise (Kao et al. 2022). A frozen head that the inner loop adapts is set to 0 here; other
+    frozen parameters keep their values. Raises ValueError if `freeze` matches no parameter.
     """
 
     @checked
@@ -54,7 +54,7 @@ class Descent(Algorithm):
         for name, value, other in (("lr", lr, optimizer), ("lr_end", lr_end, scheduler)):
             if value is not None and other is not None:
                 kind = "an optimizer" if name == "lr" else "a scheduler"
-                raise ValueError(f"{name} is {value} and {kind} is given, which has its own: give one of the two")
+                raise ValueError(f"{name} is {value} and {kind} is given, which sets it: give one of the two")
         if len(step_weights):
             if objective is not None:
                 raise ValueError(f"step_weights is {step_weights} and an objective is given: give one of the two")
@@ -62,16 +62,16 @@ class Descent(Algorithm):
             objective = multi_step(learner_loss(learner), step_weights)
         self.objective = objective or final(learner_loss(learner))
         start = 1e-3 if lr is None else lr
-        self.optimizer = (optimizer or (lambda p: torch.optim.Adam(p, lr=start)))(self._moved(freeze))
-        check(Optimizer, self.optimizer, "what optimizer returns")
+        self.optimizer = (optimizer or (lambda p: torch.optim.Adam(p, lr=start)))(self._trainable(freeze))
+        check(Optimizer, self.optimizer, "the result of optimizer")
         if lr_end is not None:
             check_decay(start, lr_end, iterations)
             scheduler = self.decay(start, lr_end, iterations or 1)
         self.scheduler = scheduler(self.optimizer) if scheduler else None
-        check(LRScheduler | None, self.scheduler, "what scheduler returns")
+        check(LRScheduler | None, self.scheduler, "the result of scheduler")
 
     def decay(self, lr: float, lr_end: float, iterations: int) -> Callable[[Optimizer], LRScheduler]:
-        """The scheduler that takes the learning rate from `lr` to `lr_end` in `iterations` updates: linearly."""
+        """A scheduler that anneals the learning rate linearly from `lr` to `lr_end` in `iterations` updates."""
         return lambda optimizer: LinearLR(optimizer, 1.0, lr_end / lr, total_iters=iterations)
 
     @exclusive

@@ -1,4 +1,4 @@
-"""An outer loop that changes nothing: for baselines that have nothing to learn from training tasks."""
+"""An outer loop without updates, for baselines that do not learn from training tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from metarl.core import Episodes
 
 
 class Fixed(Algorithm):
-    """Leaves the learner as it is."""
+    """An outer loop that leaves the learner unchanged."""
 
     uses_query = False
 

@@ -1,4 +1,4 @@
-"""Descent on MAML++'s multi-step loss, which becomes MAML's during training (Antoniou et al. 2019)."""
+"""Gradient descent on the multi-step loss of MAML++ (Antoniou et al. 2019)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from metarl.ranges import Count, NonNegative, Positive, UnitInterval, Whole, che
 
 
 class MultiStep(Descent):
-    """`Descent` on Σ_k v_k·(query loss after inner step k + 1) (Antoniou et al. 2019, eq. 4).
+    """`Descent` on the multi-step loss Σ_k v_k·(query loss after inner step k + 1) (Antoniou et al. 2019, eq. 4).
 
-    The weights v start equal. Over a share `annealing` of the `iterations` updates all but the last fall linearly to 0,
-    and the last rises so that their sum stays 1; from then on only the query loss after the last step is computed. The
-    loss is the learner's own unless another is given.
+    The weights v are equal at first. All but the last are annealed linearly to 0 in the fraction `annealing` of the
+    updates, and the last increases so that their sum is 1; from then on only the query loss after the last step is
+    computed. The default loss is the learner's own.
 
     Args:
-        lr: learning rate of the outer loop's Adam
-        lr_end: learning rate at the last of `iterations` updates, to which it goes along a cosine
+        lr: learning rate of Adam in the outer loop
+        lr_end: learning rate to which lr is annealed along a cosine over the iterations
         iterations: number of updates
-        annealing: share of the iterations after which only the last inner step's loss counts
-        freeze: parameters whose names start so are not meta-learned; net.head is a classifier's last layer
+        annealing: fraction of the iterations after which only the loss after the last inner step counts
+        freeze: the start of the names of parameters that are not meta-learned; net.head is a classifier's last layer
     """
 
     @checked
@@ -48,15 +48,15 @@ class MultiStep(Descent):
             learner, final(loss), lr=lr, lr_end=lr_end, iterations=iterations, freeze=freeze, chunk=chunk
         )
         if learner.steps < 1:
-            raise ValueError("the learner takes no inner step, and the loss after each is what counts: give some steps")
+            raise ValueError("the learner takes no inner step, and the loss needs at least one: give it steps")
         self.loss, self.annealing, self.count = loss, max(1, round(annealing * iterations)), 0
 
     def decay(self, lr: float, lr_end: float, iterations: int) -> Callable[[Optimizer], LRScheduler]:
-        """The scheduler that takes the learning rate from `lr` to `lr_end` in `iterations` updates: along a cosine."""
+        """A scheduler that anneals the learning rate along a cosine from `lr` to `lr_end` in `iterations` updates."""
         return lambda optimizer: CosineAnnealingLR(optimizer, iterations, eta_min=lr_end)
 
     def weights(self) -> list[float]:
-        """v before the next update."""
+        """The weights v of the next update."""
         steps = self.learner.steps
         early = max(1 - self.count / self.annealing, 0.0) / steps
         return [early] * (steps - 1) + [1 - (steps - 1) * early]

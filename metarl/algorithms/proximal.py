@@ -1,4 +1,4 @@
-"""ProMP meta-update: several clipped, penalised epochs on the same episodes (ProMP, Rothfuss et al. 2019)."""
+"""ProMP: several epochs on the same episodes, with a clipped surrogate and a KL penalty (Rothfuss et al. 2019)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ from metarl.sums import weighted
 
 
 class ProMP(Descent):
-    """`epochs` optimiser steps on mean_T objective + `penalty`·Σ_k divergence before inner step k (ProMP, eq. 10, 11).
+    """Several optimiser steps on the objective plus a penalty on the divergence (Rothfuss et al. 2019, eq. 10 and 11).
 
-    The objective is the learner's own loss on the query (a policy-gradient surrogate in its clipped form), unless
-    another is given. The divergence is the KL from the policies that collected the support batches, as in the paper, or
-    any other of outputs. The optimiser, the learning rates and `freeze` are as in `Descent`.
+    The default objective is the learner's own loss on the query after the last inner step; of the policy-gradient
+    surrogate, the clipped form is used. The penalty is the sum over inner steps of the divergence of the current
+    policies from those that collected the support batches. The optimiser, its learning rate and `freeze` are as in
+    `Descent`.
 
     Args:
-        lr: learning rate of the outer loop's Adam; 1e-3 by default
-        lr_end: learning rate at the last of `iterations` updates, to which it goes linearly; by default it is constant
-        iterations: number of updates over which the learning rate goes to `lr_end`
-        clip: how far the ratio of probabilities may leave 1 before the surrogate is flat
+        lr: learning rate of Adam in the outer loop; the default is 1e-3
+        lr_end: learning rate to which lr is annealed linearly over the iterations; by default lr is constant
+        iterations: number of updates over which the learning rate is annealed
+        clip: ε of the clipped surrogate, which is flat for likelihood ratios outside of 1 ± ε
         epochs: optimiser steps on the same episodes
-        penalty: weight of the divergence
+        penalty: coefficient of the divergence
+        freeze: the start of the names of parameters that are not meta-learned
     """
 
     @checked
@@ -61,18 +63,18 @@ class ProMP(Descent):
             freeze=freeze, chunk=chunk,
         )  # fmt: skip
         if learner.steps < 1:
-            raise ValueError("the learner takes no inner step, and the divergence is on support batches: give some")
+            raise ValueError("the learner takes no inner step, and the penalty needs support batches: give it steps")
         self.divergence, self.epochs, self.penalty = divergence, epochs, penalty
 
     @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:
-        # the first epoch has no penalty: where nothing has changed yet, a divergence and its gradient are zero
+        # the first epoch has no penalty, because the divergence and its gradient are 0 before the first step
         loss, gradients, old = meta_gradient_and_outputs(self.learner, episodes, self._first, chunk=self.chunk)
         metrics = {"loss": loss, "gradient_norm": self._assign_gradient(gradients)}
         self.optimizer.step()
-        judged = episodes._replace(query=(episodes.query, old))
+        recorded = episodes._replace(query=(episodes.query, old))
         for _ in range(self.epochs - 1):
-            _, gradients = meta_gradient(self.learner, judged, self.penalised, chunk=self.chunk)
+            _, gradients = meta_gradient(self.learner, recorded, self.penalised, chunk=self.chunk)
             self._assign_gradient(gradients)
             self.optimizer.step()
         if self.scheduler:
@@ -80,28 +82,28 @@ class ProMP(Descent):
         return {**metrics, "kl": self._kl(episodes.support, old)}
 
     def _first(self, predicts: Sequence[Predict], episode: Episodes) -> tuple[Tensor, list[Tree]]:
-        """The objective, and what each predictor says of the support batch that its own step is taken on."""
+        """The objective, and the outputs of each adapted model on the support batch of its inner step."""
         output = [predict(batch[0]) for predict, batch in zip(predicts, episode.support, strict=False)]
         return self.objective(predicts, episode), output
 
     def penalised(self, predicts: Sequence[Predict], episode: Episodes) -> Tensor:
-        """The objective with the penalty; the episode's query is (query, what was said of the supports before)."""
+        """The objective with the penalty. The episode's query is (query, old outputs on the support batches)."""
         query, old = episode.query
-        judged = self.objective(predicts, episode._replace(query=query))
-        return judged + self.penalty * self._change(predicts, episode.support, old)
+        objective = self.objective(predicts, episode._replace(query=query))
+        return objective + self.penalty * self._divergence(predicts, episode.support, old)
 
     @torch.no_grad()
     def _kl(self, support: tuple[Tree, ...], old: list[Tree]) -> float:
-        """The mean of Σ_k divergence now; the last inner step, after which there is none, is not taken."""
-        change = self.learner(
+        """The mean over tasks of the current Σ_k divergence. The last inner step is not needed for it and omitted."""
+        divergences = self.learner(
             Episodes(support[:-1], (support, old)),
-            lambda predicts, episode: self._change(predicts, *episode.query),
+            lambda predicts, episode: self._divergence(predicts, *episode.query),
             chunk=self.chunk,
         )
-        return float(change.mean())
+        return float(divergences.mean())
 
-    def _change(self, predicts: Sequence[Predict], support: tuple[Tree, ...], old: list[Tree]) -> Tensor:
-        """Σ_k divergence of the predictions before inner step k from the recorded ones, on the support of step k."""
+    def _divergence(self, predicts: Sequence[Predict], support: tuple[Tree, ...], old: list[Tree]) -> Tensor:
+        """Σ_k of the divergence of the outputs before inner step k from the old ones, on the support of step k."""
         triples = zip(predicts, support, old, strict=False)
         terms = [self.divergence(predict(batch[0]), output, batch) for predict, batch, output in triples]
         return weighted(terms, (1.0,) * len(terms), "the divergence")

@@ -1,4 +1,4 @@
-"""Reptile (Nichol et al. 2018): move the initialisation towards the adapted states."""
+"""Reptile: the initialisation moves towards the adapted parameters (Nichol et al. 2018)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from metarl.sums import sum_gradients
 
 
 class Reptile(Algorithm):
-    """θ ← θ + ε·mean_T(θ'_T − θ), ε being `lr` (algorithm 2).
+    """θ ← θ + ε·mean_T(θ'_T − θ), where θ'_T are the adapted parameters of task T (Nichol et al. 2018, algorithm 2).
 
     Args:
-        lr: outer step size ε, the share of the way to the mean of the adapted parameters
-        lr_end: outer step size at the last of `iterations` updates, to which it goes linearly; default: `lr`
-        iterations: number of updates over which the outer step size goes to `lr_end`
-        freeze: parameters whose names start so are not meta-learned; net.head is a classifier's last layer
+        lr: outer learning rate ε, the fraction of the way from θ to the mean of the adapted parameters
+        lr_end: outer learning rate to which lr is annealed linearly over the iterations; by default lr is constant
+        iterations: number of updates over which the outer learning rate is annealed
+        freeze: the start of the names of parameters that are not meta-learned; net.head is a classifier's last layer
 
-    Buffers in the learner's initial state (the moments of `metarl.learners.adam`) are set to their mean over the tasks
-    after the last step. Parameters whose name starts with `freeze` are not learned, and a head among them begins at 0,
-    as in `Descent`: the mean over tasks would fill it with noise. The query is not used. With policy gradients give the
-    learner 2 or more inner steps, each on fresh trajectories: with one step this is joint training on all tasks.
+    Buffers in the learner's initial state, the moments of `metarl.learners.adam`, are set to their mean over the tasks
+    after the last step. A frozen head starts at 0, as in `Descent`, because its mean over tasks would be noise. The
+    query is not used. With policy gradients, give the learner at least 2 inner steps, each on new trajectories; with
+    one step, this is equivalent to joint training on all tasks.
     """
 
     uses_query = False
@@ -52,9 +52,9 @@ class Reptile(Algorithm):
         if learner.steps < 1 or not any(leaf.requires_grad for leaf in tree_leaves(learner.init())):
             raise ValueError(
                 f"Reptile moves parameters towards their adapted values, and {type(learner).__name__} with "
-                f"{learner.steps} inner steps adapts none: give it steps, or take another outer loop"
+                f"{learner.steps} inner steps adapts none: give it steps, or use another outer loop"
             )
-        self.moved = self._moved(freeze)
+        self.trainable = self._trainable(freeze)
         self.lr, self.lr_end, self.iterations, self.count = lr, lr_end, iterations or 1, 0
 
     @exclusive
@@ -64,22 +64,22 @@ class Reptile(Algorithm):
         parameters, buffers = list(self.learner.parameters()), {id(buffer) for buffer in self.learner.buffers()}
 
         def part(
-            learner: Learner, part_and_share: tuple[Episodes, float]
+            learner: Learner, part_and_weight: tuple[Episodes, float]
         ) -> tuple[Sequence[Tensor | None], list[Tensor]]:
-            """Of some tasks share·(θ − mean_T(θ'_T)), by parameter, and share·(mean_T of buffers in the state)."""
-            part, share = part_and_share
+            """weight·(θ − mean_T(θ'_T)) for some tasks, by parameter, and weight·(mean_T of buffers in the state)."""
+            part, weight = part_and_weight
             with torch.no_grad():
                 last: Tree = vmap(lambda support: learner.states(support)[-1])(part.support)
             mean = tree_map(lambda leaf: leaf.mean(0), last)
             pairs = list(zip(tree_leaves(learner.init()), tree_leaves(mean), strict=True))
             half_squared_distance = sum((0.5 * (init - goal).square().sum() for init, goal in pairs), torch.tensor(0.0))
-            found = torch.autograd.grad(share * half_squared_distance, parameters, allow_unused=True)
-            return found, [share * goal for init, goal in pairs if id(init) in buffers]
+            found = torch.autograd.grad(weight * half_squared_distance, parameters, allow_unused=True)
+            return found, [weight * goal for init, goal in pairs if id(init) in buffers]
 
         done = map_parts(part, self.learner, list(split(episodes, self.chunk)))
         norm = self._assign_gradient(sum_gradients((found for found, _ in done), parameters))
         with torch.no_grad():
-            for parameter in self.moved:
+            for parameter in self.trainable:
                 assert parameter.grad is not None
                 parameter.sub_(parameter.grad, alpha=lr)
             held = [leaf for leaf in tree_leaves(self.learner.init()) if id(leaf) in buffers]

@@ -106,7 +106,7 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
        for name in LOOPS},
     **{f"{name}: no query": (
            partial(LOOPS[name]().update, EPISODES._replace(query=())),
-           "judges by the query, and the episodes have none: collect with query=True")
+           "uses the query, and the episodes have none: collect them with query=True")
        for name in JUDGING},
     **{f"{name}: support and query of different tasks": (
            partial(LOOPS[name]().update, Episodes(EPISODES.support, sample_episodes(tasks=5).query)),
@@ -114,9 +114,9 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
        for name in LEARNING},
     **{f"{name}: nothing to learn": (partial(LOOPS[name], NearestNeighbour(ways=2)), "no parameter to|adapts none")
        for name in LEARNING if name != "alpha"},
-    **{f"{name}: a parameter that is frozen": (partial(LOOPS[name], frozen()), "say by `freeze` what is to stay")
+    **{f"{name}: a parameter that is frozen": (partial(LOOPS[name], frozen()), "use `freeze` to exclude it")
        for name in LEARNING if name != "alpha"},
-    **{f"{name}: another's state": (partial(make().load_state_dict, {"foreign": 1}), "state .foreign. is not of")
+    **{f"{name}: another's state": (partial(make().load_state_dict, {"foreign": 1}), "state has the entries .*foreign")
        for name, make in LOOPS.items()},
     "everything fixed": (lambda: LOOPS["descent"](freeze="net"), "GradientLearner has no parameter to learn"),
     "fixed by a number": (lambda: LOOPS["descent"](freeze=3), "freeze is 3: give a text"),
@@ -129,10 +129,10 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "multi-step without steps": (lambda: LOOPS["multi-step"](regressor(steps=0)), "takes no inner step"),
     "proximal without steps": (lambda: LOOPS["proximal"](regressor(steps=0)), "takes no inner step"),
     "an optimiser that is none": (
-        lambda: Descent(regressor(), final(mse), optimizer=lambda p: 3), "what optimizer returns is 3: give an Opt"
+        lambda: Descent(regressor(), final(mse), optimizer=lambda p: 3), "the result of optimizer is 3: give an Opt"
     ),
     "a scheduler that is none": (
-        lambda: Descent(regressor(), final(mse), optimizer=SGD, scheduler=lambda o: 3), "what scheduler returns is 3"
+        lambda: Descent(regressor(), final(mse), optimizer=SGD, scheduler=lambda o: 3), "the result of scheduler is 3"
     ),
     "an optimiser's own refusal": (
         lambda: Descent(regressor(), final(mse), optimizer=partial(torch.optim.SGD, lr=-1)), "Invalid learning rate"
@@ -159,7 +159,7 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: Descent(regressor(), mse, optimizer=SGD).update(EPISODES), "cannot compute with .*objective"
     ),
     "a count that is none": (lambda: Reptile(regressor()).load_state_dict({"count": "3"}), "count is '3': give"),
-    "a state that is none": (lambda: Reptile(regressor()).load_state_dict(3), r"the state \(int\) is not of Reptile"),
+    "a state that is none": (lambda: Reptile(regressor()).load_state_dict(3), "has the type int, but Reptile"),
     "training a learner": (lambda: train(regressor(), Waves(), iterations=1, meta_batch=1), "give an Algorithm"),
     "training on nothing": (lambda: train(Fixed(regressor()), None, iterations=1, meta_batch=1), "distribution is N"),
     "training for ever": (lambda: train(Fixed(regressor()), Waves(), iterations=INF, meta_batch=1), "iterations is"),

@@ -139,7 +139,7 @@ def test_the_learning_rate_goes_to_its_end_and_losses_of_steps_are_weighted() ->
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"lr_end": 0.1}, "say by iterations in how many updates"),
+        ({"lr_end": 0.1}, "give iterations, the number of updates"),
         ({"lr_end": 0.1, "iterations": 3}, "lr_end is 0.1, more than lr, 0.001"),
         ({"lr": 0.1, "optimizer": ADAM}, "lr is 0.1 and an optimizer is given"),
         ({"step_weights": (1.0,)}, "step_weights has 1 entries for 2 inner steps"),
