@@ -44,7 +44,7 @@ class Stored:
     def check_run(self, run: str) -> None:
         """Raise ValueError unless the file says that it is of the run whose id is `run`."""
         if self.value("run", str) != run:
-            raise ValueError(f"{self.file} is of another run than the one it lies with: {self.remedy}")
+            raise ValueError(f"{self.file} holds the scores of another run: {self.remedy}")
 
     def damaged(self, reason: object) -> ValueError:
         """An error that says why the file cannot be used."""

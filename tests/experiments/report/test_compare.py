@@ -54,7 +54,7 @@ def test_an_evaluation_of_another_run_is_refused_in_a_run_folder(tmp_path: Path)
     file.write_text(json.dumps(evaluation() | {"run": "another"}))
     (tmp_path / "config.json").write_text(config())
     assert message([tmp_path]) == message([file])
-    assert message([file]).endswith(f"is of another run than the one it lies with: evaluate anew by `{command}`")
+    assert message([file]).endswith(f"holds the scores of another run: evaluate anew by `{command}`")
     unnamed = evaluation()
     del unnamed["run"]
     file.write_text(json.dumps(unnamed))
