@@ -13,7 +13,8 @@ from metarl.envs.informed import informed
 from metarl.experiments.config.parts import Given, TaskSettings
 from metarl.experiments.config.settings import Fraction, Number, Width, check_hidden
 from metarl.learners.gradient import GradientLearner
-from metarl.nets.policy import GaussianPolicy
+from metarl.nets.policy import MLPPolicy
+from metarl.nets.spaces import policy_for
 from metarl.ranges import Positive, Range, UnitInterval
 from metarl.rl.losses import mean_kl, surrogate
 from metarl.rl.rollout import WorldDistribution
@@ -98,10 +99,10 @@ class LocomotionSettings(TaskSettings):
     def given(self, distribution: Distribution) -> Given:
         return {"net": lambda: self.net(distribution), "loss": lambda: surrogate}
 
-    def net(self, distribution: Any) -> GaussianPolicy:
+    def net(self, distribution: Any) -> MLPPolicy:
         world = distribution.template
-        policy = GaussianPolicy(
-            world.observation_space.shape[0], world.action_space.shape[0], hidden=self.hidden,
+        policy = policy_for(
+            world.observation_space, world.action_space, hidden=self.hidden,
             activation=self.activation, init_std=self.init_std, min_std=self.min_std,
         )  # fmt: skip
         if self.normalise:
@@ -109,7 +110,7 @@ class LocomotionSettings(TaskSettings):
         return policy
 
 
-def first_observations(policy: GaussianPolicy, distribution: WorldDistribution) -> torch.Tensor:
+def first_observations(policy: MLPPolicy, distribution: WorldDistribution) -> torch.Tensor:
     """What `policy` sees on ten tasks, always the same: [n, obs], on the CPU."""
     learner = GradientLearner(policy, surrogate, steps=0)
     rng = generator(Stream.INIT, 0)

@@ -105,7 +105,10 @@ class AdaptedPolicy:
         """
         seen = numbers("observations", observation).astype(np.float32)
         if seen.ndim not in (1, 2):
-            raise ValueError(f"observations have shape {seen.shape}: give [obs] or [n, obs]")
+            raise ValueError(
+                f"observations have shape {seen.shape}: give [obs] or [n, obs], flattened as Gymnasium's "
+                "FlattenObservation does"
+            )
         if not np.isfinite(seen).all():
             raise ValueError("observations are not finite: look for NaN in the environment they come from")
         flat = np.atleast_2d(seen)
