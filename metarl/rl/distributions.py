@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._pytree import tree_leaves
 
 from metarl.ranges import shown
 
@@ -211,10 +212,11 @@ def as_distribution(outputs: Any) -> ActionDistribution:
 
 
 def check_same(new: Any, old: Any) -> None:
-    """Raise ValueError unless two distributions are of one kind, whose KL divergence can be told."""
-    if type(new) is not type(old):
-        kinds = f"{type(new).__name__} from {type(old).__name__}"
-        raise ValueError(f"the KL divergence is of {kinds}: give two distributions of one kind")
+    """Raise ValueError unless two distributions are of one kind and of as many numbers."""
+    new_sizes, old_sizes = ([leaf.shape[-1] for leaf in tree_leaves(policy)] for policy in (new, old))
+    if type(new) is not type(old) or new_sizes != old_sizes:
+        kinds = f"{type(new).__name__} of sizes {new_sizes} from {type(old).__name__} of sizes {old_sizes}"
+        raise ValueError(f"the KL divergence is of {kinds}: give two distributions of one kind and size")
 
 
 def _log_probabilities(logits: Tensor) -> Tensor:

@@ -162,7 +162,7 @@ GUIDANCE: dict[str, tuple[Call, str]] = {
     ),
     "labels of another kind": (
         lambda: imitation(lambda x: Categorical(x), Guidance(ONE, Gaussian(ONE, ONE), ONE, ONE)),
-        "the KL divergence is of Categorical from Gaussian",
+        "the KL divergence is of Categorical of sizes [1] from Gaussian of sizes [1, 1]: give",
     ),
     "a policy of elsewhere": (
         lambda: guided(goal_conditioned(GaussianPolicy(5, 1))), "the expert takes 5 observations, and is shown 1 and a"
@@ -182,6 +182,10 @@ LOSSES: dict[str, tuple[Call, str]] = {
     "actions of another": (lambda: surrogate(lambda x: Gaussian(x, x), seen()), "means have shape (2, 6, 4, 3), log"),
     "no distributions": (lambda: mean_kl(3, 4, seen()), "a policy's outputs are 3: let its forward return"),
     "two kinds": (lambda: mean_kl(Gaussian(ONE, ONE), Bernoulli(ONE), seen()), "give two distributions of one kind"),
+    "two sizes": (
+        lambda: mean_kl(Gaussian(torch.zeros(1, 2), torch.zeros(2)), Gaussian(torch.zeros(1, 1), ONE), seen()),
+        "Gaussian of sizes [2, 2] from Gaussian of sizes [1, 1]: give two",
+    ),
     "choices without numbers": (
         lambda: surrogate(lambda x: Categorical(x), seen()), "logits have shape (2, 6, 4, 3), actions (2, 6, 4, 2)"
     ),
