@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from metarl.algorithms.base import check_steps
 from metarl.algorithms.proximal import ProMP
 from metarl.experiments.config.parts import OuterSettings
 from metarl.experiments.config.ppo import check_environment
@@ -51,10 +50,9 @@ class GuidedSettings(OuterSettings):
 
     def check(self, config: Any) -> None:
         check_environment(config, "Guided")
+        super().check(config)
 
     def outer_loop(self, config: Any, learner: Learner) -> ProMP:
-        if self.step_weights:
-            check_steps(self.step_weights, learner)
         objective = multi_step(imitation, self.step_weights) if self.step_weights else final(imitation)
         return ProMP(
             learner, objective, config.task.divergence, lr=self.lr, lr_end=self.lr_end, iterations=config.iterations,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from metarl.algorithms.base import Algorithm, Divergence
+from metarl.algorithms.base import Algorithm, Divergence, check_steps
 from metarl.core import Distribution, Learner, Loss
 from metarl.experiments.config.settings import Part
 from metarl.run.checkpoint import Record, Training
@@ -91,10 +91,19 @@ class OuterSettings(Part, path="algorithm"):
     """whether an iteration collects a query batch beside the support batches"""
     fixed_length: ClassVar[bool] = False
     """whether recipes train for the preset's own iterations, whatever environment steps other methods may take"""
+    step_weights: tuple[float, ...] = ()
+    """weights of the losses after each inner step; none: only the last counts"""
     guided: ClassVar[bool] = False
     """whether training imitates an expert"""
     expert: str = ""
     """the run folder of that expert"""
+
+    def check(self, config: Config) -> None:
+        if self.step_weights:
+            try:
+                check_steps(self.step_weights, config.learner)
+            except ValueError as error:
+                raise ValueError(f"{self.path}.{error}") from None
 
     def outer_loop(self, config: Config, learner: Learner) -> Algorithm:
         """The outer loop over `learner`. Raises ValueError for a way to train that has none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -108,7 +108,14 @@ def check_decay(lr: float, lr_end: float, iterations: int | None) -> None:
         raise ValueError(f"lr_end is {lr_end}, more than lr, {lr}: give 0 ≤ lr_end ≤ lr")
 
 
-def check_steps(step_weights: Sequence[float], learner: Learner) -> None:
+class Inner(Protocol):
+    """A learner, or the settings of one."""
+
+    @property
+    def steps(self) -> int: ...
+
+
+def check_steps(step_weights: Sequence[float], learner: Inner) -> None:
     """Raise ValueError unless there is one weight for each inner step of the learner, and at least one is above 0."""
     check_weights(step_weights, "step_weights")
     if len(step_weights) != learner.steps:

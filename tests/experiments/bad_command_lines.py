@@ -30,7 +30,7 @@ POINT = {
     "task.hidden": ("0", "-5", "64 0", "1.5", "x", "nan", "1000000 1000000", "100000 100000"),
     "task.gae-schedule": ("0.9 0.9 0", "0.9 1.1 0.5", "nan 0.9 0.5", "0.9 -0.1 0.5", "a b c"),
     "task.inner-gae": ("0.9 1.1", "-1 0.9", "nan nan", "a b"),
-    "learner.steps": (*WHOLE, "100000000"), "learner.lr": NON_NEGATIVE,
+    "learner.steps": (*WHOLE, "100000000"), "learner.lr": POSITIVE,
     "algorithm.max-kl": POSITIVE, "algorithm.cg-steps": COUNT, "algorithm.damping": NON_NEGATIVE,
     "algorithm.backtrack": (*POSITIVE, "1", "2"), "algorithm.backtracks": COUNT, "algorithm.curvature-every": PAIRS,
     "algorithm.step-weights": ("0 0", "-1 -1", "nan nan", "1 1 1", "x y", "inf 1"),
@@ -53,8 +53,11 @@ OTHER = {  # preset: its own settings
         "task.hidden": ("0", "-5", "1000000 1000000"), "algorithm.lr": POSITIVE,
         "algorithm.lr-end": (*NON_NEGATIVE, "2"), "algorithm.step-weights": ("0 0", "-1 -1", "1", "nan nan"),
     },
-    "sinusoid-imaml": {"learner.method": ("", "maml", "imamll"), "learner.steps": WHOLE, "learner.lr": NON_NEGATIVE},
-    "sinusoid-alpaca": {"learner.method": ("", "protonet", "alpacca")},
+    "sinusoid-imaml": {
+        "learner.steps": WHOLE, "learner.lr": POSITIVE, "learner.strength": POSITIVE, "learner.cg-steps": COUNT,
+    },
+    "sinusoid-alpaca": {"learner.encoding": COUNT, "learner.hidden": ("0", "-1"), "learner.noise": POSITIVE},
+    "sinusoid-cavia": {"learner.context": COUNT, "learner.lr": POSITIVE},
     "omniglot-5way-1shot-alpha-maml": {
         "algorithm.lr": POSITIVE, "algorithm.inner-hyper": NON_NEGATIVE, "algorithm.outer-hyper": NON_NEGATIVE
     },
@@ -125,8 +128,8 @@ NAMES: Sequence[Case] = (
     (("train", "sinusoid-maml", "--expert", "{run}"), "Unrecognized"),
     (("train", "sinusoid-maml", "--task.env", "metarl/AntVel-v0"), "Unrecognized"),
     (("train", "sinusoid-maml", "--algorithm.max-kl", "0.1"), "Unrecognized"),
-    (("train", "sinusoid-maml", "--learner.lr"), "learner.lr has no entry"),
-    (("train", "sinusoid-maml", "--learner.learn-lr", "--learner.lr", "0.1", "0.2"), "learner.lr has 2 entries"),
+    (("train", "sinusoid-maml", "--learner.lr"), "learner.lr is an empty sequence"),
+    (("train", "sinusoid-maml", "--learner.learn-lr", "--learner.lr", "0.1", "0.2"), "learner.learn_lr starts"),
     (("train", "sinusoid-maml", "--learner.adapt", "nothing"), "nothing"),
     (("train", "sinusoid-maml", "--algorithm.freeze", "nothing"), "nothing"),
     (("train", "sinusoid-maml", "--learner.first-order", "no"), "Unrecognized"),

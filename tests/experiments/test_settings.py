@@ -49,14 +49,14 @@ def test_a_value_out_of_range_is_named_by_its_path(kind: Any, setting: str, valu
 
 def test_settings_that_do_not_go_together() -> None:
     sinusoid, cpu = preset("sinusoid-maml"), torch.device("cpu")
-    descent = sinusoid.algorithm
+    descent, one = sinusoid.algorithm, sinusoid.algorithm.but(step_weights=())
     for config, said in (
         (lambda: replace(sinusoid, algorithm=descent.but(lr=0.1, lr_end=0.2)), "algorithm.lr_end is 0.2, more than lr"),
         (lambda: replace(sinusoid, algorithm=descent.but(step_weights=(0.0, 0.0))), "algorithm.step_weights is"),
         (lambda: replace(POINT, task=POINT.task.but(min_std=2.0)), "task.min_std is 2.0, more than init_std, 1.0"),
         (lambda: replace(POINT, task=POINT.task.but(env="metarl/Point")), "task.env: unknown environment 'metarl/Poi"),
         (lambda: replace(POINT, learner=POINT.learner.but(steps=1)), "algorithm.step_weights has 2 entries for 1 inn"),
-        (lambda: replace(POINT, learner=settings_class("ProtoNet")()), "learner is ProtoNet, which is made of 'encod"),
+        (lambda: replace(sinusoid, learner=settings_class("SiameseNet")(), algorithm=one), "made of 'encoder'"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=said):
             new_training(config(), cpu)

@@ -96,7 +96,8 @@ def test_what_is_learned_does_not_depend_on_the_number_of_threads(tmp_path: Path
 
 @pytest.mark.parametrize(
     "net", [
-        Conv4(1, None, filters=8), FeatureMaps(1, filters=8), Dense(1, None, hidden=(9, 8)), ResNet12(1, filters=(4, 8)),
+        Conv4(1, None, filters=8), FeatureMaps(1, filters=8), Dense(1, None, hidden=(9, 8)),
+        ResNet12(1, filters=(4, 8)),
     ],
 )
 def test_features_are_proportional_to_their_last_normalisation(net: warm_start.Encoder) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from typing import Any
 SERVER = Path(__file__).with_name("server.py")
 LIMIT = 60.0  # seconds that a command may take; all take a fraction, and a loaded machine is slow
 TRACES = ("Traceback (most recent call last)", "Exception ignored", "Fatal Python error", "Exception in thread")
+
+Expect = Callable[..., None]
+"""`expect(outcome, kind, *words)`: what a command has to come to (the fixture of the same name)."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from commands import Outcome, Server
+from commands import Expect, Outcome, Server
 from runs import Runs
 
 LABELS = (
@@ -25,7 +25,6 @@ LABELS = (
     "unclear",
     "wrong",
 )
-Expect = Callable[..., None]
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import Expect
+from commands import Expect
 from file_system import CASES, RESUME, TRAIN, Case
 from run_folders import stop
 from runs import Runs, drafts, result

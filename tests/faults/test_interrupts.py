@@ -11,8 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from commands import LIMIT, Outcome
-from conftest import Expect
+from commands import LIMIT, Expect, Outcome
 from interrupts import CASES, PIPES, Case, Pipe
 from runs import LONGER, Runs, drafts, result
 from sampling import sampled

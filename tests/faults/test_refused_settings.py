@@ -5,7 +5,7 @@ from pathlib import Path
 import library_calls  # noqa: F401  (which finds the tables)
 import pytest
 from bad_command_lines import Case, cases
-from conftest import Expect
+from commands import Expect
 from runs import Runs
 from sampling import sampled
 

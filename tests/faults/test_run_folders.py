@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Expect
+from commands import Expect
 from run_folders import CASES, IN_PRETRAINING, RESUME, Case, stop
 from runs import Runs, drafts, result
 from sampling import sampled
