@@ -22,9 +22,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.spaces import Space
 from torch import Tensor, nn
 
 from metarl.described import Described
+from metarl.rl.actions import ARGUMENTS, build_space, describe_space
 
 MAX_SIZE = 1000  # a description holds arrays of at most this size, and the checksum of larger ones
 
@@ -54,6 +56,8 @@ def describe(value: Any) -> Any:
         return {"partial": parts}
     if isinstance(value, type | FunctionType):
         return {"name": _name(value)} if _found(value) else _unknown(value)
+    if isinstance(value, Space):
+        return describe_space(value) if type(value) in ARGUMENTS else _unknown(value)
     if isinstance(value, Tensor | np.ndarray):
         return _array(np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value))
     if isinstance(value, Sequence):
@@ -79,6 +83,8 @@ def build(description: Any) -> Any:
             return _import(name)
         case {"partial": parts}:
             return functools.partial(build(parts["function"]), *build(parts["args"]), **build(parts["named"]))
+        case {"space": _}:
+            return build_space(description)
         case {"array": values, "dtype": dtype}:
             return np.array(values, dtype)
         case {"class": name, "arguments": arguments}:

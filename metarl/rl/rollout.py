@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 from gymnasium.spaces import Space
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from metarl.core import Distribution, Episodes, Predictor, Tasks
@@ -155,7 +154,7 @@ class WorldDistribution(Distribution):
         return self.tasks(self.template.sample_tasks(n, rng), rng)
 
     @checked
-    def tasks(self, goals: ArrayLike, rng: np.random.Generator) -> WorldTasks:
+    def tasks(self, goals: Any, rng: np.random.Generator) -> WorldTasks:
         """The given tasks [T, …] as a meta-batch."""
         rows = self.template.rows(goals)
         check(Count, len(rows), f"{self.template.name}: the number of tasks")
@@ -169,16 +168,21 @@ if hasattr(os, "register_at_fork"):
 
 
 class WorldTasks(Tasks):
-    """T tasks (`goals` [T, task], or [T] of objects) in T × N sub-environments.
+    """T tasks (`given` [T, …], or [T] of objects) in T × N sub-environments.
 
     `env_steps` counts the steps that were simulated, `measured` has the means [T] of what `info` names, by name, of
     each rollout so far.
     """
 
-    def __init__(self, distribution: WorldDistribution, goals: np.ndarray, rng: np.random.Generator) -> None:
-        self.n, self.goals, self.distribution, self.rng = len(goals), goals, distribution, rng
+    def __init__(self, distribution: WorldDistribution, given: np.ndarray, rng: np.random.Generator) -> None:
+        self.n, self.given, self.distribution, self.rng = len(given), given, distribution, rng
         self.env_steps = 0
         self.measured: list[dict[str, Tensor]] = []
+
+    @property
+    def goals(self) -> np.ndarray:
+        """The tasks as rows of numbers, [T, task]; [T, 0] where they are objects."""
+        return np.empty((self.n, 0)) if self.given.dtype == object else self.given.reshape(self.n, -1)
 
     @checked
     def support(self, predict: Predictor, step: int) -> Rollout:
@@ -236,12 +240,12 @@ class WorldTasks(Tasks):
         sizes = ((obs_size,), (act_size,), (), (), (), (len(options.info),))
         fields = [record.field(*size) for size in sizes]
         noise = self._drawing(predict).noise(self.rng, (horizon, tasks, envs))
-        goals = np.repeat(self.goals, envs, axis=0)
-        start = options.template.initial(goals, self.rng)
+        given = np.repeat(self.given, envs, axis=0)
+        start = options.template.initial(given, self.rng)
         shares = []
         for rows in even(tasks, parts):
             simulated = slice(rows.start * envs, rows.stop * envs)
-            shares.append(Share(rows, goals[simulated], tuple(state[simulated] for state in start), noise[:, rows]))
+            shares.append(Share(rows, given[simulated], tuple(state[simulated] for state in start), noise[:, rows]))
         diverged = options.simulator.run(shares, predict, fields, scale=options.action_scale, written=record.written)
         self.env_steps += int(fields[4].sum())
         if diverged.any():
@@ -263,7 +267,7 @@ class WorldTasks(Tasks):
         log.warning(
             "physics diverged in %d of %d trajectories of %s (first: number %d, task %s); each was cut there",
             diverged.sum(), len(diverged), self.distribution.template.name, first,
-            self.goals[first // self.distribution.trajectories],
+            self.given[first // self.distribution.trajectories],
         )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ class Workers(InTurn):
         started = self._started
         try:
             recorded = started.share([field.shape for field in fields])
-            learner = cloudpickle.dumps(_on_cpu(predict.learner))
+            learner = _pickled(_on_cpu(predict.learner), "the policies")
             for worker in started.workers:
                 worker.send((started.size, [field.shape for field in fields], learner, scale))
             diverged = started.simulate(shares, predict.states)
