@@ -1,1 +1,1 @@
-"""Inner loops: how each method adapts to the support of a task."""
+"""Learners: the inner loops by which the methods adapt to the support of a task."""

@@ -1,4 +1,4 @@
-"""Adam as the inner loop, as Reptile's image experiments have it (Nichol et al. 2018)."""
+"""Adam as the inner loop, as in Reptile's image experiments (Nichol et al. 2018)."""
 
 from __future__ import annotations
 
@@ -14,26 +14,32 @@ from metarl.vectors import flatten, unflatten
 
 
 class Moments(NamedTuple):
-    """What Adam remembers: moving averages that start at 0."""
+    """The state of Adam: moving averages that start at 0."""
 
     squares: Tensor  # of the squared gradients, [coordinates]
-    share: Tensor  # of 1, []: 1 − decayᵗ after t steps, which corrects the other for its start
+    correction: Tensor  # of 1, []: 1 − decayᵗ after t steps, the bias correction
 
 
 class Adam(UpdateRule):
-    """θ ← θ − `lr`·∇ / (√v̂ + ε) with v ← βv + (1 − β)∇², v̂ = v/(1 − βᵗ) and β = `decay`: Adam with β1 = 0.
+    """Adam with β1 = 0: θ ← θ − α·∇ / (√v̂ + ε) with v ← β·v + (1 − β)·∇² and v̂ = v/(1 − βᵗ).
 
-    Nichol et al. 2018 (section 6) take no first moment, and let the second ones live on from task to task. Here every
-    task of a meta-batch starts from the moments in this learner's buffers, to which `Reptile` gives the mean over the
-    tasks after their last step; they are saved with the weights. Tasks at test start from them too, and leave them.
-    (The paper's code takes one task after another; with the mean, moments change as if a meta-batch were one task.)
-    Other outer loops leave the buffers at 0, so that each task starts its own moments.
+    Nichol et al. 2018 (section 6) use no first moment, and keep the second moments from one task to the next. Here all
+    tasks of a meta-batch start from the moments in the learner's buffers, which `Reptile` sets to the mean over the
+    tasks after their last step; they are saved with the weights. (The paper's code processes one task after another.)
+    Test tasks also start from these moments, without changing them. Other outer loops leave the buffers at 0, so that
+    each task has its own moments.
 
-    Steps are constants to the outer loop: `meta_gradient` gives the first-order one.
+    The steps are constants to the outer loop: meta-gradients are first-order.
+
+    Args:
+        steps: number of inner steps
+        lr: inner learning rate α
+        decay: decay rate β of the second moments
+        epsilon: ε, which is added to the root of the second moments
     """
 
     squares: Tensor
-    share: Tensor
+    correction: Tensor
 
     @checked
     def __init__(
@@ -50,14 +56,14 @@ class Adam(UpdateRule):
         self.lr, self.decay, self.epsilon = lr, decay, epsilon
         start = torch.zeros_like(flatten(dict(net.named_parameters())).detach())
         self.register_buffer("squares", start)
-        self.register_buffer("share", start.new_zeros(()))
+        self.register_buffer("correction", start.new_zeros(()))
 
     def memory(self) -> Moments:
-        return Moments(self.squares, self.share)
+        return Moments(self.squares, self.correction)
 
     def update(self, state: Adapted, gradients: Parameters, loss: Tensor) -> Adapted:
         slope = flatten(gradients)
         squares = self.decay * state.memory.squares + (1 - self.decay) * slope.square()
-        share = self.decay * state.memory.share + (1 - self.decay)
-        step = self.lr * slope / ((squares / share).sqrt() + self.epsilon)
-        return Adapted(unflatten(flatten(state.parameters) - step, state.parameters), Moments(squares, share))
+        correction = self.decay * state.memory.correction + (1 - self.decay)
+        step = self.lr * slope / ((squares / correction).sqrt() + self.epsilon)
+        return Adapted(unflatten(flatten(state.parameters) - step, state.parameters), Moments(squares, correction))

@@ -1,4 +1,4 @@
-"""Baselines of few-shot classification: nearest neighbours on pixels, and a linear head on frozen features."""
+"""Baselines of few-shot classification: nearest neighbours, and a linear head on frozen features."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from metarl.ranges import Count, Whole, checked
 
 
 class NearestNeighbour(SupportLearner):
-    """A class's logit is minus the squared distance to its nearest support image, on flat inputs.
+    """Nearest-neighbour classification: a class's logit is minus the squared distance to its nearest support image.
 
-    There is nothing to train: evaluate it. An `encoder` compares that net's features instead of pixels.
+    Distances are between pixels or, if an `encoder` is given, between its features. Nothing is trained.
     """
 
     @checked
@@ -32,13 +32,16 @@ class NearestNeighbour(SupportLearner):
 
 
 class FineTune(SupportLearner):
-    """A linear softmax classifier fitted to the support by gradient descent from 0 on a frozen encoder's features.
+    """A linear softmax classifier that is fitted to the support by gradient descent, on features of a frozen encoder.
 
-    The encoder is pre-trained on all training `classes` at once, through a linear layer of its own, which is what
-    predicts before there is a support; nothing is meta-trained: `steps` is 0 (metarl.tasks.joint has the batches).
-    Every one of `iterations` steps of fine-tuning goes the whole 2 / mean‖f‖², the inverse of a bound on the mean
-    cross-entropy's curvature (Böhning 1992), and so lowers the loss whatever the features' scale (f has a 1 for the
-    bias).
+    The encoder is pre-trained on all training `classes` at once (`metarl.tasks.Joint`) with another linear layer, which
+    makes the predictions before adaptation. There is no meta-training: `steps` is 0. Gradient descent starts from 0
+    with the step size 2 / mean‖f‖², in which f are the features with a 1 for the bias. This is the inverse of a bound
+    on the curvature of the mean cross-entropy (Böhning 1992), so that each step reduces the loss for any scale of the
+    features.
+
+    Args:
+        iterations: number of gradient steps on the support
     """
 
     steps = 0

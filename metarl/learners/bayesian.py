@@ -14,28 +14,30 @@ from metarl.ranges import Count, Positive, checked
 
 
 class Posterior(NamedTuple):
-    """A Gaussian over linear maps: precision Λ [d, d], and Λ times the mean, [d, outputs]."""
+    """A Gaussian distribution over linear maps: the precision Λ [d, d], and Λ times the mean, [d, outputs]."""
 
     precision: Tensor
     weighted: Tensor
 
 
 def gaussian_nll(predict: Predict, batch: Samples) -> Tensor:
-    """Mean negative log-likelihood, in nats a number, of targets under predictions (mean, log-std)."""
+    """The mean negative log-likelihood, in nats per number, of targets under predictions (mean, log-std)."""
     mean, log_std = predict(batch.x)
     check_shapes(mean, batch.y)
     return (0.5 * ((batch.y - mean) * (-log_std).exp()).square() + log_std).mean() + 0.5 * math.log(2 * math.pi)
 
 
 class ALPaCA(Learner):
-    """y = Kᵀφ(x) + ε with ε ~ N(0, `noise`) and K ~ MN(K̄, noise, Λ⁻¹); features, K̄₀ and Λ₀ = L₀L₀ᵀ are learned.
+    """Bayesian linear regression on learned features: y = Kᵀφ(x) + ε with ε ~ N(0, noise), K ~ MN(K̄, noise, Λ⁻¹).
 
-    One step is Bayes' rule: Λ = Λ₀ + ΦᵀΦ, K̄ = Λ⁻¹(Φᵀ Y + Λ₀K̄₀) (Harrison et al. 2018, section 3). A further step
-    takes its batch for new data. A prediction is (mean [m, outputs], log-std [m, outputs]) of y with its noise, whose
-    variance is noise·(1 + φᵀΛ⁻¹φ). Train with `gaussian_nll`. `encoder` gives φ [n, features]. `noise` is a
-    variance, in the units of y²; the paper's sinusoids have 0.02.
+    The `encoder`, which maps inputs to features φ [n, features], and the prior, K̄₀ and Λ₀ = L₀L₀ᵀ, are learned. The
+    prior is initialised to K̄₀ = 0 and the identity Λ₀ = 1. One step is Bayes' rule: Λ = Λ₀ + ΦᵀΦ and
+    K̄ = Λ⁻¹(ΦᵀY + Λ₀K̄₀) (Harrison et al. 2018, section 3). A further step treats its batch as additional data. A
+    prediction is (mean [m, outputs], log-std [m, outputs]) of y including its noise, with the variance
+    noise·(1 + φᵀΛ⁻¹φ). The loss is `gaussian_nll`.
 
-    The prior starts as K̄₀ = 0 and Λ₀ = 1, the identity.
+    Args:
+        noise: variance of the noise, in the units of y²; 0.02 for the paper's sinusoids
     """
 
     steps = 1

@@ -18,19 +18,22 @@ from metarl.ranges import Count, Range, checked
 
 
 class Context(NamedTuple):
-    """What a support said: Σ_i h(x_i, y_i), [features], and of how many points, []."""
+    """The encoding of a support: Σ_i h(x_i, y_i), [features], and the number of its points, []."""
 
     total: Tensor
     points: Tensor
 
 
 class CNP(Learner):
-    """Mean and log-std of y from r = mean_i h(x_i, y_i) and x (Garnelo et al. 2018, eq. 1 to 3).
+    """A conditional neural process: a Gaussian for y given x and r = mean_i h(x_i, y_i) (Garnelo et al. 2018, eq. 1-3).
 
-    `encoder` is h, rows [n, x + y] to [n, features]; `decoder` takes rows [m, features + x] to [m, 2·outputs]. A
-    prediction is (mean [m, outputs], log-std [m, outputs]), with std = s + (1 − s)·softplus(·), s = `least_std`, as in
-    the authors' code. Train with `gaussian_nll` (metarl.learners.bayesian), the paper's eq. 4 on the query. A further
-    step adds its batch to the points seen. With none, r = 0, of which training on the last state teaches nothing.
+    The `encoder` h maps rows [n, x + y] to [n, features]; the `decoder` maps rows [m, features + x] to [m, 2·outputs].
+    A prediction is (mean [m, outputs], log-std [m, outputs]) with std = s + (1 − s)·softplus(·) and s = `least_std`, as
+    in the authors' code. The loss is `metarl.learners.bayesian.gaussian_nll`, eq. 4 on the query. A further step adds
+    its batch to the support. Without a support, r = 0; predictions in this case are not trained.
+
+    Args:
+        least_std: minimum of the standard deviation of predictions
     """
 
     steps = 1
@@ -64,10 +67,13 @@ class CNP(Learner):
 
 
 class CNPClassifier(SupportLearner):
-    """Logits g(r, f(x)), where r joins the means of f over each class (Garnelo et al. 2018, section 4.3).
+    """A conditional neural process for classification: logits g(r, f(x)), r being the mean features of all classes.
 
-    g is an MLP with `hidden` layers from (ways + 1)·`features` numbers to the logits. Queries pass through the
-    support's own encoder.
+    g is an MLP from (ways + 1)·`features` numbers to the logits (Garnelo et al. 2018, section 4.3). The encoder f is
+    the same for the support and the query.
+
+    Args:
+        hidden: sizes of the hidden layers of g
     """
 
     @checked

@@ -1,4 +1,4 @@
-"""CAVIA: only a context vector, an additional input of the net, is adapted (Zintgraf et al. 2019)."""
+"""CAVIA: adaptation of a context vector that is an additional input of the net (Zintgraf et al. 2019)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ from metarl.ranges import Count, Positive, Whole, checked
 
 
 class CAVIA(Learner):
-    """φ ← φ − α∇_φ L_support(f_θ(·, φ)) from φ = 0, `steps` times; θ is shared (Zintgraf et al. 2019, algorithm 1).
+    """Gradient descent on a context vector: φ ← φ − α∇_φ L_support(f_θ(·, φ)), starting from φ = 0.
 
-    `net` takes (x, φ): inputs of one task and a vector of `context` numbers, the state. `Concatenated` and `FiLM` make
-    such nets. The outer loop goes through the steps, to second order. The paper has 1 step and 5 numbers on sinusoids,
-    2 and 100 on miniImageNet, all with the `lr` α = 1.
+    All tasks share θ (Zintgraf et al. 2019, algorithm 1). `net` is a function of (x, φ), inputs of one task and a
+    vector [context], which is the state; `Concatenated` and `FiLM` make such nets. Meta-gradients are second-order.
+    The paper has 1 step and 5 context numbers on sinusoids, 2 steps and 100 numbers on miniImageNet, and α = 1.
+
+    Args:
+        context: size of the context vector φ
+        steps: number of inner steps
+        lr: inner learning rate α
     """
 
     start: Tensor
@@ -44,7 +49,7 @@ class CAVIA(Learner):
 
 
 class Concatenated(Described, nn.Module):
-    """`net` of inputs [..., d] with the context behind them, [..., d + context]."""
+    """A `net` whose inputs are the concatenation of inputs [..., d] and the context: [..., d + context]."""
 
     @checked
     def __init__(self, net: nn.Module) -> None:
@@ -56,12 +61,11 @@ class Concatenated(Described, nn.Module):
 
 
 class FiLM(Described, nn.Module):
-    """A Conv4 with one of its blocks modulated: h becomes γ∘h + β, with γ, β [filters] linear in the context.
+    """A Conv4 in which one block has feature-wise linear modulation: h becomes γ∘h + β.
 
-    Feature-wise linear modulation, which the paper applies to the third of four blocks. h is what normalisation gives,
-    before the ReLU and pooling. At first γ = 1 and β = 0 for context 0, which is the plain net.
-
-    Raises ValueError for a block that the net has not.
+    γ and β [filters] are linear functions of the context, initialised so that γ = 1 and β = 0 for the context 0. h is
+    the result of the normalisation, before ReLU and pooling. The paper modulates the third of four blocks. Raises
+    ValueError for a block that the net does not have.
     """
 
     @checked

@@ -1,4 +1,4 @@
-"""The gradient learner: MAML, FOMAML, Meta-SGD and ANIL are settings of one inner loop."""
+"""Gradient descent as the inner loop, of which MAML, FOMAML, Meta-SGD and ANIL are special cases."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from metarl.sums import one_number
 
 
 class GradientLearner(Learner):
-    """θ' = θ − α∇L_support(θ), `steps` times (MAML, Finn et al. 2017, eq. 1). The state is {name: tensor}.
+    """Gradient descent on the support loss from the meta-parameters θ: θ' = θ − α∇L_support(θ), `steps` times.
 
-    `lr` is α: a number, or a sequence of one α a step, whose last holds for all further steps (the paper's
-    locomotion runs use 0.1, then 0.05). Settings:
+    With the default settings this is MAML (Finn et al. 2017, eq. 1), with `first_order=True` FOMAML (section 5.2), with
+    `learn_lr=True` Meta-SGD (Li et al. 2017, eq. 2), and with `adapt="head"` ANIL (Raghu et al. 2020). The state is
+    {name: tensor}. Raises ValueError if `adapt` matches no parameter.
 
-    - `first_order=True`: the inner gradient is taken as a constant (FOMAML, section 5.2).
-    - `learn_lr=True`: every parameter has its own learned α (Meta-SGD, Li et al. 2017, eq. 2), starting at `lr`.
-    - `adapt="head"`: only the net's last layer is adapted (ANIL, Raghu et al. 2020), or, by the start of their names,
-      any other parameters: "mean" for a policy without its log-std, say.
-
-    Raises ValueError when `adapt` matches no parameter.
+    Args:
+        steps: number of inner steps
+        lr: inner learning rate α, or one for each step; the last holds for further steps (in the paper 0.1, then 0.05)
+        first_order: treat the inner gradient as a constant in the outer loop
+        learn_lr: learn a separate α, which starts at `lr`, for every parameter
+        adapt: the start of the names of the parameters that are adapted; by default all, and "head" is the last layer
     """
 
     @checked
@@ -50,9 +51,9 @@ class GradientLearner(Learner):
         self.names = check_names(net, adapt, "adapt")
         self.lrs = tuple(float(r) for r in np.atleast_1d(np.asarray(lr, dtype=float)))
         if not self.lrs:
-            raise ValueError("lr is an empty sequence: give one step size, or one for each inner step")
+            raise ValueError("lr is an empty sequence: give one learning rate, or one for each inner step")
         if learn_lr and len(self.lrs) > 1:
-            raise ValueError("learn_lr starts every parameter at one value: give a number, not a sequence")
+            raise ValueError("learn_lr uses the same α at all inner steps: give lr as a number, not a sequence")
         parameters = dict(net.named_parameters())
         self.learned = (
             nn.ParameterDict({n.replace(".", "/"): torch.full_like(parameters[n], self.lrs[0]) for n in self.names})
@@ -71,7 +72,7 @@ class GradientLearner(Learner):
         return self.descend(state, gradients, k)
 
     def descend(self, state: dict[str, Tensor], gradients: dict[str, Tensor], k: int) -> dict[str, Tensor]:
-        """θ − α∇L at inner step `k`, of one task or of several stacked."""
+        """θ − α∇L at inner step `k`, for one task or for stacked tasks."""
         if self.learned is not None:
             lrs = {name: self.learned[name.replace(".", "/")] for name in state}
         else:
@@ -79,10 +80,10 @@ class GradientLearner(Learner):
         return {name: value - lrs[name] * gradients[name] for name, value in state.items()}
 
     def batched_forward(self, episodes: Episodes, objective: Callable[..., Tree]) -> Tree:
-        """As in `Learner`, faster: the gradient of the sum of the tasks' losses is each task's own.
+        """As in `Learner`, but faster: one call of autograd on the sum of the losses gives the gradients of all tasks.
 
-        One call of autograd gives all; `torch.func.grad` would wrap every operation a second time. An objective that
-        asks what was said of a support batch when its step was taken hears it again, unless steps are first-order.
+        `torch.func.grad` would wrap each operation a second time. The outputs on the support batches in the inner steps
+        are cached for objectives that use them, unless the steps are first-order.
         """
         count, outer = len(tree_leaves(episodes)[0]), torch.is_grad_enabled()
         first_order = outer and self.first_order
@@ -91,7 +92,7 @@ class GradientLearner(Learner):
         states, recorded = [state], []
         for k, batch in enumerate(episodes.support):
             with torch.enable_grad():
-                inputs = {  # under no_grad even a view of a parameter says that it requires gradients
+                inputs = {  # under no_grad even a view of a parameter has requires_grad set
                     name: value if outer and value.requires_grad else value.detach().requires_grad_()
                     for name, value in state.items()
                 }
@@ -101,19 +102,19 @@ class GradientLearner(Learner):
                 )
             state = self.descend(state, dict(zip(state, found, strict=True)), k)
             states.append(state)
-            if not first_order:  # whose graphs are freed by now
+            if not first_order:  # in that case, the graphs of the outputs are freed
                 recorded.append(output if outer else tree_map(torch.detach, output))
 
-        def judge(states: list[dict[str, Tensor]], recorded: list[Tree], episode: Episodes) -> Tree:
+        def with_recorded(states: list[dict[str, Tensor]], recorded: list[Tree], episode: Episodes) -> Tree:
             predicts: list[Predict] = [partial(self.predict, state) for state in states]
             for k, (output, batch) in enumerate(zip(recorded, episode.support, strict=False)):
                 predicts[k] = with_cached_output(predicts[k], batch[0], output)
             return objective(predicts, episode)
 
-        return vmap(judge, randomness="different")(states, recorded, episodes)
+        return vmap(with_recorded, randomness="different")(states, recorded, episodes)
 
     def _loss_and_output(self, state: dict[str, Tensor], batch: Any) -> tuple[Tensor, Tree]:
-        """The inner loss of one task, and what it heard."""
+        """The inner loss of one task, and the outputs from which it is computed."""
         output = self.predict(state, batch[0])
         loss = self.loss(with_cached_output(partial(self.predict, state), batch[0], output), batch)
         return one_number(loss, "the inner loss"), output
@@ -122,7 +123,7 @@ class GradientLearner(Learner):
         return functional_call(self.net, state, (x,))
 
     def module(self, state: dict[str, Tensor]) -> nn.Module:
-        """A copy of the net, with the adapted parameters in place of its own."""
+        """A copy of the net with the adapted parameters of one task."""
         net = deepcopy(self.net).requires_grad_(False)
         for name, value in state.items():
             net.get_parameter(name).copy_(value)

@@ -1,4 +1,4 @@
-"""Graph networks over support and query (Garcia and Bruna 2018)."""
+"""Graph networks on support and query (Garcia and Bruna 2018)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ from metarl.ranges import Count, Range, Whole, checked
 
 
 class GNN(SupportLearner):
-    """Each query is read off a graph of its own with the support: no query sees another (not transductive).
+    """A graph network on the graph of a query and the support (Garcia and Bruna 2018, section 4).
 
-    Nodes are [f(x), label], the label one-hot in the support, uniform for the query (Garcia and Bruna 2018, section 4).
-    `layers` graph convolutions of `hidden`/2 channels each add to the nodes' features; one more gives the logits.
+    Each query has its own graph with the support, so that predictions are not transductive. Nodes are [f(x), label],
+    with one-hot labels for the support and a uniform one for the query. Each layer concatenates the result of a graph
+    convolution to the nodes' features; one more graph convolution gives the logits.
+
+    Args:
+        hidden: hidden units of the nets for edges; graph convolutions have half as many channels
+        layers: number of graph convolutions before the last one
     """
 
     @checked
@@ -57,9 +62,9 @@ class GNN(SupportLearner):
 
 
 class Edges(nn.Module):
-    """Adjacency A_ij = softmax_{j ≠ i} MLP(|x_i − x_j|) of nodes [m, n, width], [m, n, n] (section 4.2).
+    """The adjacency A_ij = softmax_{j ≠ i} MLP(|x_i − x_j|), [m, n, n], of nodes [m, n, width] (section 4.2).
 
-    Every layer is normalised over the edges of its own graph, in place of the paper's batch normalisation.
+    Each layer is normalised over the edges of its own graph instead of the paper's batch normalisation.
     """
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -77,6 +82,6 @@ class Edges(nn.Module):
 
 
 def normalised(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """x with mean 0 and variance 1 over `axes`."""
+    """x, normalised to mean 0 and variance 1 over `axes`."""
     x = x - x.mean(axes, keepdim=True)
     return x * (x.square().mean(axes, keepdim=True) + 1e-5).rsqrt()

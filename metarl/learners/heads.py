@@ -1,4 +1,4 @@
-"""Linear heads solved on the support by ridge and logistic regression (Bertinetto et al. 2019)."""
+"""Linear heads that are solved on the support by ridge or logistic regression (Bertinetto et al. 2019)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from metarl.ranges import Count, Positive, checked
 
 
 class R2D2(SupportLearner):
-    """Logits α·X'W with W = Xᵀ(XXᵀ + λI)⁻¹Y, ridge regression of one-hot labels (Bertinetto et al. 2019, section 3).
+    """Ridge regression of one-hot labels on features: logits α·X'W with W = Xᵀ(XXᵀ + λI)⁻¹Y.
 
-    X is the support's features [n, d] with a column of ones. By Woodbury's identity the system to solve is n × n,
-    however many features there are. λ and α are learned as logarithms, from `penalty` and `scale`. The paper's
-    additive β is left out: added to all logits, it changes no probability.
+    X are the features [n, d] of the support with a column of ones, X' those of the query (Bertinetto et al. 2019,
+    section 3). By Woodbury's identity the linear system is n × n for any number of features. λ and α are learned as
+    logarithms. The paper's additive β is omitted because it does not change probabilities.
+
+    Args:
+        penalty: initial value of the regularisation λ
+        scale: initial value of the scale α of the logits
     """
 
     @checked
@@ -35,10 +39,14 @@ class R2D2(SupportLearner):
 
 
 class LRD2(SupportLearner):
-    """Logits X'W with each class's w the logistic regression of it against the rest, by Newton's method.
+    """Logistic regression of each class against the others on features, solved by Newton's method.
 
-    w = argmin −log-likelihood + λ/2‖w‖², from 0, by `iterations` of iteratively reweighted least squares, each in its
-    n × n form (Bertinetto et al. 2019, section 3.3). λ is learned as a logarithm, from `penalty`.
+    For each class, w = argmin −log-likelihood + λ/2‖w‖² is solved by iteratively reweighted least squares from w = 0,
+    with n × n systems (Bertinetto et al. 2019, section 3.3). λ is learned as a logarithm.
+
+    Args:
+        penalty: initial value of the regularisation λ
+        iterations: number of Newton steps
     """
 
     @checked
@@ -53,7 +61,7 @@ class LRD2(SupportLearner):
         targets = labels.T  # [ways, n]
         outputs = torch.zeros_like(targets)
         for _ in range(self.iterations):
-            # w = Xᵀ(XXᵀ + λS⁻¹)⁻¹z, z = Xw + S⁻¹(y − p), written with r = √S, which may vanish
+            # w = Xᵀ(XXᵀ + λS⁻¹)⁻¹z with z = Xw + S⁻¹(y − p), written with r = √S because S may be close to 0
             p = outputs.sigmoid()
             r = (p * (1 - p)).clamp(min=1e-8).sqrt()
             system = r[:, :, None] * products * r[:, None, :] + penalty
@@ -66,20 +74,21 @@ class LRD2(SupportLearner):
 
 
 def log_parameter(value: float) -> nn.Parameter:
-    """log `value` as a Parameter."""
+    """A Parameter with the initial value log(`value`)."""
     return nn.Parameter(torch.tensor(math.log(value)))
 
 
 def with_ones(features: Tensor) -> Tensor:
-    """Features [n, d] with a column of ones, [n, d + 1]."""
+    """Features [n, d] with an additional column of ones, [n, d + 1]."""
     return functional.pad(features, (0, 1), value=1.0)
 
 
 def identity(x: Tensor) -> Tensor:
+    """The identity matrix [n, n] for x [n, …]."""
     return torch.eye(len(x), dtype=x.dtype, device=x.device)
 
 
 def ridge(log_penalty: Tensor, products: Tensor) -> Tensor:
-    """λI for a system of inner products [n, n], λ at least what keeps it regular in its precision."""
+    """λI for a matrix of inner products [n, n]. λ has a minimum that keeps the system regular in its precision."""
     least = 10 * torch.finfo(products.dtype).eps * products.diagonal().mean()
     return torch.maximum(log_penalty.exp(), least) * identity(products)

@@ -1,4 +1,4 @@
-"""Implicit MAML: a meta-gradient from the end of the inner loop alone (Rajeswaran et al. 2019)."""
+"""Implicit MAML: meta-gradients that depend only on the result of the inner loop (Rajeswaran et al. 2019)."""
 
 from __future__ import annotations
 
@@ -19,19 +19,26 @@ from metarl.vectors import conjugate_gradient, flatten, quotient, unflatten
 
 
 class IMAML(GradientLearner):
-    """φ* = argmin L_support(φ) + λ/2‖φ − θ‖², by `steps` of gradient descent from θ (Rajeswaran et al. 2019, eq. 3).
+    """Implicit MAML: the inner loop minimises L_support(φ) + λ/2‖φ − θ‖² by gradient descent from θ.
 
-    No derivative goes through the descent. At the minimum dφ*/dθ = (I + H/λ)⁻¹, with H the Hessian of the support loss
-    (lemma 1); its product with the query's gradient is solved for by `cg_steps` of conjugate gradients (algorithm 2).
-    So the memory does not grow with the steps, and the meta-gradient is exact as far as both loops have converged. The
-    state after each step is differentiated as though it were the minimum for that step's batch.
+    The outer loop does not differentiate through the descent (Rajeswaran et al. 2019, eq. 3). At the minimum φ*,
+    dφ*/dθ = (I + H/λ)⁻¹, with H the Hessian of the support loss (lemma 1). The product of this matrix with the query's
+    gradient is computed by conjugate gradient (algorithm 2), so that memory does not grow with the number of steps.
+    The meta-gradient is exact if both have converged. The state after each inner step is differentiated as if it were
+    the minimum for that step's batch.
 
-    `lr` is the descent's step size, `strength` is λ. The defaults are those of the paper's code for Omniglot; that
-    code also adds a damping to the matrix, which the paper and this do not.
+    The defaults are those of the paper's code for Omniglot; that code also adds damping to the matrix.
 
-    Unlike MAML's, the inner steps are not differentiated, and nothing keeps the curvature low enough for them. Where
-    the descent diverges, let it be `cautious`: no step is then longer than what minimises the objective along it by
-    its second derivative (Cauchy's step, for one Hessian product more), and `lr` is but the limit.
+    As inner steps are not differentiated, training does not limit the curvature of the loss, and the descent may
+    diverge. Then use `cautious=True`: no step is longer than the one that minimises a quadratic model of the inner
+    objective along its direction (the Cauchy step, which costs one Hessian product).
+
+    Args:
+        steps: number of inner steps
+        lr: inner learning rate, or one for each step; the last holds for further steps
+        strength: regularisation λ
+        cg_steps: number of conjugate-gradient steps for the meta-gradient
+        cautious: limit each inner step to the minimum along its direction
     """
 
     @checked
@@ -54,16 +61,16 @@ class IMAML(GradientLearner):
         slope, start = self.slope(state, batch), self.init()
         direction = {n: slope[n] + self.strength * (state[n] - start[n]) for n in state}
         if self.cautious:
-            bent = flatten(vjp(partial(self.slope, batch=batch), state)[1](direction)[0])
+            curved = flatten(vjp(partial(self.slope, batch=batch), state)[1](direction)[0])
             flat = flatten(direction)
             squared = flat @ flat
-            model = self.lrs[min(k, len(self.lrs) - 1)] * (flat @ bent + self.strength * squared)
-            share = torch.where(model > squared, quotient(squared, model), 1.0)
-            direction = {n: share * value for n, value in direction.items()}
+            model = self.lrs[min(k, len(self.lrs) - 1)] * (flat @ curved + self.strength * squared)
+            factor = torch.where(model > squared, quotient(squared, model), 1.0)
+            direction = {n: factor * value for n, value in direction.items()}
         return self.descend(state, direction, k)
 
     def slope(self, state: dict[str, Tensor], batch: Any) -> dict[str, Tensor]:
-        """∇L_support."""
+        """The gradient of the support loss at `state`."""
         return grad(lambda s: self.loss(partial(self.predict, s), batch))(state)
 
     def states(self, support: Sequence[Tree]) -> list[dict[str, Tensor]]:
@@ -76,11 +83,11 @@ class IMAML(GradientLearner):
             states.append(unflatten(end, states[0]))
         return states
 
-    batched_forward = Learner.batched_forward  # the faster form of `GradientLearner` differentiates through its steps
+    batched_forward = Learner.batched_forward  # that of `GradientLearner` differentiates through the steps
 
 
 class _Minimum(torch.autograd.Function):
-    """φ* as a function of θ, both flat, of one task: (learner, the batch's form, θ, φ*, *the batch's leaves) to φ*."""
+    """φ* as a differentiable function of θ, both as vectors: (learner, batch structure, θ, φ*, *batch leaves) to φ*."""
 
     generate_vmap_rule = True
 

@@ -1,4 +1,4 @@
-"""A learned optimiser: an LSTM that turns gradients into steps, coordinate by coordinate (Andrychowicz et al. 2016)."""
+"""A learned optimiser: an LSTM that maps gradients to steps coordinate by coordinate (Andrychowicz et al. 2016)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ from metarl.nets.recurrent import LSTMCell
 from metarl.ranges import Count, Positive, Whole, checked
 from metarl.vectors import flatten, unflatten
 
-Hidden = tuple[tuple[Tensor, Tensor], ...]  # (h, c) of each layer, [coordinates, hidden] each
+Hidden = tuple[tuple[Tensor, Tensor], ...]  # the state (h, c) of each layer, [coordinates, hidden] each
 
 
 class LearnedOptimizer(UpdateRule):
-    """θ ← θ + g, (g, h) ← m(∇L_support(θ), h) with a learned m (Andrychowicz et al. 2016, eq. 3).
+    """A learned update rule: θ ← θ + g, (g, h) ← m(∇L_support(θ), h), where m is an LSTM and a linear layer.
 
-    m is an LSTM of `layers` layers of `hidden` units and a linear layer, times `scale`. All coordinates of θ share its
-    weights, and each has its own state h, 0 at the start (section 2.1). It sees a gradient as (log|∇|/p, sgn ∇), or as
-    (−1, eᵖ∇) where |∇| < e⁻ᵖ, with p = 7 (appendix A). As in the paper, gradients are constants to the outer loop.
+    See Andrychowicz et al. 2016, eq. 3. All coordinates of θ share the weights of m, and each has its own state h,
+    which is 0 at first (section 2.1). The input is (log|∇|/p, sgn ∇), or (−1, eᵖ∇) if |∇| < e⁻ᵖ, with p = 7 (appendix
+    A). As in the paper, gradients are constants to the outer loop.
 
-    Train with the objective `multi_step(loss, (1.0,) * steps)`: the paper's Σ_t w_t f(θ_t) with w_t = 1. Two things
-    differ from the paper: the start of θ is a meta-parameter (the paper draws it anew), and f is the loss on the query, not on the data that
-    the gradients are of. Memory follows `steps`: the paper unrolls 20 at a time of 100.
+    The objective `multi_step(loss, (1.0,) * steps)` is the paper's Σ_t w_t f(θ_t) with w_t = 1. There are two
+    differences: the initial θ is a meta-parameter instead of a random one, and f is the loss on the query instead of
+    that on the data of the gradients. Memory is proportional to `steps`; the paper unrolls 20 of 100 steps at a time.
+
+    Args:
+        steps: number of inner steps
+        hidden: hidden units of each LSTM layer
+        layers: number of LSTM layers
+        scale: factor of the output of m
+        adapt: the start of the names of the parameters that are adapted; by default all, and "head" is the last layer
     """
 
     @checked

@@ -1,4 +1,4 @@
-"""The gradient learner's settings by their methods' names."""
+"""MAML, FOMAML, Meta-SGD and ANIL as classes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from metarl.ranges import Positive, Whole, checked
 
 
 class MAML(GradientLearner):
-    """θ' = θ − α∇L_support(θ), `steps` times, differentiated through (Finn et al. 2017, eq. 1).
+    """Model-agnostic meta-learning: gradient steps θ' = θ − α∇L_support(θ), differentiated by the outer loop.
 
-    `lr` is α, or a sequence of one α a step, whose last holds for all further steps.
+    See Finn et al. 2017, eq. 1.
+
+    Args:
+        steps: number of inner steps
+        lr: inner learning rate α, or one for each step; the last holds for further steps
     """
 
     @checked
@@ -25,7 +29,12 @@ class MAML(GradientLearner):
 
 
 class FOMAML(GradientLearner):
-    """MAML whose inner gradients are constants to the outer loop: first order (Finn et al. 2017, section 5.2)."""
+    """First-order MAML, whose outer loop treats inner gradients as constants (Finn et al. 2017, section 5.2).
+
+    Args:
+        steps: number of inner steps
+        lr: inner learning rate α, or one for each step; the last holds for further steps
+    """
 
     @checked
     def __init__(
@@ -35,7 +44,12 @@ class FOMAML(GradientLearner):
 
 
 class MetaSGD(GradientLearner):
-    """MAML in which every parameter has its own learned step size, which starts at `lr` (Li et al. 2017, eq. 2)."""
+    """MAML in which every parameter has its own learned inner learning rate (Meta-SGD, Li et al. 2017, eq. 2).
+
+    Args:
+        steps: number of inner steps
+        lr: initial value of all inner learning rates
+    """
 
     @checked
     def __init__(self, net: nn.Module, loss: Loss, *, steps: Whole = 1, lr: Positive = 0.1) -> None:
@@ -43,7 +57,13 @@ class MetaSGD(GradientLearner):
 
 
 class ANIL(GradientLearner):
-    """MAML whose inner loop adapts the net's last layer only (Raghu et al. 2020), or parameters named by `adapt`."""
+    """MAML whose inner loop adapts only the last layer of the net (almost no inner loop, Raghu et al. 2020).
+
+    Args:
+        steps: number of inner steps
+        lr: inner learning rate α, or one for each step; the last holds for further steps
+        adapt: the start of the names of the parameters that are adapted; "head" is the last layer
+    """
 
     @checked
     def __init__(

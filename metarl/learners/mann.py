@@ -14,7 +14,7 @@ from metarl.ranges import Count, Positive, Range, checked
 
 
 class Memory(NamedTuple):
-    """The controller and its memory after an element, of m sequences; every leaf is [m, …]."""
+    """The state of the controller and the memory after an element of m sequences. Every leaf is [m, …]."""
 
     hidden: Tensor  # [m, controller]
     cell: Tensor  # [m, controller]
@@ -26,19 +26,30 @@ class Memory(NamedTuple):
 
 
 class MANN(SupportLearner):
-    """An LSTM writes the support, image after image, to an external memory, and reads it for the query.
+    """An LSTM with an external memory, to which it writes the support, and which it reads to classify the query.
 
-    Inputs are (f(x_1), y_1), …, (f(x_n), y_n), and the query's (f(x), 0), each from the memory after the support. The
-    paper's labels come one element late, as it predicts every element before it may see the label; here, as for all
-    few-shot learners, the query alone is predicted.
+    The inputs are (f(x_1), y_1), …, (f(x_n), y_n), and then (f(x), 0) for each query, starting from the memory after
+    the support. In the paper every element is predicted, and its label follows with the next element; here, as with all
+    few-shot learners, only the query is predicted.
 
-    Each element (section 3.2), for each of `heads` heads with its key k and gate α, both from the controller:
-    w^w = σ(α) w^r_{t−1} + (1 − σ(α)) w^lu (eq. 7), w^lu the one-hot of the row least used so far: the h-th least for
-    head h, so that heads together have eq. 6. Those rows are emptied, then M = M + Σ w^w k (eq. 8);
-    w^r = softmax(β cos(k, M)) (eq. 2 and 3), r = w^r M (eq. 4), w^u = `decay`·w^u + Σ w^r + Σ w^w (eq. 5). Logits are
-    linear in (h, r), and r is an input to the next element. β, a learned number of each head that starts at `strength`,
-    is the key strength of the neural Turing machine (Graves et al. 2014, eq. 5). The paper leaves it out: among 128
-    rows, cosines of −1 … 1 then read every row nearly alike.
+    For each element (section 3.2) and each head, the controller outputs a key k and a gate α, and:
+
+    - w^w = σ(α) w^r_{t−1} + (1 − σ(α)) w^lu (eq. 7), with w^lu one-hot at the least-used row; head h uses the h-th
+      least-used row (eq. 6);
+    - these rows are set to 0, and M = M + Σ w^w k (eq. 8);
+    - w^r = softmax(β cos(k, M)) (eq. 2 and 3), r = w^r M (eq. 4), w^u = decay·w^u + Σ w^r + Σ w^w (eq. 5).
+
+    Logits are linear in (h, r), and r is an input of the next element. β, a learned number for each head, is the key
+    strength of the neural Turing machine (Graves et al. 2014, eq. 5). The paper omits it; with 128 rows, cosines
+    between −1 and 1 would then give nearly equal weights to all rows.
+
+    Args:
+        controller: hidden units of the LSTM
+        slots: number of rows of the memory
+        width: size of a row and of a key
+        heads: number of heads, which write and read
+        decay: decay rate of the usage of rows
+        strength: initial value of the key strength β
     """
 
     @checked
@@ -57,7 +68,7 @@ class MANN(SupportLearner):
     ) -> None:
         super().__init__(encoder, ways=ways)
         if slots < heads:
-            raise ValueError(f"{heads} heads write to {slots} slots: give at least as many slots")
+            raise ValueError(f"{heads} heads write to {slots} slots: give at least as many slots as heads")
         self.slots, self.width, self.heads, self.decay = slots, width, heads, decay
         self.controller = LSTMCell(features + ways + heads * width, controller)
         self.keys, self.gates = nn.Linear(controller, heads * width), nn.Linear(controller, heads)
@@ -78,7 +89,7 @@ class MANN(SupportLearner):
         return self.head(torch.cat([state.hidden, state.read], 1))
 
     def element(self, state: Memory, x: Tensor) -> Memory:
-        """The memory after m elements x [m, features], each of a sequence of its own."""
+        """The state after m further elements x [m, features], one for each sequence."""
         inputs = torch.cat([x, state.label, state.read], 1)
         hidden, cell = self.controller(inputs, (state.hidden, state.cell))
         keys = self.keys(hidden).tanh().unflatten(1, (self.heads, self.width))
@@ -93,5 +104,5 @@ class MANN(SupportLearner):
 
 
 def directions(x: Tensor) -> Tensor:
-    """x [..., width] at length 1, or shorter than that where it is about 0."""
+    """x [..., width] scaled to length 1, or less for x close to 0."""
     return x * (x.square().sum(-1, keepdim=True) + 1e-6).rsqrt()

@@ -14,10 +14,10 @@ from metarl.ranges import Count, checked
 
 
 class MatchingNet(SupportLearner):
-    """p(y) = Σ_i a(x, x_i)·y_i, with a the softmax over the support of cos(f(x), g(x_i)) (eq. 1, section 2.1.1).
+    """Attention over support labels: p(y) = Σ_i a(x, x_i)·y_i, with a the softmax of cos(f(x), g(x_i)).
 
-    Logits are log p. With `full_context`, the support embeds each image in view of the others, and a query in view of
-    the support.
+    Logits are log p (Vinyals et al. 2016, eq. 1 and section 2.1.1). With `full_context`, the embedding of each support
+    image depends on the whole support, and that of a query on the support.
     """
 
     @checked
@@ -36,10 +36,10 @@ class MatchingNet(SupportLearner):
 
 
 class FullContext(Described, nn.Module):
-    """Full-context embeddings of `features` numbers (Vinyals et al. 2016, section 2.1.2 and appendix A.1, A.2).
+    """Full-context embeddings with `features` numbers (Vinyals et al. 2016, section 2.1.2 and appendix A.1, A.2).
 
-    The support runs, in its order, through an LSTM each way: g(x_i) = h→_i + h←_i + g'(x_i). A query attends to the
-    support `reads` times: h_k = LSTM(f'(x), [h_{k−1}, r_{k−1}]) + f'(x), with r_k = softmax(h_k·g) g and h_0 = 0.
+    A bidirectional LSTM runs over the support: g(x_i) = h→_i + h←_i + g'(x_i). A query attends to the support `reads`
+    times: h_k = LSTM(f'(x), [h_{k−1}, r_{k−1}]) + f'(x), with r_k = softmax(h_k·g) g and h_0 = 0.
     """
 
     @checked
@@ -50,12 +50,12 @@ class FullContext(Described, nn.Module):
         self.attending = LSTMCell(2 * features, features)
 
     def support(self, features: Tensor) -> Tensor:
-        """Features [n, d] of the support in view of each other, [n, d]."""
+        """Full-context embeddings [n, d] of a support with features [n, d]."""
         backwards = self.backwards.run(features.flip(0)[:, None]).flip(0)
         return (self.forwards.run(features[:, None]) + backwards).squeeze(1) + features
 
     def query(self, features: Tensor, support: Tensor) -> Tensor:
-        """Features [m, d] of queries in view of the support's [n, d], each by itself: [m, d]."""
+        """Full-context embeddings [m, d] of queries with features [m, d], independently, given a support [n, d]."""
         hidden = cell = torch.zeros_like(features)
         for _ in range(self.reads):
             read = (hidden @ support.T).softmax(1) @ support

@@ -1,4 +1,4 @@
-"""Meta networks: fast weights made from the gradients of the support's losses (Munkhdalai & Yu 2017)."""
+"""Meta networks: fast weights generated from gradients of the support loss (Munkhdalai and Yu 2017)."""
 
 from __future__ import annotations
 
@@ -17,26 +17,31 @@ from metarl.ranges import Count, checked
 
 
 class Fast(NamedTuple):
-    """What the support of n images made."""
+    """The fast weights and keys generated from a support of n images."""
 
     embedding: Tensor  # Q*, [hidden, features + 1]
     keys: Tensor  # r', [n, hidden]
-    first: Tensor  # W* of each image, [n, hidden, features + 1]
-    second: Tensor  # [n, ways, hidden + 1]
+    first: Tensor  # W* of each image for the first layer, [n, hidden, features + 1]
+    second: Tensor  # W* of each image for the second layer, [n, ways, hidden + 1]
 
 
 class MetaNet(SupportLearner):
-    """Slow weights Q of an embedding and W of a classifier, each with fast ones (Munkhdalai & Yu 2017, algorithm 1).
+    """Meta networks: an embedding and a classifier with slow weights Q and W, and fast weights from the support.
 
-    The embedding's fast weights Q* come from the gradients of all support losses, weight by weight through an LSTM (d).
-    Each support image x' also has fast weights W* for the classifier, made of its own gradient by an MLP (m), under the
-    key r' = u(f(x')); a query x takes their mean by softmax(cos(u(f(x)), r')). In an augmented layer slow and fast
-    weights have an output each; these are added after their ReLU, or before the softmax. Both rules have `rule` hidden
-    units, are the same for all weights, and see (log|∇|/p, sgn ∇), or (−1, eᵖ∇) where |∇| < e⁻ᵖ, with p = 7.
+    See Munkhdalai and Yu 2017, algorithm 1. The fast weights Q* of the embedding are computed by an LSTM (d) from the
+    gradients of all support losses, separately for each weight. Each support image x' also has fast weights W* for the
+    classifier, computed by an MLP (m) from its own gradient, and a key r' = u(f(x')). A query x uses the mean of W*
+    weighted by softmax(cos(u(f(x)), r')). In a layer, the outputs of slow and fast weights are added, after ReLU or
+    before the softmax. d and m are the same for all weights, and their inputs are (log|∇|/p, sgn ∇), or (−1, eᵖ∇) if
+    |∇| < e⁻ᵖ, with p = 7.
 
-    The networks that are augmented are small ones on an encoder that they share: `features` to `hidden` for the
-    embedding, and on to ways for the classifier. The embedding's loss is a cross-entropy through a layer of its own.
-    Derivatives pass through the gradients.
+    The embedding and the classifier are small nets on top of a shared encoder: one layer from `features` to `hidden`
+    for the embedding, and two layers to `hidden` and to ways for the classifier. The loss of the embedding is a
+    cross-entropy with an additional layer. Derivatives pass through the gradients.
+
+    Args:
+        hidden: hidden units of the embedding and the classifier
+        rule: hidden units of d and m
     """
 
     @checked
@@ -61,25 +66,25 @@ class MetaNet(SupportLearner):
         return Fast(embedding, self.embed(features, embedding), first, second)
 
     def embed(self, features: Tensor, fast: Tensor) -> Tensor:
-        """u: features [n, features] to [n, hidden]."""
+        """The embedding u, from features [n, features] to [n, hidden]."""
         x = with_ones(features)
         return torch.relu(x @ self.embedding[0].T) + torch.relu(x @ fast.T)
 
     def logits(self, state: Fast, features: Tensor) -> Tensor:
         embedded = functional.normalize(self.embed(features, state.embedding), dim=1, eps=1e-6)
-        shares = (embedded @ functional.normalize(state.keys, dim=1, eps=1e-6).T).softmax(1)  # [m, n]
+        attention = (embedded @ functional.normalize(state.keys, dim=1, eps=1e-6).T).softmax(1)  # [m, n]
         x = with_ones(features)
-        x = with_ones(torch.relu(x @ self.base[0].T) + torch.relu(mixed(shares, state.first, x)))
-        return x @ self.base[1].T + mixed(shares, state.second, x)
+        x = with_ones(torch.relu(x @ self.base[0].T) + torch.relu(mixed(attention, state.first, x)))
+        return x @ self.base[1].T + mixed(attention, state.second, x)
 
 
-def mixed(shares: Tensor, weights: Tensor, x: Tensor) -> Tensor:
-    """(Σ_n shares_mn W_n) x_m for weights [n, outputs, inputs]: [m, outputs]."""
-    return (shares[:, None] @ torch.einsum("noi,mi->mno", weights, x)).squeeze(1)
+def mixed(attention: Tensor, weights: Tensor, x: Tensor) -> Tensor:
+    """(Σ_n attention_mn W_n) x_m, [m, outputs], for weights W [n, outputs, inputs]."""
+    return (attention[:, None] @ torch.einsum("noi,mi->mno", weights, x)).squeeze(1)
 
 
 def support_gradients(weights: tuple[Tensor, ...], features: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-    """The gradient of each image's cross-entropy by both layers of a net, [n, *weight] each."""
+    """The gradients of each image's cross-entropy with respect to both layers of a net, [n, *weight] each."""
 
     def loss(weights: tuple[Tensor, ...], x: Tensor, y: Tensor) -> Tensor:
         hidden = torch.relu(weights[0] @ with_ones(x))

@@ -1,4 +1,4 @@
-"""Metric-based learners: prototypes, siamese pairs and learned relations."""
+"""Metric-based learners: prototypical, Siamese and relation networks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from metarl.ranges import Count, checked
 
 
 class ProtoNet(SupportLearner):
-    """p(y = k) = softmax_k(−‖f(x) − c_k‖²), c_k the mean of class k's features (Snell et al. 2017, eq. 1 and 2)."""
+    """Prototypical networks: p(y = k) = softmax_k(−‖f(x) − c_k‖²), with c_k the mean features of class k.
+
+    See Snell et al. 2017, eq. 1 and 2.
+    """
 
     def read(self, features: Tensor, labels: Tensor) -> tuple[Tensor]:
         return (class_means(features, labels),)
@@ -28,16 +31,17 @@ class ProtoNet(SupportLearner):
 
 
 class Embedded(NamedTuple):
-    """An embedded support: features [n, d] and one-hot labels [n, ways]."""
+    """A support, as features [n, d] and one-hot labels [n, ways]."""
 
     features: Tensor
     labels: Tensor
 
 
 def verification(predict: Predict, batch: Samples) -> Tensor:
-    """Cross-entropy of "same or not" over all pairs of a query and a class; pairs of either kind weigh half.
+    """The binary cross-entropy of "same class or not" over all pairs of a query and a class.
 
-    With one shot these are all pairs of a query and a support image (Koch et al. 2015, section 3.2): train so.
+    Both kinds of pairs have the same total weight. With one shot these are all pairs of a query and a support image
+    (Koch et al. 2015, section 3.2), so train with one shot.
     """
     logits = predict(batch.x)
     same = one_hot(batch.y, like=logits)
@@ -46,10 +50,10 @@ def verification(predict: Predict, batch: Samples) -> Tensor:
 
 
 class SiameseNet(SupportLearner):
-    """p(same class) = σ(Σ_j w_j |f(x)_j − f(x_i)_j| + b) (Koch et al. 2015, section 3.1); train it with `verification`.
+    """Siamese networks: p(same class) = σ(Σ_j w_j |f(x)_j − f(x_i)_j| + b) for a query and a support image.
 
-    A query is of the class of the support image most likely the same: a class's logit is its highest pair's. The
-    weights w of the `features` distances start equal and negative, so that near means same.
+    See Koch et al. 2015, section 3.1. The logit of a class is that of its most similar support image. The weights w are
+    initialised to equal negative values, so that close features mean the same class. The loss is `verification`.
     """
 
     loss = staticmethod(verification)
@@ -69,17 +73,17 @@ class SiameseNet(SupportLearner):
 
 
 def relation_mse(predict: Predict, batch: Samples) -> Tensor:
-    """Mean (σ(logit) − 1(same class))² over all pairs of a query and a class (Sung et al. 2018, eq. 2)."""
+    """The mean of (σ(logit) − 1(same class))² over all pairs of a query and a class (Sung et al. 2018, eq. 2)."""
     logits = predict(batch.x)
     return functional.mse_loss(logits.sigmoid(), one_hot(batch.y, like=logits))
 
 
 class RelationNet(SupportLearner):
-    """Scores σ(g([Σ_{i of k} f(x_i), f(x)])) by a learned comparison g (Sung et al. 2018, eq. 1).
+    """Relation networks: the score of class k is σ(g([Σ_{i of k} f(x_i), f(x)])) with a learned comparison g.
 
-    `relation` takes both features joined along axis 1 to one number, [pairs, 2·c, …] to [pairs, 1]: an MLP for
-    features [n, c], `Comparison` for feature maps [n, c, size, size]. Logits are scores before the σ; train with
-    `relation_mse`.
+    See Sung et al. 2018, eq. 1. `relation` is g, from features concatenated along axis 1, [pairs, 2·c, …], to
+    [pairs, 1]: an MLP for features [n, c], or `Comparison` for feature maps [n, c, size, size]. Logits are the scores
+    without σ. The loss is `relation_mse`.
     """
 
     loss = staticmethod(relation_mse)
@@ -99,8 +103,10 @@ class RelationNet(SupportLearner):
 
 
 class Comparison(Described, nn.Module):
-    """Two pooling convolution blocks of `channels` filters, then linear to 8, ReLU, linear to 1 (Sung et al. 2018,
-    section 3.4): joined feature maps [pairs, 2·channels, size, size] to [pairs, 1]. Normalises over the pairs given.
+    """The comparison of relation networks: feature maps [pairs, 2·channels, size, size] to [pairs, 1].
+
+    It has two convolution blocks with pooling and `channels` filters, and two linear layers (Sung et al. 2018, section
+    3.4). Normalisation uses the statistics of the current pairs.
     """
 
     @checked

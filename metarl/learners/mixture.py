@@ -1,4 +1,4 @@
-"""Infinite mixture prototypes: as many clusters a class as its support asks for (Allen et al. 2019)."""
+"""Infinite mixture prototypes: classes with a variable number of clusters (Allen et al. 2019)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from metarl.learners.support import SupportLearner, Ways, class_means, squared_distances
 from metarl.ranges import Positive, checked
 
-LEAST = 1e-3  # points that a cluster must hold, in sum of their shares
+MIN_POINTS = 1e-3  # a cluster with a smaller sum of assignments is empty
 
 
 class Clusters(NamedTuple):
-    """Slots for clusters: one a class, then one a support point. Centres [slots, d], owners [slots, ways].
+    """Slots for clusters, one for each class and one for each support point: centres [slots, d], owners [slots, ways].
 
-    A slot's row in `owners` is its class, one-hot, or 0 where no cluster is.
+    The row of a slot in `owners` is its class, one-hot, or 0 if the slot has no cluster.
     """
 
     centres: Tensor
@@ -25,14 +25,19 @@ class Clusters(NamedTuple):
 
 
 class IMP(SupportLearner):
-    """A class's logit is −‖f(x) − μ‖² / 2σ of its nearest cluster (Allen et al. 2019, algorithm 1, one pass).
+    """Infinite mixture prototypes: a class's logit is −‖f(x) − μ‖² / 2σ for its nearest cluster mean μ.
 
-    Every class starts with its mean. In the support's order, a point further than λ from every cluster of its class
-    founds another there; then points are shared softly among their class's clusters, whose means they become:
-    z_ic ∝ N(f(x_i); μ_c, σ). λ = −2σ log α + d·σ log(1 + ρ/σ), with ρ the variance between class means (eq. 5). The
-    variance σ is learned, `variance` at the start; `concentration` is α. Founding takes no gradient; sharing does.
+    See Allen et al. 2019, algorithm 1; there is one pass over the support. Each class starts with one cluster at its
+    mean. In the order of the support, a point whose squared distance from all clusters of its class exceeds λ founds a
+    new cluster. Then points are assigned softly to the clusters of their class, z_ic ∝ N(f(x_i); μ_c, σ), and clusters
+    move to the means of their points. λ = −2σ log α + d·σ log(1 + ρ/σ), with ρ the variance between class means
+    (eq. 5). The variance σ is learned. Soft assignments are differentiated; the decisions to found clusters are not.
 
-    There is a slot for every cluster that could be, so nothing is cut off and all tasks have one shape.
+    There is a slot for each possible cluster, so that all tasks have the same shapes.
+
+    Args:
+        variance: initial value of the variance σ
+        concentration: concentration α; a larger one leads to more clusters
     """
 
     @checked
@@ -44,7 +49,7 @@ class IMP(SupportLearner):
         self.concentration = concentration
 
     def limit(self, means: Tensor) -> Tensor:
-        """λ, the squared distance beyond which a point founds a cluster, from the class means [ways, d]."""
+        """λ, the squared distance beyond which a point founds a new cluster, from the class means [ways, d]."""
         variance, between = self.log_variance.exp(), means.var(0).mean()
         return variance * (means.shape[1] * torch.log1p(between / variance) - 2 * math.log(self.concentration))
 
@@ -52,16 +57,16 @@ class IMP(SupportLearner):
         means = class_means(features, labels)
         distances = squared_distances(features, torch.cat([means, features]))  # [n, slots]
         owners = torch.cat([torch.eye(self.ways, dtype=labels.dtype, device=labels.device), labels])
-        kin = labels @ owners.T > 0
+        same_class = labels @ owners.T > 0
         slots, limit = torch.arange(len(owners), device=labels.device), self.limit(means)
-        there = slots < self.ways
+        active = slots < self.ways
         for i in range(len(features)):
-            nearest = torch.where(kin[i] & there, distances[i], math.inf).amin()
-            there = there | ((slots == self.ways + i) & (nearest > limit))
-        shares = torch.where(kin & there, -distances / (2 * self.log_variance.exp()), -math.inf).softmax(1)
-        held = shares.sum(0)
-        centres = (shares.T @ features) / held.clamp(min=LEAST)[:, None]
-        return Clusters(centres, owners * (held > LEAST)[:, None])
+            nearest = torch.where(same_class[i] & active, distances[i], math.inf).amin()
+            active = active | ((slots == self.ways + i) & (nearest > limit))
+        assignments = torch.where(same_class & active, -distances / (2 * self.log_variance.exp()), -math.inf).softmax(1)
+        points = assignments.sum(0)
+        centres = (assignments.T @ features) / points.clamp(min=MIN_POINTS)[:, None]
+        return Clusters(centres, owners * (points > MIN_POINTS)[:, None])
 
     def logits(self, state: Clusters, features: Tensor) -> Tensor:
         closeness = -squared_distances(features, state.centres) / (2 * self.log_variance.exp())  # [m, slots]

@@ -1,4 +1,4 @@
-"""MAML++: step sizes and normalisation of their own for each inner step (Antoniou et al. 2019)."""
+"""MAML++: learned learning rates and normalisation parameters for each inner step (Antoniou et al. 2019)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ NORMS = (BatchNorm, nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 class MAMLPlusPlus(GradientLearner):
-    """θ_{k+1} = θ_k − α_{k,layer}∇L_support(θ_k), α learned for each step and layer (Antoniou et al. 2019, LSLR).
+    """MAML with learned learning rates for each step and layer: θ_{k+1} = θ_k − α_{k,layer}∇L_support(θ_k).
 
-    A layer is a module with parameters of its own; every α starts at `lr`. With `norm_per_step`, the scale and shift
-    of normalisations are not adapted: the outer loop learns them for the net before the first step and after each
-    (BNWB). Further steps than `steps` use the last step's values. Statistics are the net's affair: Conv4 has those of
-    the batch it is given at every step and keeps no running ones, so none are kept per step (the paper's BNRS, which
-    its published code computes but does not use). The paper's loss, annealed over the steps, is
-    `metarl.algorithms.multi_step`.
+    See Antoniou et al. 2019 (LSLR). A layer is a module that has parameters. With `norm_per_step`, the scales and
+    shifts of normalisations are not adapted; instead, the outer loop learns them separately for the net before the
+    first step and after each step (BNWB). Steps beyond `steps` use the values of the last one. Statistics are those of
+    the current batch, and running statistics for each step are not kept (the paper's BNRS, which its published code
+    computes but does not use). The annealed multi-step loss is the outer loop `metarl.algorithms.multi_step`.
+
+    Args:
+        steps: number of inner steps
+        lr: initial value of all inner learning rates
+        norm_per_step: learn the scales and shifts of normalisations for each step instead of adapting them
     """
 
     @checked
@@ -39,7 +43,7 @@ class MAMLPlusPlus(GradientLearner):
         )
 
     def copy_initial_norms(self) -> None:
-        """Let the normalisations after each step begin as those before the first."""
+        """Set the normalisation parameters after each step to those before the first step."""
         with torch.no_grad():
             for name in self._fixed:
                 self.norms[name.replace(".", "/")].copy_(self.net.get_parameter(name))
@@ -56,10 +60,10 @@ class MAMLPlusPlus(GradientLearner):
 
     @property
     def _fixed(self) -> list[str]:
-        """The names of what is not adapted."""
+        """The names of the parameters that are not adapted."""
         return [name.replace("/", ".") for name in self.norms]
 
 
 def _layer(name: str) -> str:
-    """The module that a parameter belongs to."""
+    """The name of the module to which a parameter belongs."""
     return name.rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""SNAIL: causal temporal convolutions and attention over the support (Mishra et al. 2018)."""
+"""SNAIL: causal temporal convolutions and attention on the support (Mishra et al. 2018)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from metarl.ranges import Count, checked
 
 
 class Dense(nn.Module):
-    """x_t joined with tanh(f)·σ(g), with (f, g) a causal convolution of x_t and x_{t−delay} (the paper's DenseBlock).
+    """The paper's DenseBlock, which concatenates tanh(f)·σ(g) to x_t.
 
-    Sequences [n, inputs] to [n, inputs + filters]; what lies before the first element is 0.
+    (f, g) is a causal convolution of x_t and x_{t−delay}. The block maps sequences [n, inputs] to sequences
+    [n, inputs + filters]. Elements before the first one are 0.
     """
 
     def __init__(self, inputs: int, filters: int, *, delay: int) -> None:
@@ -29,21 +30,21 @@ class Dense(nn.Module):
         return functional.pad(x, (0, 0, self.delay, 0))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.joined(x, self.delayed(x)[: len(x)])
+        return self.combined(x, self.delayed(x)[: len(x)])
 
     def following(self, x: Tensor, before: Tensor) -> Tensor:
-        """The outputs [m, outputs] of m elements, each of which alone follows the sequence `before` [n, inputs]."""
-        return self.joined(x, self.delayed(before)[len(before)])
+        """The outputs [m, outputs] for elements x [m, inputs], each following the sequence `before` [n, inputs]."""
+        return self.combined(x, self.delayed(before)[len(before)])
 
-    def joined(self, now: Tensor, then: Tensor) -> Tensor:
+    def combined(self, now: Tensor, then: Tensor) -> Tensor:
         f, g = (self.now(now) + self.then(then)).chunk(2, dim=-1)
         return torch.cat([now, f.tanh() * g.sigmoid()], -1)
 
 
 class Attention(nn.Module):
-    """x_t joined with softmax_{s ≤ t}(q_t·k_s / √d) v_s, of keys of d numbers (the paper's AttentionBlock).
+    """The paper's AttentionBlock: concatenates softmax_{s ≤ t}(q_t·k_s / √d) v_s to x_t, with keys of size d.
 
-    Sequences [n, inputs] to [n, inputs + values].
+    It maps sequences [n, inputs] to [n, inputs + values].
     """
 
     def __init__(self, inputs: int, *, keys: int, values: int) -> None:
@@ -57,7 +58,7 @@ class Attention(nn.Module):
         return torch.cat([x, scores.masked_fill(later, -math.inf).softmax(1) @ self.values(x)], 1)
 
     def following(self, x: Tensor, before: Tensor) -> Tensor:
-        """As of `Dense`."""
+        """As in `Dense`."""
         queries, own = self.queries(x), self.keys(x)
         scores = torch.cat([queries @ self.keys(before).T, (queries * own).sum(1, keepdim=True)], 1)
         weights = (scores / math.sqrt(self.keys.out_features)).softmax(1)
@@ -65,12 +66,16 @@ class Attention(nn.Module):
 
 
 class SNAIL(SupportLearner):
-    """Reads the sequence (f(x_1), y_1) … (f(x_n), y_n), (f(x), 0) and gives the logits of x at its end.
+    """A causal sequence model on (f(x_1), y_1) … (f(x_n), y_n), (f(x), 0), whose last output are the logits of x.
 
-    Attention and temporal convolutions take turns (Mishra et al. 2018, section 3 and appendix A): `attention` lists the
-    sizes (keys, values) of each attention, and between two of them lie ⌈log₂ T⌉ dense blocks of `filters` filters with
-    T = ways·shots + 1 and delays 1, 2, 4, …, so that the last element sees all T. Each query ends a sequence of its
-    own; the support's part, which cannot see what follows, is computed once.
+    Attention and temporal convolutions alternate (Mishra et al. 2018, section 3 and appendix A). Between two attention
+    layers are ⌈log₂ T⌉ dense blocks with T = ways·shots + 1 and delays 1, 2, 4, …, so that the last element depends on
+    all T. Each query is the end of its own sequence; the layers on the support, which do not depend on the query, are
+    computed once.
+
+    Args:
+        filters: number of filters of each dense block
+        attention: sizes (keys, values) of each attention layer
     """
 
     @checked
@@ -86,7 +91,7 @@ class SNAIL(SupportLearner):
     ) -> None:
         super().__init__(encoder, ways=ways)
         if not len(attention):
-            raise ValueError("attention is empty: give the sizes (keys, values) of one attention or more")
+            raise ValueError("attention is empty: give the sizes (keys, values) of at least one attention layer")
         width, layers = features + ways, nn.ModuleList()
         for i, (keys, values) in enumerate(attention):
             for power in range(math.ceil(math.log2(ways * shots + 1)) if i else 0):
@@ -97,11 +102,11 @@ class SNAIL(SupportLearner):
         self.layers, self.head = layers, nn.Linear(width, ways)
 
     def read(self, features: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-        """What enters each layer, [n, inputs]."""
-        entering = [torch.cat([features, labels], 1)]
+        """The inputs [n, inputs] of each layer on the support."""
+        inputs = [torch.cat([features, labels], 1)]
         for layer in self.layers[:-1]:
-            entering.append(layer(entering[-1]))
-        return tuple(entering)
+            inputs.append(layer(inputs[-1]))
+        return tuple(inputs)
 
     def logits(self, state: tuple[Tensor, ...], features: Tensor) -> Tensor:
         x = functional.pad(features, (0, self.ways))

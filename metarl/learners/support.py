@@ -1,4 +1,4 @@
-"""Learners that read the whole support at once: the common part of metric-based methods and solved heads."""
+"""The base class of learners without inner steps: metric-based methods, solved heads and black-box methods."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from metarl.losses import Samples, cross_entropy
 from metarl.ranges import Range, checked
 
 Ways = Annotated[int, Range(2)]
-"""How many classes there are to tell apart."""
+"""The number of classes of a task."""
 
 
 class SupportLearner(Learner):
-    """A classifier whose one step turns the embedded support into its state, without gradient steps.
+    """A classifier whose single step computes a state from the embedded support, without gradients.
 
-    `encoder` embeds the inputs of one task, [n, …] to features [n, d], support and query each by itself. Support labels
-    are integers 0 … ways − 1 in any order. The state is a tuple of tensors, empty before there is a support: all
-    classes then get logit 0. A further step starts anew from its own support.
+    `encoder` embeds the inputs of one task, [n, …] to features [n, d], separately for support and query. Support labels
+    are integers 0 … ways − 1 in any order. The state is a tuple of tensors; before the step it is empty, and all logits
+    are 0. A further step replaces the state by that of its own support.
 
-    To add a method, say what `read` makes of the support and how `logits` compares a query with it. `ways` may be
-    changed after training wherever no parameter depends on it.
+    A subclass defines `read`, which computes the state, and `logits`, which computes predictions from it. `ways` can be
+    changed after training if no parameter depends on it. The default loss is the cross-entropy.
     """
 
     steps = 1
@@ -38,11 +38,11 @@ class SupportLearner(Learner):
 
     @abstractmethod
     def read(self, features: Tensor, labels: Tensor) -> tuple[Any, ...]:
-        """The state, from the support's features [n, …] and one-hot labels [n, ways]."""
+        """The state, computed from features [n, …] and one-hot labels [n, ways] of the support."""
 
     @abstractmethod
     def logits(self, state: Any, features: Tensor) -> Tensor:
-        """Logits [m, ways] of a query's features [m, …]."""
+        """The logits [m, ways] of a query with features [m, …]."""
 
     def init(self) -> tuple[Any, ...]:
         return ()
@@ -56,18 +56,18 @@ class SupportLearner(Learner):
 
 
 def class_means(features: Tensor, labels: Tensor) -> Tensor:
-    """The mean of each class: features [n, d] and one-hot labels [n, ways] to [ways, d]; 0 for a class not there."""
+    """The mean features of each class, [ways, d], from features [n, d] and one-hot labels [n, ways]; 0 if empty."""
     return (labels.T @ features) / labels.sum(0).clamp(min=1)[:, None]
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """‖a_i − b_j‖² for rows [m, d] and [n, d], as [m, n]; by one product of matrices."""
+    """‖a_i − b_j‖², [m, n], for rows a [m, d] and b [n, d], computed by one matrix product."""
     return a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T
 
 
 def one_hot(labels: Tensor, *, like: Tensor) -> Tensor:
-    """Labels [n], one-hot in the shape and type of logits [n, ways].
+    """One-hot labels with the shape and type of logits [n, ways], from labels [n].
 
-    torch's own `one_hot` makes, under vmap, a row of zeros of a label that is out of range, without a word.
+    Unlike torch's `one_hot`, this raises an error under vmap for labels that are out of range.
     """
     return torch.zeros_like(like).scatter(1, labels[:, None], 1.0)

@@ -1,4 +1,4 @@
-"""MetaOptNet: a multi-class support vector machine on the support, solved and differentiated (Lee et al. 2019)."""
+"""MetaOptNet: a differentiable multi-class support vector machine on the support (Lee et al. 2019)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from metarl.learners.heads import log_parameter
 from metarl.learners.support import SupportLearner, Ways
 from metarl.ranges import Count, Positive, checked
 
-TOLERANCE = 1e-8  # p·λ of every variable at the solution: its share of the duality gap, in units of C
+TOLERANCE = 1e-8  # p·λ of each variable at the solution, its part of the duality gap in units of C
 
 
 class MetaOptNet(SupportLearner):
-    """Logits γ·f(x)·w_k of Crammer and Singer's support vector machine (Lee et al. 2019, section 3); γ is learned.
+    """The support vector machine of Crammer and Singer on features, with logits γ·f(x)·w_k and a learned γ.
 
-    min ½Σ_k‖w_k‖² + C Σ_i ξ_i, with w_{y_i}·f_i − w_k·f_i ≥ 1 − δ_{k,y_i} − ξ_i. C is `cost`; there is no bias. The
-    dual is solved by `iterations` of an interior-point method (see `dual`), in float64, since the last of them are
-    ill-conditioned in float32.
+    It minimises ½Σ_k‖w_k‖² + C Σ_i ξ_i subject to w_{y_i}·f_i − w_k·f_i ≥ 1 − δ_{k,y_i} − ξ_i (Lee et al. 2019, section
+    3), without a bias. The dual is solved by an interior-point method (see `dual`) in float64, because the last
+    iterations are ill-conditioned in float32.
+
+    Args:
+        cost: C, the weight of violated margins
+        scale: initial value of the scale γ of the logits
+        iterations: number of interior-point iterations
     """
 
     @checked
@@ -31,15 +36,15 @@ class MetaOptNet(SupportLearner):
 
     def read(self, features: Tensor, labels: Tensor) -> tuple[Tensor]:
         products = self.cost * (features @ features.T).double()
-        shares = dual(products, labels.double(), iterations=self.iterations).to(features.dtype)
-        return (self.cost * (labels - shares).T @ features,)
+        p = dual(products, labels.double(), iterations=self.iterations).to(features.dtype)
+        return (self.cost * (labels - p).T @ features,)
 
     def logits(self, state: tuple[Tensor], features: Tensor) -> Tensor:
         return self.log_scale.exp() * features @ state[0].T
 
 
 class Point(NamedTuple):
-    """A primal-dual point: p and the multipliers of p ≥ 0, [n, ways] each, and those of the sums, [n, 1]."""
+    """A primal-dual point: p and the multipliers λ of p ≥ 0, [n, ways] each, and ν of the sums, [n, 1]."""
 
     p: Tensor
     multipliers: Tensor
@@ -47,14 +52,14 @@ class Point(NamedTuple):
 
 
 def dual(products: Tensor, labels: Tensor, *, iterations: int) -> Tensor:
-    """The SVM's dual solution p [n, ways], whose rows lie on the simplex: w = C(Y − p)ᵀF.
+    """The dual solution p [n, ways] of the support vector machine: w = C(Y − p)ᵀF, with rows of p on the simplex.
 
-    Putting α = C(Y − p) in the paper's dual leaves min_p ½⟨p − Y, G(p − Y)⟩ + ⟨p, Y⟩ over the simplex, a row an
-    image, with `products` G = C·FFᵀ [n, n] and one-hot labels Y.
+    With α = C(Y − p), the paper's dual is min_p ½⟨p − Y, G(p − Y)⟩ + ⟨p, Y⟩ over the simplex for each row (image), with
+    `products` G = C·FFᵀ [n, n] and one-hot labels Y.
 
-    The primal-dual method lowers μ = p·λ towards `TOLERANCE`, without gradients. At its fixed point the optimality
-    conditions hold, so their derivative is that of two further Newton steps, the first exact to first order and the
-    second to third: memory and accuracy do not depend on the iterations.
+    The primal-dual method reduces μ = p·λ to `TOLERANCE` without gradients. At its fixed point the optimality
+    conditions hold, so that the derivative is that of two further Newton steps, the first of which is exact to first
+    order and the second to third order. Memory and accuracy do not depend on the number of iterations.
     """
     target = torch.full_like(labels, TOLERANCE)
     with torch.no_grad():
@@ -64,7 +69,7 @@ def dual(products: Tensor, labels: Tensor, *, iterations: int) -> Tensor:
             gap = (point.p * point.multipliers).mean()
             move = newton(point, fixed, labels, target.clamp(min=0.1 * gap))
             fall = torch.cat([-move.p / point.p, -move.multipliers / point.multipliers]).amax()
-            length = 0.99 / fall.clamp(min=0.99)  # at most the whole move, and short of p = 0 and λ = 0
+            length = 0.99 / fall.clamp(min=0.99)  # at most a full step, and keep p and λ above 0
             point = Point(*(now + length * change for now, change in zip(point, move, strict=True)))
     for _ in range(2):
         move = newton(point, products, labels, target)
@@ -73,9 +78,9 @@ def dual(products: Tensor, labels: Tensor, *, iterations: int) -> Tensor:
 
 
 def newton(point: Point, products: Tensor, labels: Tensor, gap: Tensor) -> Point:
-    """Newton's move towards G(p − Y) + Y − λ + ν = 0, Σ_k p = 1, p·λ = gap.
+    """The Newton step for G(p − Y) + Y − λ + ν = 0, Σ_k p = 1, p·λ = gap.
 
-    With λ taken out: (G ⊗ I + λ/p) dp + dν = −r, Σ_k dp = 1 − Σ_k p; n·ways + n equations.
+    After elimination of λ: (G ⊗ I + λ/p) dp + dν = −r, Σ_k dp = 1 − Σ_k p, which are n·ways + n equations.
     """
     n, ways = labels.shape
     p, multipliers, sums = point

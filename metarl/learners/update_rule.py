@@ -1,4 +1,4 @@
-"""Inner loops that make steps of gradients by a rule with a memory: Adam's, or a learned one."""
+"""Inner loops whose steps are computed from gradients by a stateful update rule, such as Adam or a learned one."""
 
 from __future__ import annotations
 
@@ -17,25 +17,23 @@ from metarl.core import Learner, Loss, Tree
 from metarl.ranges import Whole, checked
 
 Parameters = dict[str, Tensor]
-P = 7.0  # gradients below e^−P are told by their value, the others by their logarithm
+P = 7.0  # gradients with magnitudes above e^−P are represented by their logarithm
 
 
 class Adapted(NamedTuple):
-    """One task's parameters, by name, and what the rule remembers."""
+    """One task's parameters, by name, and the state of the update rule."""
 
     parameters: Parameters
     memory: Tree
 
 
 class UpdateRule(Learner):
-    """A net whose parameters take `steps` steps by `update`; all of them are meta-parameters at their start.
+    """A learner whose inner steps are the method `update`, a function of gradients and a state.
 
-    With `adapt`, only parameters whose name starts so take steps ("head": the last layer): a rule that remembers
-    much of each is costly.
-    Gradients and losses of the support are constants to the outer loop: no derivative passes through them, nor do
-    second derivatives arise. What passes are the parameters that a step starts from, and the rule itself.
-
-    Raises ValueError when `adapt` matches no parameter.
+    The initial parameters of the net are meta-parameters. With `adapt`, only parameters whose names start with it are
+    adapted ("head" is the last layer), which saves memory for rules with a large state. Gradients and losses of the
+    support are constants to the outer loop, so that there are no second derivatives; meta-gradients pass through the
+    parameters before each step and through the rule. Raises ValueError if `adapt` matches no parameter.
     """
 
     @checked
@@ -46,18 +44,18 @@ class UpdateRule(Learner):
 
     @abstractmethod
     def memory(self) -> Tree:
-        """What the rule remembers before the first step."""
+        """The state of the rule before the first step."""
 
     @abstractmethod
     def update(self, state: Adapted, gradients: Parameters, loss: Tensor) -> Adapted:
-        """The state after a step, from the support's loss and its gradients by the parameters."""
+        """The parameters and the state of the rule after a step, given the support loss and its gradients."""
 
     def init(self) -> Adapted:
         return Adapted({name: self.net.get_parameter(name) for name in self.names}, self.memory())
 
     @property
     def coordinates(self) -> int:
-        """How many numbers take steps."""
+        """The total size of the adapted parameters."""
         return sum(self.net.get_parameter(name).numel() for name in self.names)
 
     def step(self, state: Adapted, batch: Any, k: int) -> Adapted:
@@ -70,7 +68,7 @@ class UpdateRule(Learner):
 
 
 def signals(gradients: Tensor) -> Tensor:
-    """Gradients […] as inputs of a network, […, 2] (Andrychowicz et al. 2016, appendix A)."""
+    """Gradients […] preprocessed as inputs of a net, […, 2] (Andrychowicz et al. 2016, appendix A)."""
     size = gradients.abs()
     large = size >= math.exp(-P)
     return torch.stack([

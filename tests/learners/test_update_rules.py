@@ -98,8 +98,8 @@ def lstm_by_hand(learner: MetaLSTM, support: tuple[Samples, ...]) -> dict[str, T
         for j, slope in enumerate(gradient):
             memory[j] = cell(torch.tensor([preprocessed(slope) + preprocessed(loss)]).double(), memory[j])
             seen = torch.cat([memory[j][0], theta[j].view(1, 1)], 1)
-            keep = learner.keep(torch.cat([seen, f[j]], 1)).sigmoid()
-            lr = learner.rate(torch.cat([seen, i[j]], 1)).sigmoid()
+            keep = learner.forget(torch.cat([seen, f[j]], 1)).sigmoid()
+            lr = learner.input(torch.cat([seen, i[j]], 1)).sigmoid()
             moved.append((keep, lr, keep * theta[j] - lr * slope))
         f, i = [m[0] for m in moved], [m[1] for m in moved]
         theta = torch.cat([m[2].view(1) for m in moved])
@@ -175,13 +175,13 @@ def test_gates_of_the_meta_lstm_in_a_case_by_hand() -> None:
     learner = MetaLSTM(nn.Linear(1, 1, bias=False), mse, steps=1).double()
     with torch.no_grad():
         next(learner.net.parameters()).fill_(1.0)
-        for gate, value in ((learner.keep, 0.0), (learner.rate, -math.log(3))):
+        for gate, value in ((learner.forget, 0.0), (learner.input, -math.log(3))):
             gate.weight.zero_(), gate.bias.fill_(value)
     batch = Samples(torch.ones(1, 1).double(), torch.full((1, 1), 3.0).double())
     state = learner.states((batch,))[1]
     torch.testing.assert_close(state.parameters["weight"], torch.tensor([[1.5]]).double())
-    torch.testing.assert_close(state.memory.keep, torch.tensor([0.5]).double())
-    torch.testing.assert_close(state.memory.rate, torch.tensor([0.25]).double())
+    torch.testing.assert_close(state.memory.forget, torch.tensor([0.5]).double())
+    torch.testing.assert_close(state.memory.input, torch.tensor([0.25]).double())
 
 
 def test_at_the_start_the_meta_lstm_is_nearly_gradient_descent() -> None:
@@ -206,7 +206,7 @@ def test_reptile_moves_parameters_by_its_rate_and_moments_to_their_mean(chunk: i
         metrics = algorithm.update(episodes)
         torch.testing.assert_close(flat(list(learner.parameters())), start + 0.5 * (ends - start))
         torch.testing.assert_close(learner.squares, squares)
-        torch.testing.assert_close(learner.share, torch.tensor(1 - 0.999 ** (3 * (seed + 1))).double())
+        torch.testing.assert_close(learner.correction, torch.tensor(1 - 0.999 ** (3 * (seed + 1))).double())
         assert metrics["distance"] == pytest.approx(float((ends - start).norm()))
 
 
@@ -230,7 +230,7 @@ def test_moments_live_on_as_torchs_adam_has_them_and_are_saved() -> None:
     assert isinstance(learner, Adam)
     assert isinstance(other, Adam)
     assert learner.squares.abs().sum() > 0
-    torch.testing.assert_close((other.squares, other.share), (learner.squares, learner.share))
+    torch.testing.assert_close((other.squares, other.correction), (learner.squares, learner.correction))
 
 
 TOYS: dict[str, tuple[Callable[[nn.Module], UpdateRule], Callable[[UpdateRule], Algorithm], int]] = {
