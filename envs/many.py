@@ -39,6 +39,8 @@ class ManyEnvs(World):
     def __init__(self, kind: Tasked, num_envs: int, *envs: gymnasium.Env[Any, Any]) -> None:
         self.kind, self.num_envs, self.threads = kind, num_envs, 1
         self.envs = [*envs, *(kind.new() for _ in range(num_envs - len(envs)))]
+        if len({id(env.unwrapped) for env in self.envs}) < num_envs:
+            raise ValueError(f"{kind.name} gives one environment twice: let the function make a new one at every call")
         self.tasks: np.ndarray = np.empty(0)
         self.flatten = flattener(self.envs[0].observation_space)
         actions = self.envs[0].action_space
