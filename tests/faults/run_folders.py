@@ -88,7 +88,7 @@ REPLACED = ("gone", "dangling link")
 def progress() -> Iterator[Case]:
     """progress.csv is restored from the checkpoint, and that is said."""
     file = "progress.csv"
-    yield from damaged(file, RESUME, "done", "lacks", only=without("folder", "gone", "dangling link"))
+    yield from damaged(file, RESUME, "done", "is incomplete", only=without("folder", "gone", "dangling link"))
     yield from damaged(file, RESUME, "done", "the file is missing", only=these("gone"))
     yield from damaged(file, RESUME, "refused", file, "directory", only=these("folder"))
     yield from damaged(file, PLOT, "refused", file, only=without("gone", "emptied", "cut", "flipped bit"))
