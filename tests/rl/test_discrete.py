@@ -61,9 +61,9 @@ class Switches(Moves):
 
 WORLDS = {"choice": Moves, "choices": Several, "switches": Switches}
 METHODS: dict[str, Callable[[Any], Algorithm]] = {
-    "maml": lambda net: TRPO(MAML(net, surrogate, lr=0.5), max_kl=0.05),
-    "fomaml": lambda net: TRPO(FOMAML(net, surrogate, lr=0.5), max_kl=0.05),
-    "anil": lambda net: TRPO(ANIL(net, surrogate, lr=0.5), max_kl=0.05),
+    "maml": lambda net: TRPO(MAML(net, surrogate, lr=0.5)),
+    "fomaml": lambda net: TRPO(FOMAML(net, surrogate, lr=0.5)),
+    "anil": lambda net: TRPO(ANIL(net, surrogate, lr=0.5)),
     "promp": lambda net: ProMP(MAML(net, surrogate, lr=0.5), optimizer=lambda p: torch.optim.Adam(p, lr=0.02)),
 }
 
