@@ -15,10 +15,11 @@ from textwrap import wrap
 from metarl.experiments.presets import TASKS, Task, similar
 
 WIDTH = 100  # columns, where there is no terminal
-ABOUT = 30  # columns that say what a task is
+ABOUT = 26  # columns that say what a task is
 LEAST = 20  # columns for the methods, at least
 HEAD = ("task", "what it is", "methods")
-FOOT = "Train a preset, TASK-METHOD: `metarl train half-cheetah-vel-maml`. List some: `metarl list ant-vel`."
+FOOT = """Train a preset, TASK-METHOD: `metarl train half-cheetah-vel-maml`. List some: `metarl list ant-vel`.
+Tasks that end in -2017 have the MAML paper's physics."""
 HELP = """usage: metarl list [WORD ...]
 
 Show the presets that `metarl train` knows, a row a task with its methods. A preset's name is TASK-METHOD, such as

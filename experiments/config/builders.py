@@ -18,6 +18,7 @@ from metarl.learners.cnp import CNP
 from metarl.learners.context import CAVIA, Concatenated, FiLM
 from metarl.learners.gradient import GradientLearner
 from metarl.learners.laplace import Headed, laplace, softmax_roots
+from metarl.learners.lstm import LSTMClassifier, LSTMRegressor
 from metarl.learners.mann import MANN
 from metarl.learners.matching import FullContext, MatchingNet
 from metarl.learners.metric import Comparison, RelationNet
@@ -91,6 +92,26 @@ def relation(encoder: nn.Module, ways: Count, *, hidden: Count = 8) -> RelationN
     filters = len(net.get_parameter("blocks.0.norm.weight"))
     maps = FeatureMaps(net.shape[0], size=net.shape[1], filters=filters, pool=net.pool)
     return RelationNet(maps, Comparison(filters, maps.side, hidden=hidden), ways=ways)
+
+
+@checked
+def sinusoid_lstm(loss: Loss, *, hidden: Count = 128) -> LSTMRegressor:
+    """An LSTM that reads the points of a sinusoid and then answers (Hochreiter et al. 2001).
+
+    Args:
+        hidden: hidden units of the LSTM
+    """
+    return LSTMRegressor(loss, hidden=hidden)
+
+
+@checked
+def image_lstm(encoder: nn.Module, ways: Count, features: Count, *, hidden: Count = 200) -> LSTMClassifier:
+    """An LSTM that reads the support and then classifies, on normalised features, as `mann` has them.
+
+    Args:
+        hidden: hidden units of the LSTM
+    """
+    return LSTMClassifier(nn.Sequential(encoder, BatchNorm(features)), ways=ways, features=features, hidden=hidden)
 
 
 @checked

@@ -20,7 +20,7 @@ CONFIG = "metarl.experiments.config"
 LR = (0.1, 0.05)
 BASE = Preset(
     task=made(
-        f"{CONFIG}.locomotion:LocomotionSettings", train_trajectories=10, gae_lambda=0.97, activation="tanh",
+        f"{CONFIG}.environment:EnvironmentSettings", train_trajectories=10, gae_lambda=0.97, activation="tanh",
         normalise=True,
     ),
     learner=made("GradientLearner", lr=LR),
@@ -36,12 +36,27 @@ ANT_DIR: Changes = {
 POINT: Changes = {
     "task.train_trajectories": None, "task.normalise": False, "iterations": 100, "validation_tasks": 200,
 }  # fmt: skip
+PEARL: Changes = {"task.horizon": 200}  # as the PEARL suite has it (Rakelly et al. 2019)
+CLASSIC_CONTROL: Changes = {"task.horizon": 200, "iterations": 100}
+BANDIT: Changes = {"task.horizon": None, "task.hidden": (32,), "task.normalise": False, "iterations": 100}
 SIZES: dict[str, Changes] = {  # where an environment's differ
     "AntDir": ANT_DIR,
     "AntDir-MAML2017": ANT_DIR,
     "AntVel-MAML2017": {"task.gae_schedule": (0.95, 0.8, 0.25), "meta_batch": 10, "iterations": 800},
     "PointNav": {**POINT, "task.gae_lambda": 1.0, "task.action_scale": 1.0, "algorithm.max_kl": 0.01},
     "PointNav-MAML2017": {**POINT, "task.gae_lambda": 0.8},
+    "HumanoidDir2D": PEARL,
+    "HopperParams": PEARL,
+    "Walker2dParams": PEARL,
+    "HalfCheetahParams": PEARL,
+    "AntParams": PEARL,
+    "PendulumParams": {**CLASSIC_CONTROL, "task.action_scale": 1.0},
+    "CartPoleParams": CLASSIC_CONTROL,
+    "Bandit5": BANDIT,
+    "Bandit10": BANDIT,
+    "Bandit50": BANDIT,
+    "TabularMDP": {**BANDIT, "task.train_trajectories": 20},
+    "": {"task.env": "", "task.horizon": None, "task.action_scale": 1.0},  # any environment: its own time limit and action range
 }
 # The losses after one step and after two count: trained for one, the second overshoots.
 TWO_STEPS: Changes = {"learner.steps": 2, "algorithm.step_weights": (0.5, 0.5)}
@@ -68,20 +83,21 @@ TRUST_REGION = ("maml", "fomaml", "meta-sgd", "anil")
 PPO_STEPS = {"pretrained": (3_000_000, 1_000_000), "oracle": (10_240_000, 3_072_000)}  # environment steps; the point's
 
 
-def preset(world: str, method: str) -> Preset:
-    """The preset of an environment, such as "AntDir-MAML2017", and a method."""
-    paper, point = world.endswith("-MAML2017"), world.startswith("PointNav")
-    made = BASE.but({"task.env": f"metarl/{world}-v0"}).but({} if paper else GYMNASIUM).but(SIZES.get(world, {}))
-    made = made.but(METHODS[method])
+def preset(world: str | None, method: str) -> Preset:
+    """The preset of an environment, such as "AntDir-MAML2017", and a method; None: of an environment that is given."""
+    name = world or ""
+    paper, point = name.endswith("-MAML2017"), name.startswith("PointNav")
+    base = BASE if world is None else BASE.but({"task.env": f"metarl/{world}-v0"})
+    made = base.but({} if paper else GYMNASIUM).but(SIZES.get(name, {})).but(METHODS[method])
     if paper and point and method in (*TRUST_REGION, "gmps"):
         made = made.but(TWO_STEPS)
     if method in PPO_STEPS:
-        horizon = 200 if paper and not point else 100
+        horizon = made.task.settings.get("horizon") or (100 if point else 200)
         made = made.but({"iterations": round(PPO_STEPS[method][point] / (256 * horizon))})
     return made
 
 
-ENVIRONMENTS = {  # task: (environment, what it is, whether the MAML paper has it)
+MUJOCO = {  # task: (environment, what it is, whether the MAML paper has it)
     "half-cheetah-vel": ("HalfCheetahVel", "run at the goal velocity", True),
     "half-cheetah-dir": ("HalfCheetahDir", "run forwards or backwards", True),
     "ant-vel": ("AntVel", "run at the goal velocity", True),
@@ -89,17 +105,38 @@ ENVIRONMENTS = {  # task: (environment, what it is, whether the MAML paper has i
     "ant-dir-2d": ("AntDir2D", "run in the goal direction", False),
     "ant-goal": ("AntGoal", "run to the goal", True),
     "point-nav": ("PointNav", "move to the goal", True),
+    "humanoid-dir-2d": ("HumanoidDir2D", "walk in the goal direction", False),
+    "hopper-params": ("HopperParams", "run, with random dynamics", False),
+    "walker2d-params": ("Walker2dParams", "run, with random dynamics", False),
+    "half-cheetah-params": ("HalfCheetahParams", "run, with random dynamics", False),
+    "ant-params": ("AntParams", "run, with random dynamics", False),
 }
+CLASSIC = {
+    "pendulum-params": ("PendulumParams", "swing up a rod of any size"),
+    "cartpole-params": ("CartPoleParams", "balance a pole of unknown size"),
+    "bandit-5": ("Bandit5", "explore, then exploit"),
+    "bandit-10": ("Bandit10", "explore, then exploit"),
+    "bandit-50": ("Bandit50", "explore, then exploit"),
+    "tabular-mdp": ("TabularMDP", "explore, then exploit"),
+}
+CHOOSING = ("maml", "fomaml", "meta-sgd", "anil", "promp", "reptile")  # PPO's and the expert's policies are Gaussian
+ANY = Task(
+    "environment", "your own, by --task.env ID",
+    {method: preset(None, method) for method in METHODS},
+)  # fmt: skip
 
 
 def _tasks() -> list[Task]:
     tasks = []
-    for name, (world, about, published) in ENVIRONMENTS.items():
+    for name, (world, about, published) in MUJOCO.items():
         tasks.append(Task(name, about, {method: preset(world, method) for method in METHODS}))
         if published:
-            older, about = f"{world}-MAML2017", f"{about} (the MAML paper's physics)"
-            tasks.append(Task(f"{name}-2017", about, {method: preset(older, method) for method in METHODS}))
-    return tasks
+            older = {method: preset(f"{world}-MAML2017", method) for method in METHODS}
+            tasks.append(Task(f"{name}-2017", about, older))
+    for name, (world, about) in CLASSIC.items():
+        methods = METHODS if world == "PendulumParams" else CHOOSING
+        tasks.append(Task(name, about, {method: preset(world, method) for method in methods}))
+    return [*tasks, ANY]
 
 
 TASKS = _tasks()

@@ -73,6 +73,7 @@ METHODS: dict[str, Changes] = {
     "r2d2": learned_by("R2D2"),
     "lrd2": learned_by("LRD2"),
     "metaoptnet": learned_by("MetaOptNet"),
+    "lstm": learned_by(f"{CONFIG}.builders:image_lstm"),
     "mann": learned_by(f"{CONFIG}.builders:mann"),
     "snail": learned_by("SNAIL"),
     "meta-networks": learned_by("MetaNet"),
@@ -120,13 +121,11 @@ def preset(data: str, ways: int, shots: int, method: str) -> Preset:
     return made.but({"test_steps": steps})
 
 
-ABOUT = {
-    "omniglot": "N new handwritten characters, from K drawings of each",
-    "omniglot-small": "N characters of new alphabets, from K drawings of each",
-    "miniimagenet": "N new kinds of things, from K photographs of each",
-}
 TASKS = [
-    Task(f"{data}-{ways}way-{shots}shot", about, {method: preset(data, ways, shots, method) for method in METHODS})
-    for data, about in ABOUT.items()
+    Task(
+        f"{data}-{ways}way-{shots}shot", "tell N new classes apart, from K images of each",
+        {method: preset(data, ways, shots, method) for method in METHODS},
+    )
+    for data in DATA_SETS
     for ways, shots in ((5, 1), (5, 5), (20, 1), (20, 5))
-]
+]  # fmt: skip

@@ -48,6 +48,7 @@ METHODS: dict[str, dict[str, Any]] = {
     },
     "alpaca": {"learner": made(f"{CONFIG}.builders:alpaca"), "algorithm": LAST_STEP},
     "cnp": {"learner": made(f"{CONFIG}.builders:cnp"), "algorithm": LAST_STEP},
+    "lstm": {"learner": made(f"{CONFIG}.builders:sinusoid_lstm"), "algorithm": LAST_STEP, "iterations": 10_000},
 }  # fmt: skip
 
 
@@ -58,6 +59,6 @@ def preset(shots: int, method: str) -> Preset:
 
 
 TASKS = [
-    Task(name, f"a sine wave, from {shots} points", {method: preset(shots, method) for method in METHODS})
+    Task(name, "a sine wave, from K points", {method: preset(shots, method) for method in METHODS})
     for name, shots in {"sinusoid": 5, "sinusoid-10shot": 10}.items()
 ]

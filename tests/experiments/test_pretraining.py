@@ -15,7 +15,7 @@ from metarl.core import Predictor
 from metarl.envs import register
 from metarl.experiments.cli import main
 from metarl.experiments.config.derived import settings_class
-from metarl.experiments.config.locomotion import LocomotionSettings
+from metarl.experiments.config.environment import EnvironmentSettings
 from metarl.experiments.config.ppo import PPOSettings
 from metarl.experiments.config.run import Config
 from metarl.experiments.config.sinusoid import SinusoidSettings
@@ -34,7 +34,7 @@ def track() -> Config:
     """Its environment is known from now on to these tests, not to those of every environment."""
     register("tests/Track-v0", Track)
     return Config(
-        LocomotionSettings(env="tests/Track-v0", trajectories=4, hidden=(16,), activation="tanh", init_std=0.5),
+        EnvironmentSettings(env="tests/Track-v0", trajectories=4, hidden=(16,), activation="tanh", init_std=0.5),
         settings_class("GradientLearner")(steps=0),
         PPOSettings(lr=3e-3, batch_size=64, value_hidden=(16,)),
         meta_batch=64,
@@ -55,7 +55,7 @@ def returns(config: Config) -> list[float]:
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_the_copied_policy_is_the_same_policy(activation: str) -> None:
-    config = replace(track(), task=LocomotionSettings(env="metarl/AntGoal-v0", hidden=(7, 5), activation=activation))
+    config = replace(track(), task=EnvironmentSettings(env="metarl/AntGoal-v0", hidden=(7, 5), activation=activation))
     training = pretraining(config)
     theirs, net = training.policy, training.net
     assert isinstance(theirs, ActorCriticPolicy)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from metarl.experiments.config.derived import settings_class
+from metarl.experiments.config.environment import EnvironmentSettings
 from metarl.experiments.config.images import FEW_SHOT, ImagesSettings
-from metarl.experiments.config.locomotion import LocomotionSettings
 from metarl.experiments.config.ppo import PPOSettings
 from metarl.experiments.config.run import restore
 from metarl.experiments.config.settings import check_hidden
@@ -37,8 +37,8 @@ POINT = preset("point-nav-2017-maml")
         ("GradientLearner", "steps", -1), ("GradientLearner", "lr", (-1.0,)), ("GradientLearner", "lr", 0.1),
         ("IMAML", "strength", 10**400), ("MetaLSTM", "lr", 1.0), (SinusoidSettings, "shots", 0),
         (SinusoidSettings, "hidden", (0,)),
-        (LocomotionSettings, "action_scale", 0.0), (LocomotionSettings, "init_std", math.inf),
-        (LocomotionSettings, "min_std", math.inf), (LocomotionSettings, "activation", "sine"),
+        (EnvironmentSettings, "action_scale", 0.0), (EnvironmentSettings, "init_std", math.inf),
+        (EnvironmentSettings, "min_std", math.inf), (EnvironmentSettings, "activation", "sine"),
         (ImagesSettings, "ways", 1), (ImagesSettings, "warp", 0.4), (ImagesSettings, "mirror", 1),
     ],
 )  # fmt: skip
@@ -134,7 +134,7 @@ def test_pretraining_keeps_every_setting_but_those_of_few_shot_tasks() -> None:
 
 def test_help_shows_types_choices_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        read_options(LocomotionSettings, ["--help"], "metarl")
+        read_options(EnvironmentSettings, ["--help"], "metarl")
     assert not stop.value.code
     said = " ".join(capsys.readouterr().out.split())
     for words in ("--trajectories INT", "--activation {relu,tanh}", "--action-scale FLOAT", "(default: 1e-06)"):
@@ -144,19 +144,19 @@ def test_help_shows_types_choices_and_defaults(capsys: pytest.CaptureFixture[str
 
 def test_options_are_read_as_before() -> None:
     words = ["--hidden", "7", "8", "--horizon", "None", "--inner-gae", "0.9", "0.5", "--normalise", "--discount=1"]
-    read = read_options(LocomotionSettings, words, "metarl")
-    assert read == LocomotionSettings(hidden=(7, 8), horizon=None, inner_gae=(0.9, 0.5), normalise=True, discount=1.0)
+    read = read_options(EnvironmentSettings, words, "metarl")
+    assert read == EnvironmentSettings(hidden=(7, 8), horizon=None, inner_gae=(0.9, 0.5), normalise=True, discount=1.0)
     with pytest.raises(ValueError, match=r"^Missing value for argument '--horizon'.*: see metarl --help$"):
-        read_options(LocomotionSettings, ["--horizon"], "metarl")
+        read_options(EnvironmentSettings, ["--horizon"], "metarl")
     with pytest.raises(ValueError, match=r"^Unrecognized options: --bogus: see metarl --help$"):
-        read_options(LocomotionSettings, ["--bogus"], "metarl")
+        read_options(EnvironmentSettings, ["--bogus"], "metarl")
     with pytest.raises(
         ValueError, match=r"^Unrecognized options: --horizn, 3: did you mean --horizon\? see metarl --help$"
     ):
-        read_options(LocomotionSettings, ["--horizn", "3"], "metarl")
+        read_options(EnvironmentSettings, ["--horizn", "3"], "metarl")
     two = r"^Unrecognized options: --hiden, 3, --discont, 1: did you mean --discount and --hidden\? see metarl --help$"
     with pytest.raises(ValueError, match=two):
-        read_options(LocomotionSettings, ["--hiden", "3", "--discont", "1"], "metarl")
+        read_options(EnvironmentSettings, ["--hiden", "3", "--discont", "1"], "metarl")
 
 
 def test_anil_s_presets_adapt_the_last_layer_whatever_the_hidden_ones() -> None:

@@ -1,8 +1,9 @@
-"""Settings of an environment of metarl.envs and of the policy that acts in it."""
+"""Settings of an environment, any that metarl or Gymnasium knows by an id, and of the policy that acts in it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import torch
@@ -10,8 +11,9 @@ import torch
 from metarl.core import Distribution, adapt
 from metarl.envs import world_class
 from metarl.envs.informed import informed
+from metarl.envs.sources import kind_of
 from metarl.experiments.config.parts import Given, TaskSettings
-from metarl.experiments.config.settings import Fraction, Number, Width, check_hidden
+from metarl.experiments.config.settings import Cores, Fraction, Number, Width, check_hidden
 from metarl.learners.gradient import GradientLearner
 from metarl.nets.policy import MLPPolicy
 from metarl.nets.spaces import policy_for
@@ -27,33 +29,43 @@ Deviation = Annotated[float, Range(0, 10, above=True)]
 
 
 @dataclass(frozen=True)
-class LocomotionSettings(TaskSettings):
-    """An environment of metarl.envs and the policy that acts in it."""
+class EnvironmentSettings(TaskSettings):
+    """An environment and the policy that acts in it."""
 
     env: str = "metarl/HalfCheetahVel-v0"
+    """id of an environment with tasks: metarl's own, or my_module:me/MyTask-v0 for one that my_module registers"""
     trajectories: Number = 20
     """episodes a task for each batch"""
     train_trajectories: Number | None = None
-    """in training, where they differ"""
+    """episodes a task for each batch in training, where they differ"""
     horizon: Number | None = None
-    """steps an episode; None: the environment's own"""
+    """steps an episode; None: the environment's own time limit"""
     discount: UnitInterval = 0.99
+    """γ of the returns that advantages are of"""
     gae_lambda: UnitInterval = 1.0
+    """λ of the advantage estimates"""
     gae_schedule: tuple[UnitInterval, UnitInterval, Fraction] | None = None
     """discount and gae_lambda as training begins, and the share of it over which they come to those above"""
     inner_gae: tuple[UnitInterval, UnitInterval] | None = None
     """discount and gae_lambda of support batches, in training and tests; None: as query's"""
     hidden: tuple[Width, ...] = (100, 100)
+    """units of each hidden layer of the policy"""
     activation: Literal["relu", "tanh"] = "relu"
+    """activation of the hidden layers"""
     action_scale: Positive = 1.0
     """what the environment receives for a policy output of 1, in units of half the action range"""
     init_std: Deviation = 1.0
-    """of the policy's output"""
+    """standard deviation of a Gaussian policy's output at the start"""
     min_std: Deviation = 1e-6
+    """standard deviation that a Gaussian policy keeps at least"""
     normalise: bool = False
     """shift and scale observations as a random policy sees them, fixed before training"""
     observe_goal: bool = False
     """the observations end with the task: an oracle's"""
+    info: tuple[str, ...] = ()
+    """keys of the environment's info, such as success, whose means over episodes are reported beside the return"""
+    workers: Cores = 0
+    """processes that simulate an ordinary environment of Gymnasium; 0: as many as simulator threads"""
 
     loss = staticmethod(surrogate)
     divergence = staticmethod(mean_kl)
@@ -63,17 +75,19 @@ class LocomotionSettings(TaskSettings):
         if self.min_std > self.init_std:
             raise ValueError(f"min_std is {self.min_std}, more than init_std, {self.init_std}: give min_std ≤ init_std")
         try:
-            world_class(self.env)
+            if self.env.startswith("metarl/"):
+                world_class(self.env)  # others may be slow to make
         except ValueError as error:
             raise ValueError(f"env: {error}") from None
 
     def distribution(self, device: torch.device, *, threads: int, split: Split) -> WorldDistribution:
+        kind = _kind(self.env)
         return WorldDistribution(
-            informed(world_class(self.env)) if self.observe_goal else self.env,
+            informed(kind) if self.observe_goal else self.env,
             trajectories=self.episodes if split == "train" else self.trajectories, horizon=self.horizon,
             discount=self.discount, gae_lambda=self.gae_lambda,
             gae_schedule=self.gae_schedule if split == "train" else None, inner_gae=self.inner_gae,
-            action_scale=self.action_scale, threads=threads, device=device,
+            action_scale=self.action_scale, threads=threads, device=device, info=self.info, workers=self.workers,
         )  # fmt: skip
 
     @property
@@ -84,9 +98,9 @@ class LocomotionSettings(TaskSettings):
     @property
     def episode_steps(self) -> int:  # type: ignore[override]
         """Steps an episode."""
-        return self.horizon or world_class(self.env).default_horizon
+        return self.horizon or default_horizon(self.env)
 
-    def in_fraction(self, fraction: float) -> LocomotionSettings:
+    def in_fraction(self, fraction: float) -> EnvironmentSettings:
         """The same with credit that lengthens over as many environment steps as in the whole run."""
         if self.gae_schedule is None:
             return self
@@ -108,6 +122,20 @@ class LocomotionSettings(TaskSettings):
         if self.normalise:
             policy.normalise(first_observations(policy, distribution))
         return policy
+
+
+@cache
+def default_horizon(env: str) -> int:
+    """The time limit of the environment `env`, in steps."""
+    kind: Any = _kind(env)
+    return int(getattr(kind, "default_horizon", None) or kind(1).default_horizon)
+
+
+def _kind(env: str) -> Any:
+    """What makes worlds of `env`. Raises ValueError where none is given, or there is no such environment."""
+    if not env:
+        raise ValueError("task.env is not given: name the environment, --task.env my_module:me/MyTask-v0")
+    return kind_of(env)
 
 
 def first_observations(policy: MLPPolicy, distribution: WorldDistribution) -> torch.Tensor:
