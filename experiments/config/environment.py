@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from metarl.envs import world_class
 from metarl.envs.informed import informed
 from metarl.envs.sources import kind_of
 from metarl.experiments.config.parts import Given, TaskSettings
-from metarl.experiments.config.settings import Cores, Fraction, Number, Width, check_hidden
+from metarl.experiments.config.settings import METHODS_OWN, Cores, Fraction, Number, Width, check_hidden
 from metarl.learners.gradient import GradientLearner
 from metarl.nets.policy import MLPPolicy
 from metarl.nets.spaces import policy_for
@@ -36,35 +36,35 @@ class EnvironmentSettings(TaskSettings):
     """id of an environment with tasks: metarl's own, or my_module:me/MyTask-v0 for one that my_module registers"""
     trajectories: Number = 20
     """episodes a task for each batch"""
-    train_trajectories: Number | None = None
+    train_trajectories: Number | None = field(default=None, metadata=METHODS_OWN)
     """episodes a task for each batch in training, where they differ"""
     horizon: Number | None = None
     """steps an episode; None: the environment's own time limit"""
-    discount: UnitInterval = 0.99
+    discount: UnitInterval = field(default=0.99, metadata=METHODS_OWN)
     """γ of the returns that advantages are of"""
-    gae_lambda: UnitInterval = 1.0
+    gae_lambda: UnitInterval = field(default=1.0, metadata=METHODS_OWN)
     """λ of the advantage estimates"""
-    gae_schedule: tuple[UnitInterval, UnitInterval, Fraction] | None = None
+    gae_schedule: tuple[UnitInterval, UnitInterval, Fraction] | None = field(default=None, metadata=METHODS_OWN)
     """discount and gae_lambda as training begins, and the share of it over which they come to those above"""
-    inner_gae: tuple[UnitInterval, UnitInterval] | None = None
+    inner_gae: tuple[UnitInterval, UnitInterval] | None = field(default=None, metadata=METHODS_OWN)
     """discount and gae_lambda of support batches, in training and tests; None: as query's"""
-    hidden: tuple[Width, ...] = (100, 100)
+    hidden: tuple[Width, ...] = field(default=(100, 100), metadata=METHODS_OWN)
     """units of each hidden layer of the policy"""
-    activation: Literal["relu", "tanh"] = "relu"
+    activation: Literal["relu", "tanh"] = field(default="relu", metadata=METHODS_OWN)
     """activation of the hidden layers"""
-    action_scale: Positive = 1.0
+    action_scale: Positive = field(default=1.0, metadata=METHODS_OWN)
     """what the environment receives for a policy output of 1, in units of half the action range"""
-    init_std: Deviation = 1.0
+    init_std: Deviation = field(default=1.0, metadata=METHODS_OWN)
     """standard deviation of a Gaussian policy's output at the start"""
-    min_std: Deviation = 1e-6
+    min_std: Deviation = field(default=1e-6, metadata=METHODS_OWN)
     """standard deviation that a Gaussian policy keeps at least"""
-    normalise: bool = False
+    normalise: bool = field(default=False, metadata=METHODS_OWN)
     """shift and scale observations as a random policy sees them, fixed before training"""
-    observe_goal: bool = False
+    observe_goal: bool = field(default=False, metadata=METHODS_OWN)
     """the observations end with the task: an oracle's"""
     info: tuple[str, ...] = ()
     """keys of the environment's info, such as success, whose means over episodes are reported beside the return"""
-    workers: Cores = 0
+    workers: Cores = field(default=0, metadata=METHODS_OWN)
     """processes that simulate an ordinary environment of Gymnasium; 0: as many as simulator threads"""
 
     loss = staticmethod(surrogate)

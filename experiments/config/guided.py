@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -10,7 +10,7 @@ import tyro
 from metarl.algorithms.proximal import ProMP
 from metarl.experiments.config.parts import OuterSettings
 from metarl.experiments.config.ppo import check_environment
-from metarl.experiments.config.settings import Epochs, check_lrs
+from metarl.experiments.config.settings import FREE, Epochs, check_lrs
 from metarl.objectives import final, multi_step
 from metarl.ranges import NonNegative, Positive
 from metarl.rl.guidance import Guided, expert_of, imitation
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class GuidedSettings(OuterSettings):
     """Guided meta-policy search: epochs of Adam in which adapted policies imitate one that observes the task."""
 
-    expert: Annotated[str, tyro.conf.arg(name="expert", prefix_name=False)] = ""
+    expert: Annotated[str, tyro.conf.arg(name="expert", prefix_name=False)] = field(default="", metadata=FREE)
     """run folder of a policy that observes the task: `metarl train TASK-oracle` makes one"""
     lr: Positive = 1e-3
     """learning rate of Adam"""

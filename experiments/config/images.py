@@ -13,7 +13,7 @@ import tyro
 
 from metarl.core import Distribution
 from metarl.experiments.config.parts import Given, TaskSettings
-from metarl.experiments.config.settings import LAST, Number
+from metarl.experiments.config.settings import FREE, LAST, METHODS_OWN, Number
 from metarl.losses import cross_entropy, squared_change
 from metarl.nets.conv4 import Conv4
 from metarl.nets.dense import Dense
@@ -39,7 +39,7 @@ class ImagesSettings(TaskSettings):
 
     images: DataSet = "omniglot"
     """omniglot-small: the authors' small sets, whole alphabets held out; folder: class folders in --data"""
-    data: Annotated[str | None, tyro.conf.arg(name="data", prefix_name=False)] = None
+    data: Annotated[str | None, tyro.conf.arg(name="data", prefix_name=False)] = field(default=None, metadata=FREE)
     """the folder of the data; None: METARL_DATA, or the user's cache"""
     ways: Ways = field(default=5, metadata=FEW_SHOT)
     """N, classes a task"""
@@ -47,27 +47,27 @@ class ImagesSettings(TaskSettings):
     """K, support images a class"""
     queries: Number = field(default=15, metadata=FEW_SHOT)
     """query images a class"""
-    train_ways: Ways | None = field(default=None, metadata=FEW_SHOT)
+    train_ways: Ways | None = field(default=None, metadata=FEW_SHOT | METHODS_OWN)
     """classes a task in training, where they differ: for methods that have no parameters for each class"""
-    train_shots: Number | None = field(default=None, metadata=FEW_SHOT)
+    train_shots: Number | None = field(default=None, metadata=FEW_SHOT | METHODS_OWN)
     """support images a class in training, where they differ"""
-    train_queries: Number | None = field(default=None, metadata=FEW_SHOT)
+    train_queries: Number | None = field(default=None, metadata=FEW_SHOT | METHODS_OWN)
     """query images a class in training, where they differ"""
-    architecture: Architecture = "conv4"
+    architecture: Architecture = field(default="conv4", metadata=METHODS_OWN)
     """mlp: MAML's without convolutions; resnet12: MetaOptNet's"""
-    filters: Annotated[int, Range(1, 1024)] = 64
+    filters: Annotated[int, Range(1, 1024)] = field(default=64, metadata=METHODS_OWN)
     """of each convolution of Conv4"""
-    shift: Annotated[int, Range(0, 32)] = 0
+    shift: Annotated[int, Range(0, 32)] = field(default=0, metadata=METHODS_OWN)
     """pixels that training images are moved by, at most: an augmentation"""
-    warp: Annotated[float, Range(0, 0.3)] = 0.0
+    warp: Annotated[float, Range(0, 0.3)] = field(default=0.0, metadata=METHODS_OWN)
     """how far training images are turned, scaled and sheared: an augmentation, 0.1 is some degrees and a tenth"""
-    mirror: bool = False
+    mirror: bool = field(default=False, metadata=METHODS_OWN)
     """mirror images are further classes to train on: an augmentation"""
-    same_alphabet: UnitInterval = field(default=0.0, metadata=FEW_SHOT)
+    same_alphabet: UnitInterval = field(default=0.0, metadata=FEW_SHOT | METHODS_OWN)
     """share of training tasks whose classes are all of one alphabet"""
-    pretraining: Annotated[int, Range(0, LAST)] = field(default=0, metadata=FEW_SHOT)
+    pretraining: Annotated[int, Range(0, LAST)] = field(default=0, metadata=FEW_SHOT | METHODS_OWN)
     """iterations in which the encoder learns all training classes at once, before few-shot tasks"""
-    joint: bool = False
+    joint: bool = field(default=False, metadata=METHODS_OWN)
     """train on all classes at once, not on few-shot tasks (for finetune)"""
 
     loss = staticmethod(cross_entropy)

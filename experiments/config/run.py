@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from metarl.experiments.config.parts import LearnerSettings, OuterSettings, TaskSettings
-from metarl.experiments.config.settings import Cores, Iterations, Number, Seed, Steps
+from metarl.experiments.config.settings import FREE, Cores, Iterations, Number, Seed, Steps
 from metarl.ranges import Settings, Whole, shown
 
 if TYPE_CHECKING:
@@ -31,25 +31,25 @@ class Config(Settings):
     """tasks an iteration; for PPO: sub-environments"""
     iterations: Iterations = 500
     """updates of the outer loop"""
-    seed: Seed = 0
+    seed: Seed = field(default=0, metadata=FREE)
     """what all random numbers of the run follow from"""
-    chunk: Number | None = None
+    chunk: Number | None = field(default=None, metadata=FREE)
     """tasks differentiated at a time, by each thread; None: all (most memory)"""
-    threads: Cores = 0
+    threads: Cores = field(default=0, metadata=FREE)
     """simulator threads; 0: all cores; results do not depend on it"""
-    torch_threads: Cores = 0
+    torch_threads: Cores = field(default=0, metadata=FREE)
     """torch's threads on the CPU; 0: as torch finds it, and recorded: sums in float32 differ in the last bit by it"""
-    log_every: Number = 1
+    log_every: Number = field(default=1, metadata=FREE)
     """iterations a row of progress.csv"""
     checkpoint_every: Number = 10
     """iterations a checkpoint"""
-    keep: Whole = 6
+    keep: Whole = field(default=6, metadata=FREE)
     """checkpoints that are kept, evenly spaced, beside the newest two; 0: all"""
-    test_steps: Steps = 3
+    test_steps: Steps = field(default=3, metadata=FREE)
     """gradient steps that `metarl evaluate` shows"""
-    test_tasks: Number = 40
+    test_tasks: Number = field(default=40, metadata=FREE)
     """tasks that `metarl evaluate` averages over"""
-    validation_tasks: Number = 40
+    validation_tasks: Number = field(default=40, metadata=FREE)
     """tasks that the best checkpoint is chosen by"""
 
     def check_together(self) -> None:

@@ -27,6 +27,10 @@ Epochs = Annotated[int, Range(1, 10_000)]
 Clip = Annotated[float, Range(0, 1, above=True)]
 """How far a ratio of probabilities may leave 1."""
 Fraction = Annotated[float, Range(0, 1, above=True)]
+FREE = {"free": True}
+"""Marks a setting that leaves what is learned alone: runs that differ in it are still of one group."""
+METHODS_OWN = {"methods_own": True}
+"""Marks a setting of a task that belongs to the method: with another value of any other, scores do not compare."""
 LARGEST_NET = 2**28  # parameters, 1 GiB: a meta-gradient holds several copies
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from metarl.core import Distribution
 from metarl.experiments.config.parts import Given, TaskSettings
-from metarl.experiments.config.settings import Number, Width, check_hidden
+from metarl.experiments.config.settings import METHODS_OWN, Number, Width, check_hidden
 from metarl.losses import mse, squared_change
 from metarl.nets.mlp import MLP
 from metarl.tasks.folder import Split
@@ -21,11 +21,11 @@ class SinusoidSettings(TaskSettings):
 
     shots: Number = 5
     """K, support points a task"""
-    train_shots: Number | None = None
+    train_shots: Number | None = field(default=None, metadata=METHODS_OWN)
     """support points a task in training, where they differ"""
     queries: Number = 10
     """query points a task"""
-    hidden: tuple[Width, ...] = (40, 40)
+    hidden: tuple[Width, ...] = field(default=(40, 40), metadata=METHODS_OWN)
     """units of each hidden layer"""
 
     loss = staticmethod(mse)

@@ -56,7 +56,7 @@ SIZES: dict[str, Changes] = {  # where an environment's differ
     "Bandit10": BANDIT,
     "Bandit50": BANDIT,
     "TabularMDP": {**BANDIT, "task.train_trajectories": 20},
-    "": {"task.env": "", "task.horizon": None, "task.action_scale": 1.0},  # any environment: its own time limit and action range
+    "": {"task.env": "", "task.horizon": None, "task.action_scale": 1.0},  # any: its own time limit and action range
 }
 # The losses after one step and after two count: trained for one, the second overshoots.
 TWO_STEPS: Changes = {"learner.steps": 2, "algorithm.step_weights": (0.5, 0.5)}

@@ -12,6 +12,11 @@ from typing import Any, Literal
 import numpy as np
 
 from metarl.experiments import presets
+from metarl.experiments.config.environment import EnvironmentSettings
+from metarl.experiments.config.guided import GuidedSettings
+from metarl.experiments.config.images import ImagesSettings
+from metarl.experiments.config.run import Config
+from metarl.experiments.config.sinusoid import SinusoidSettings
 from metarl.experiments.evaluation import evaluate_run
 from metarl.experiments.report.stored import Stored, write_stored
 from metarl.experiments.runner import pick_device
@@ -22,17 +27,11 @@ from metarl.run.pretrained import resolve_run
 
 EVALUATION = "evaluation.json"  # in a run folder
 TASKS, TEST_SEED, GOALS = "number of held-out tasks", "seed of the held-out tasks", "goals"
-# Settings that runs of one group may differ in: they leave what is learned alone.
-FREE = {
-    "seed", "threads", "torch_threads", "chunk", "log_every", "keep", "test_steps", "test_tasks", "validation_tasks",
-    "task.data", "algorithm.expert",
-}  # fmt: skip
-# Settings under "task" that belong to the method; any other makes another task, whose scores do not compare.
-METHODS_OWN = {
-    "train_ways", "train_shots", "train_queries", "train_trajectories", "hidden", "activation", "action_scale",
-    "init_std", "min_std", "normalise", "observe_goal", "discount", "gae_lambda", "filters", "shift", "warp", "mirror",
-    "joint", "pretraining", "architecture", "same_alphabet", "gae_schedule", "inner_gae",
-}  # fmt: skip
+KINDS = (SinusoidSettings, ImagesSettings, EnvironmentSettings)
+FREE = {f.name for f in fields(Config) if f.metadata.get("free")} | {
+    f"{kind.path}.{f.name}" for kind in (*KINDS, GuidedSettings) for f in fields(kind) if f.metadata.get("free")
+}
+METHODS_OWN = {f.name for kind in KINDS for f in fields(kind) if f.metadata.get("methods_own")}
 Scores = Sequence[Sequence[float | None]]  # null: diverged
 Setting = bool | float | str | None | Sequence[bool | float | str]
 

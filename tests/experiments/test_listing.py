@@ -38,9 +38,8 @@ def test_a_row_has_a_task_what_it_is_and_its_methods(capsys: pytest.CaptureFixtu
     for task in TASKS:
         assert all(method in cells for method in task.methods)
     (at,) = (i for i, line in enumerate(lines) if line.startswith("half-cheetah-vel "))
-    assert (
-        lines[at] == "half-cheetah-vel            run at the goal velocity    maml, fomaml, meta-sgd, anil, gmps, promp,"
-    )
+    row = "half-cheetah-vel            run at the goal velocity    maml, fomaml, meta-sgd, anil, gmps, promp,"
+    assert lines[at] == row
     assert lines[at + 1] == "half-cheetah-vel-2017                                   reptile, pretrained, oracle"
 
 

@@ -2,22 +2,28 @@
 
 import json
 import math
+import pickle
 from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+from metarl.core import Loss
 from metarl.experiments.config.derived import settings_class
 from metarl.experiments.config.environment import EnvironmentSettings
-from metarl.experiments.config.images import FEW_SHOT, ImagesSettings
+from metarl.experiments.config.images import ImagesSettings
 from metarl.experiments.config.ppo import PPOSettings
 from metarl.experiments.config.run import restore
 from metarl.experiments.config.settings import check_hidden
 from metarl.experiments.config.sinusoid import SinusoidSettings
 from metarl.experiments.options import read_options
-from metarl.experiments.presets import preset
+from metarl.experiments.presets import PRESETS, preset
+from metarl.experiments.presets.table import made
 from metarl.experiments.runner import new_training
+from metarl.learners.gradient import GradientLearner
+from metarl.ranges import Positive, Whole, checked
 
 BUILDERS = "metarl.experiments.config.builders"
 POINT = preset("point-nav-2017-maml")
@@ -122,7 +128,7 @@ def test_pretraining_keeps_every_setting_but_those_of_few_shot_tasks() -> None:
         filters=32, shift=2, warp=0.1, mirror=True, same_alphabet=0.5, pretraining=9,
     )  # fmt: skip
     joint = changed.joint_training(images=50)
-    marked = {f.name for f in fields(ImagesSettings) if f.metadata == FEW_SHOT}
+    marked = {f.name for f in fields(ImagesSettings) if f.metadata.get("few_shot")}
     assert marked == {
         "ways", "shots", "queries", "train_ways", "train_shots", "train_queries", "same_alphabet", "pretraining",
     }  # fmt: skip
@@ -165,3 +171,29 @@ def test_anil_s_presets_adapt_the_last_layer_whatever_the_hidden_ones() -> None:
     cpu = torch.device("cpu")
     learner = config.build_learner(config.distribution(cpu), cpu)
     assert set(learner.init()) == {"mean.layers.3.weight", "mean.layers.3.bias"}
+
+
+class Halved(GradientLearner):
+    """MAML whose first step is half as long.
+
+    Args:
+        half: the factor of the first step
+    """
+
+    @checked
+    def __init__(self, net: nn.Module, loss: Loss, *, steps: Whole = 1, half: Positive = 0.5) -> None:
+        super().__init__(net, loss, steps=steps, lr=(half * 0.01, 0.01))
+
+
+def test_a_learner_of_one_s_own_has_settings_help_and_a_preset_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    mine = PRESETS["sinusoid-maml"].but({"learner": made(f"{__name__}:Halved", steps=2, half=0.25)}).config()
+    cpu = torch.device("cpu")
+    learner = mine.build_learner(mine.distribution(cpu), cpu)
+    assert isinstance(learner, Halved)
+    assert (learner.steps, learner.lrs) == (2, (0.0025, 0.01))
+    assert pickle.loads(pickle.dumps(mine)) == mine
+    with pytest.raises(ValueError, match=r"^learner\.half is -1\.0: give a finite number above 0$"):
+        mine.learner.but(half=-1.0)
+    with pytest.raises(SystemExit):
+        read_options(settings_class(f"{__name__}:Halved"), ["--help"], "metarl")
+    assert "the factor of the first step (default: 0.5)" in " ".join(capsys.readouterr().out.split())
