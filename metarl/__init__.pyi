@@ -37,6 +37,8 @@ from .learners.heads import LRD2 as LRD2
 from .learners.heads import R2D2 as R2D2
 from .learners.implicit import IMAML as IMAML
 from .learners.learned_optimizer import LearnedOptimizer as LearnedOptimizer
+from .learners.lstm import LSTMClassifier as LSTMClassifier
+from .learners.lstm import LSTMRegressor as LSTMRegressor
 from .learners.maml import ANIL as ANIL
 from .learners.maml import FOMAML as FOMAML
 from .learners.maml import MAML as MAML

@@ -24,6 +24,7 @@ from metarl.learners.heads import LRD2, R2D2
 from metarl.learners.implicit import IMAML
 from metarl.learners.laplace import Headed, gaussian_roots, laplace, softmax_roots
 from metarl.learners.learned_optimizer import LearnedOptimizer
+from metarl.learners.lstm import LSTMClassifier
 from metarl.learners.mann import MANN
 from metarl.learners.matching import FullContext, MatchingNet
 from metarl.learners.meta_lstm import MetaLSTM
@@ -51,6 +52,7 @@ READERS: dict[str, Callable[..., Learner]] = {  # every learner of an encoder
     "matching": MatchingNet, "nearest": NearestNeighbour,
     "siamese": partial(SiameseNet, features=FEATURES), "graph": partial(GNN, features=FEATURES),
     "relation": lambda net, **k: RelationNet(net, SMALL, **k), "cnp": partial(CNPClassifier, features=FEATURES),
+    "lstm": partial(LSTMClassifier, features=FEATURES),
     "mann": partial(MANN, features=FEATURES), "snail": partial(SNAIL, features=FEATURES, shots=1),
     "meta networks": partial(MetaNet, features=FEATURES), "fine-tune": partial(FineTune, features=FEATURES, classes=9),
 }  # fmt: skip

@@ -18,6 +18,7 @@ from metarl.algorithms.descent import Descent
 from metarl.core import Episodes, meta_gradient
 from metarl.evaluation import evaluate
 from metarl.learners.cnp import CNPClassifier
+from metarl.learners.lstm import LSTMClassifier
 from metarl.learners.mann import MANN
 from metarl.learners.meta_networks import MetaNet
 from metarl.learners.snail import SNAIL
@@ -31,6 +32,7 @@ KIND = {"ways": WAYS, "features": FEATURES}
 LEARNERS: dict[str, Callable[[MLP], SupportLearner]] = {
     "cnp": lambda net: CNPClassifier(net, hidden=(32,), **KIND),
     "snail": lambda net: SNAIL(net, shots=2, filters=8, attention=((8, 8), (8, 8)), **KIND),
+    "lstm": lambda net: LSTMClassifier(net, hidden=12, **KIND),
     "mann": lambda net: MANN(net, controller=12, slots=5, width=4, heads=2, **KIND),
     "meta networks": lambda net: MetaNet(net, hidden=12, rule=8, **KIND),
 }
