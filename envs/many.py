@@ -71,7 +71,9 @@ class ManyEnvs(World):
 
     @property
     def default_horizon(self) -> int:  # type: ignore[override]
-        """The environment's TimeLimit; ValueError where it has none."""
+        """The environment's time limit; ValueError where it has none."""
+        if self.kind.limit is not None:
+            return self.kind.limit
         env: Any = self.envs[0]
         while isinstance(env, gymnasium.Wrapper):
             if isinstance(env, TimeLimit):
@@ -149,6 +151,8 @@ class ManyEnvs(World):
         self._keep(moving, observations)
         reward = self._array(moving, "the reward", rewards, "fiub")
         ended = self._array(moving, "terminated", terminated, "b") | self._array(moving, "truncated", truncated, "b")
+        if at[0] == self.kind.limit:
+            ended[moving] = True
         parts = {key: self._measured(moving, key, infos) for key in self.kind.info}
         return Step(reward, ended, np.zeros(n, bool), parts)
 
@@ -170,10 +174,10 @@ class ManyEnvs(World):
             raise ValueError(f"{self.name}: no episode has begun: call set_tasks and reset first")
 
     def _sent(self, actions: np.ndarray) -> list[Any]:
-        """What each instance receives for actions [N, …] of `action_space`: arrays, or whole numbers."""
+        """What each instance receives for actions [N, …] of `action_space`."""
         if isinstance(self.action_space, Box):
             return list(np.clip(actions, self.action_space.low, self.action_space.high))
-        return actions.tolist() if actions.ndim == 1 else list(actions)
+        return list(actions)
 
     def _keep(self, moving: Sequence[int], observations: Sequence[Any]) -> None:
         """Flatten what instances observe now."""

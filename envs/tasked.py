@@ -29,6 +29,7 @@ class Tasked:
 
     make: Callable[[], gymnasium.Env[Any, Any]]
     name: str
+    limit: int | None  # steps after which an episode is truncated, beside what `make` does about it
     set_task: Callable[[Any, Any], Any] | None  # (environment, task); None: reset(options={"task": task}) does it
     draw: Draw | str | None  # what draws tasks, or the name of the environment's own method; None: `space` does
     space: Space[Any] | None  # of tasks, where one is known
@@ -107,12 +108,14 @@ def tasked(
     What is not given is looked for in the environment: its `set_task` or `reset_task`, else `reset` must read
     options["task"]; its `sample_tasks(n, rng)` or `sample_tasks(n)`, else its `task_space`.
     """
+    make: Callable[[], Any] = env  # type: ignore[assignment]
     if isinstance(env, str):
-        spec = replace(gymnasium.spec(env), order_enforce=False, disable_env_checker=True)  # faster, and not needed
-        kind = Tasked(partial(gymnasium.make, spec), env, set_task, None, None, tuple(info))
+        spec = gymnasium.spec(env)  # made without the wrappers whose work is done here: each costs time in every step
+        bare = replace(spec, max_episode_steps=None, order_enforce=False, disable_env_checker=True)
+        make, name, limit = partial(gymnasium.make, bare), env, spec.max_episode_steps
     else:
-        name = getattr(env, "__name__", None) or shown(env)
-        kind = Tasked(env, name, set_task, None, None, tuple(info))
+        name, limit = getattr(env, "__name__", None) or shown(env), None
+    kind = Tasked(make, name, limit, set_task, None, None, tuple(info))
     first = kind.new()
     flattener(first.observation_space)
     by_method = next((name for name in METHODS if first.has_wrapper_attr(name)), None)
@@ -128,7 +131,7 @@ def tasked(
             f"{kind.name} has no tasks of its own: give it `sample_tasks(n, rng)` or `task_space`, or give them as "
             "arguments"
         )
-    kind = Tasked(kind.make, kind.name, set_task, draw, task_space, kind.info)
+    kind = replace(kind, set_task=set_task, draw=draw, space=task_space)
     _try(kind, first)
     return kind
 
