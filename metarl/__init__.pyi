@@ -45,6 +45,7 @@ from .learners.maml import MAML as MAML
 from .learners.maml import MetaSGD as MetaSGD
 from .learners.mann import MANN as MANN
 from .learners.matching import MatchingNet as MatchingNet
+from .learners.memory_module import MemoryModule as MemoryModule
 from .learners.meta_lstm import MetaLSTM as MetaLSTM
 from .learners.meta_networks import MetaNet as MetaNet
 from .learners.metric import ProtoNet as ProtoNet

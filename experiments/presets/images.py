@@ -75,6 +75,7 @@ METHODS: dict[str, Changes] = {
     "metaoptnet": learned_by("MetaOptNet"),
     "lstm": learned_by(f"{CONFIG}.builders:image_lstm"),
     "mann": learned_by(f"{CONFIG}.builders:mann"),
+    "memory-module": learned_by("MemoryModule"),
     "snail": learned_by("SNAIL"),
     "meta-networks": learned_by("MetaNet"),
     "cnp": learned_by("CNPClassifier"),

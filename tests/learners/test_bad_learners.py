@@ -27,6 +27,7 @@ from metarl.learners.learned_optimizer import LearnedOptimizer
 from metarl.learners.lstm import LSTMClassifier
 from metarl.learners.mann import MANN
 from metarl.learners.matching import FullContext, MatchingNet
+from metarl.learners.memory_module import MemoryModule
 from metarl.learners.meta_lstm import MetaLSTM
 from metarl.learners.meta_networks import MetaNet
 from metarl.learners.metric import Comparison, ProtoNet, RelationNet, SiameseNet
@@ -49,7 +50,7 @@ GRADIENT = {  # every learner of a net and a loss
 }  # fmt: skip
 READERS: dict[str, Callable[..., Learner]] = {  # every learner of an encoder
     "prototypes": ProtoNet, "mixture": IMP, "ridge": R2D2, "logistic": LRD2, "svm": MetaOptNet,
-    "matching": MatchingNet, "nearest": NearestNeighbour,
+    "matching": MatchingNet, "memory module": MemoryModule, "nearest": NearestNeighbour,
     "siamese": partial(SiameseNet, features=FEATURES), "graph": partial(GNN, features=FEATURES),
     "relation": lambda net, **k: RelationNet(net, SMALL, **k), "cnp": partial(CNPClassifier, features=FEATURES),
     "lstm": partial(LSTMClassifier, features=FEATURES),
