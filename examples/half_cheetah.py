@@ -1,4 +1,4 @@
-"""ANIL with a trust region on half-cheetah goal velocities, and the adapted policy in Stable-Baselines3."""
+"""ANIL with TRPO on half-cheetah goal velocities, and evaluation of the adapted policy by Stable-Baselines3."""
 
 import gymnasium
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -13,4 +13,4 @@ run = ml.fit(outer, tasks, iterations=50, meta_batch=20, out="runs/half-cheetah"
 goal = 1.5  # m/s
 adapted = ml.adapt_policy(run.learner, tasks, goal, steps=1)
 env = gymnasium.make("metarl/HalfCheetahVel-v0", task=[goal], max_episode_steps=100)
-print(evaluate_policy(adapted, env, n_eval_episodes=5))  # mean and deviation of the return
+print(evaluate_policy(adapted, env, n_eval_episodes=5))  # mean and standard deviation of the return

@@ -1,4 +1,4 @@
-"""A task of one's own: lines y = a·x + b, each from ten noisy points, with Reptile as the outer loop."""
+"""A user-defined task distribution: lines y = a·x + b, given by ten noisy points, with Reptile as the outer loop."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from metarl.losses import Samples
 
 
 class Lines(ml.Distribution):
-    """Slope and intercept ~ N(0, 1); points x ~ U[−1, 1] with noise of deviation `noise`."""
+    """Lines with slopes and intercepts ~ N(0, 1), and points x ~ U[−1, 1] with noise of standard deviation `noise`."""
 
     metric = "loss"
 
@@ -20,7 +20,7 @@ class Lines(ml.Distribution):
 
 
 class LineTasks(ml.Tasks):
-    """n lines with coefficients `ab` [2, n, 1, 1]."""
+    """A meta-batch of n lines with the coefficients `ab` [2, n, 1, 1]."""
 
     def __init__(self, ab: torch.Tensor, noise: float, rng: np.random.Generator) -> None:
         self.n, self.ab, self.noise, self.rng = ab.shape[1], ab, noise, rng

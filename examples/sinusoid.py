@@ -1,4 +1,4 @@
-"""MAML on sinusoids: the whole path from tasks to scores. Stopped and started again, it goes on where it was."""
+"""MAML on sinusoids, from tasks to scores. If this script is stopped and started again, training is resumed."""
 
 import metarl as ml
 

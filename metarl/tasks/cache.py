@@ -80,9 +80,9 @@ def _read(path: Path, source: str) -> ImageClasses | None:
 
 
 def _write(path: Path, source: str, classes: ImageClasses) -> None:
-    beside = path.parent.parent
-    if beside.exists() and not beside.stat().st_mode & 0o222:
-        raise PermissionError(f"{beside} is marked read-only")  # root could write there all the same
+    folder = path.parent.parent
+    if folder.exists() and not folder.stat().st_mode & 0o222:
+        raise PermissionError(f"{folder} is marked read-only")  # root could write there all the same
     if path.parent.is_symlink():
         raise PermissionError(f"{path.parent} is a link")  # which could lead out of the data folder
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,7 @@ def _fetch(url: str, part: Path) -> None:
     headers = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"} if have else {"Accept-Encoding": "identity"}
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         if answer.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # nothing is missing; if the file is a wrong one, its checksum tells
+            return  # the file is complete; its checksum is verified later
         answer.raise_for_status()
         resumed = answer.status_code == requests.codes.partial_content
         have = have if resumed else 0
