@@ -131,7 +131,8 @@ def tasked(
             f"{kind.name} has no tasks of its own: give it `sample_tasks(n, rng)` or `task_space`, or give them as "
             "arguments"
         )
-    kind = replace(kind, set_task=set_task, draw=draw, space=task_space)
+    name = kind.name if isinstance(env, str) else type(first.unwrapped).__name__
+    kind = replace(kind, name=name, set_task=set_task, draw=draw, space=task_space)
     _try(kind, first)
     return kind
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from metarl.core import Distribution, Episodes, Predictor, Tasks
 from metarl.devices import as_device
+from metarl.distributed import gather, of_all_tasks
 from metarl.envs import World
 from metarl.envs.sources import kind_of
 from metarl.envs.tasked import Tasked
@@ -118,7 +119,7 @@ class WorldDistribution(Distribution):
 
     def _simulator(self, workers: int) -> Simulator:
         if isinstance(self.kind, Tasked):
-            count = workers or self.threads or cores()
+            count = workers or (self.threads or cores() if os.name == "posix" else 1)
             return (InTurn if count == 1 else Workers)(self.kind, envs=self.trajectories, count=count)
         if workers:
             raise ValueError(f"workers is {workers}: {self.template.name} is a World, which is simulated on threads")
@@ -171,13 +172,20 @@ class WorldTasks(Tasks):
     """T tasks (`given` [T, …], or [T] of objects) in T × N sub-environments.
 
     `env_steps` counts the steps that were simulated, `measured` has the means [T] of what `info` names, by name, of
-    each rollout so far.
+    each rollout so far. Of the meta-batch `whole`, for all of which random numbers are drawn, `given` are those of
+    `rows`, which are simulated; in one process they are all.
     """
 
-    def __init__(self, distribution: WorldDistribution, given: np.ndarray, rng: np.random.Generator) -> None:
-        self.n, self.given, self.distribution, self.rng = len(given), given, distribution, rng
+    def __init__(
+        self, distribution: WorldDistribution, whole: np.ndarray, rng: np.random.Generator, rows: slice = slice(None)
+    ) -> None:
+        self.whole, self.rows, self.given, self.distribution, self.rng = whole, rows, whole[rows], distribution, rng
+        self.n = len(self.given)
         self.env_steps = 0
         self.measured: list[dict[str, Tensor]] = []
+
+    def share(self, rows: slice) -> WorldTasks:
+        return WorldTasks(self.distribution, self.whole, self.rng, rows)
 
     @property
     def goals(self) -> np.ndarray:
@@ -207,10 +215,10 @@ class WorldTasks(Tasks):
     def metrics(self, episodes: Episodes) -> dict[str, float]:
         """Mean return after k inner steps, `return_k`, what `info` names, and the steps taken, `env_steps`."""
         batches = [*episodes.support, *([episodes.query] if episodes.query else [])]
-        found = {f"return_{k}": float(episode_returns(batch).mean()) for k, batch in enumerate(batches)}
+        found = {f"return_{k}": float(of_all_tasks(episode_returns(batch)).mean()) for k, batch in enumerate(batches)}
         for k, measured in enumerate(self.measured[: len(batches)]):
-            found |= {f"{name}_{k}": float(values.nanmean()) for name, values in measured.items()}
-        return {**found, "env_steps": float(self.env_steps)}
+            found |= {f"{name}_{k}": float(of_all_tasks(values).nanmean()) for name, values in measured.items()}
+        return {**found, "env_steps": float(sum(gather(self.env_steps)))}
 
     @checked
     def rollout(self, predict: Predictor, discount: UnitInterval, gae_lambda: UnitInterval) -> Rollout:
@@ -239,9 +247,10 @@ class WorldTasks(Tasks):
         )  # fmt: skip
         sizes = ((obs_size,), (act_size,), (), (), (), (len(options.info),))
         fields = [record.field(*size) for size in sizes]
-        noise = self._drawing(predict).noise(self.rng, (horizon, tasks, envs))
-        given = np.repeat(self.given, envs, axis=0)
-        start = options.template.initial(given, self.rng)
+        noise = self._drawing(predict).noise(self.rng, (horizon, len(self.whole), envs))[:, self.rows]
+        given, drawn = np.repeat(self.given, envs, axis=0), np.repeat(self.whole, envs, axis=0)
+        begin, end, _ = self.rows.indices(len(self.whole))
+        start = [state[begin * envs : end * envs] for state in options.template.initial(drawn, self.rng)]
         shares = []
         for rows in even(tasks, parts):
             simulated = slice(rows.start * envs, rows.stop * envs)

@@ -19,6 +19,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import partial
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
@@ -42,6 +43,8 @@ class Workers(InTurn):
     """`count` processes that are started when they are first needed, kept, and ended with this object or process."""
 
     def __init__(self, kind: Tasked, *, envs: int, count: int) -> None:
+        if os.name != "posix":
+            raise ValueError(f"workers is {count}: this system has no such processes, give 1")
         super().__init__(kind, envs=envs, count=count)
         self._started: _Started | None = None
 
@@ -65,8 +68,9 @@ class Workers(InTurn):
         try:
             recorded = started.share([field.shape for field in fields])
             learner = _pickled(_on_cpu(predict.learner), "the policies")
+            setting = started.size, [field.shape for field in fields], learner, scale
             for worker in started.workers:
-                worker.send((started.size, [field.shape for field in fields], learner, scale))
+                started.exchange(worker, partial(worker.send, setting))
             diverged = started.simulate(shares, predict.states)
         except BaseException:
             started.end()
@@ -88,8 +92,9 @@ class _Started:
         self.workers: list[_Worker] = []
         self.end = weakref.finalize(self, _end, self.workers, self.file, self.pid)
         try:
+            pickled = _pickled((kind, envs), "the environment")
             for i in range(count):
-                self.workers.append(_Worker((kind, envs), self.file, i, count))
+                self.workers.append(_Worker(pickled, self.file, i, count))
         except BaseException:
             self.end()
             raise
@@ -114,39 +119,40 @@ class _Started:
                 part = tree_map(lambda leaf: leaf[share.rows].detach().cpu().clone(), states)  # noqa: B023
                 self.at[worker.number] = 0
                 busy[worker.connection] = i, worker
-                self._told(worker, share, lambda: worker.send((share, part)))  # noqa: B023
+                self.exchange(worker, partial(worker.send, (share, part)), share)
             for connection in wait(list(busy)):
                 i, worker = busy.pop(connection)  # type: ignore[call-overload]
-                found[i] = self._told(worker, shares[i], worker.receive)
+                found[i] = self.exchange(worker, worker.receive, shares[i])
                 idle.append(worker)
         return np.concatenate(found)
 
-    def _told(self, worker: _Worker, share: Share, exchange: Callable[[], Any]) -> Any:
-        """What an exchange with a worker brings. Raises RuntimeError, with task and step, for one that is gone."""
+    def exchange(self, worker: _Worker, call: Callable[[], Any], share: Share | None = None) -> Any:
+        """What `call` brings from a worker. Raises RuntimeError, with task and step, for a worker that is gone."""
         try:
-            return exchange()
+            return call()
         except (EOFError, ConnectionError) as error:
             step, i = self.at[worker.number]
+            when = f"in step {step} of an episode of task {told(share.tasks[i])}" if share else "before it had a task"
             raise RuntimeError(
-                f"{self.kind.name}: a worker process {worker.fate()} in step {step} of an episode of task "
-                f"{told(share.tasks[i])}: look for the reason above, or give fewer workers where memory ran out"
+                f"{self.kind.name}: a worker process {worker.fate()} {when}: look for the reason above, or give fewer "
+                "workers where memory ran out"
             ) from error
 
 
 class _Worker:
     """One process, the end of its connection, and its number."""
 
-    def __init__(self, kind: tuple[Tasked, int], file: int, number: int, count: int) -> None:
+    def __init__(self, pickled: bytes, file: int, number: int, count: int) -> None:
         self.number = number
         self.connection, theirs = Pipe()
         arguments = [str(each) for each in (theirs.fileno(), file, number, count)]
         paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", START, *arguments], stdin=subprocess.PIPE,
+            [sys.executable, "-P", "-W", "ignore", "-c", START, *arguments], stdin=subprocess.PIPE,
             pass_fds=(theirs.fileno(), file), env={**os.environ, **ONE_THREAD, "PYTHONPATH": paths}, process_group=0,
         )  # fmt: skip
         theirs.close()
-        self.connection.send_bytes(_pickled(kind, "the environment"))
+        self.connection.send_bytes(pickled)
 
     def send(self, message: Any) -> None:
         self.connection.send_bytes(_pickled(message, "a task or a policy"))

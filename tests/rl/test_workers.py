@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,17 @@ def test_a_worker_that_fails_is_named_and_all_are_ended(fault: str, kind: type[E
     wanted = roll_out(line(1).tasks(GOALS, np.random.default_rng(1)))
     again = roll_out(distribution.tasks(GOALS, np.random.default_rng(1)))
     assert all(torch.equal(one, two) for one, two in zip(again, wanted, strict=True))
+
+
+def test_a_worker_that_is_killed_between_rollouts_is_named() -> None:
+    roll_out(tasks := line(2).tasks(GOALS, np.random.default_rng(0)))
+    processes = started(tasks)
+    processes[1].kill()
+    while processes[1].status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    with pytest.raises(RuntimeError, match=r"^Line: a worker process was killed by SIGKILL (before|in)"):
+        roll_out(tasks)
+    assert not processes[0].is_running()
 
 
 def test_ctrl_c_ends_a_rollout_and_its_workers() -> None:
