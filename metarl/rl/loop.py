@@ -92,9 +92,7 @@ class Loop:
             if stop.is_set():
                 break
             if alive is not None and not alive.any():
-                for field in self.fields:
-                    field[:, t:] = 0
-                self.written(horizon)
+                self._after_the_end(t)
                 break
             world.observe(out=current)
             if alive is not None:
@@ -117,6 +115,19 @@ class Loop:
                 diverged |= step.diverged
                 alive = counted & ~step.terminated
         return diverged
+
+    def _after_the_end(self, first: int) -> None:
+        """Record the steps from `first` on, when all episodes have ended: actions at observations of 0, none taken.
+
+        They do not count, but their probabilities are looked at.
+        """
+        observations, actions, log_probs, *others = self.fields
+        for field in (observations, *others):
+            field[:, first:] = 0
+        distribution = as_distribution(self.act(np.zeros(observations[:, 0].shape, np.float32)))
+        for t in range(first, actions.shape[1]):
+            actions[:, t], log_probs[:, t] = distribution.sample(self.share.noise[t])
+        self.written(actions.shape[1])
 
 
 def _check_drawn(action: np.ndarray, log_prob: np.ndarray, shape: tuple[int, ...]) -> None:

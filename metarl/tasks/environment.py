@@ -1,4 +1,4 @@
-"""Environments as tasks: `Environment("metarl/HalfCheetahVel-v0", trajectories=10)`."""
+"""Environments as tasks: `Environment("metarl/HalfCheetahVel-v0")`, or of your own, "my_module:me/MyTask-v0"."""
 
 from metarl.rl.rollout import WorldDistribution as Environment
 

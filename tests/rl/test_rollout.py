@@ -271,3 +271,16 @@ def test_settings_out_of_range_are_refused() -> None:
         for value in values:
             with pytest.raises(ValueError, match=rf"^{name} is .*: give [^\n]*$"):
                 WorldDistribution(**{"env": Track, name: value})
+
+
+def test_actions_after_the_end_have_the_probabilities_of_the_policy() -> None:
+    """Also where all episodes have ended and nothing is simulated any more: a ratio of 1 keeps losses finite."""
+    learner = pusher()
+    tasks = WorldDistribution(Walled, trajectories=4, threads=1).tasks(GOALS, np.random.default_rng(0))
+    predict, _ = next(adapt(learner, tasks, steps=0))
+    seen = tasks.trajectories(predict)
+    assert not seen.mask[:, 3:].any()
+    assert not seen.observations[:, 3:].any()
+    said = vmap(lambda s, x, a: learner.predict(s, x).log_prob(a))(predict.states, seen.observations, seen.actions)
+    torch.testing.assert_close(said, seen.log_probs, rtol=1e-3, atol=1e-2)
+    assert seen.actions[:, 3:].unique().numel() > 10
