@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Protocol
 
 import metarl
+from metarl.distributed import first_to_end, refuse
 from metarl.experiments import terminal
 from metarl.experiments.presets import nearest
 
@@ -63,7 +64,8 @@ def main(args: Sequence[str] | None = None) -> None:
             if isinstance(error, BrokenPipeError):  # as in `metarl list | head`
                 raise SystemExit(terminal.BROKEN_PIPE) from None
             error = OSError(f"cannot write to the standard output ({getattr(error, 'strerror', error)})")
-        terminal.complain("error: " + " ".join(str(error).splitlines()))
+        if first_to_end():
+            terminal.complain("error: " + " ".join(str(error).splitlines()))
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(terminal.INTERRUPTED) from None
@@ -78,6 +80,8 @@ def _run(args: Sequence[str]) -> None:
         return
     with terminal.leaving_at_once():
         command = parse(args)
+    if args[0] not in ("train", "evaluate"):
+        refuse(f"metarl {args[0]}")
     with terminal.hearing_once():
         command.run()
 

@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from metarl import distributed
 from metarl.experiments.config.run import Config
 from metarl.experiments.config.settings import Device, Fraction, Number, Seed, Steps
 from metarl.experiments.options import read_options
@@ -67,9 +68,12 @@ class Train(Command):
         else:
             assert self.preset is not None
             assert self.config is not None
+            if self.out is None and distributed.count() > 1:
+                raise ValueError("several processes share a run folder: name it by --out DIR")
             path = self.out or Path("runs") / f"{self.preset}-{datetime.now():%Y%m%d-%H%M%S}"
             runner.start(self.preset, self.config, path, device=device)
-        print(f"trained: {path}   evaluate it by: metarl evaluate {path}")
+        if distributed.first():
+            print(f"trained: {path}   evaluate it by: metarl evaluate {path}")
 
 
 @dataclass(frozen=True)
@@ -98,12 +102,16 @@ class Evaluate(Command):
         from metarl.experiments.evaluation import evaluate_run
         from metarl.experiments.report.stored import write_stored
         from metarl.experiments.runner import pick_device
+        from metarl.run.shared import check_agreement
 
+        check_agreement(vars(self))
         file = None if self.json is None else check_output(self.json, (".json",))
         result = evaluate_run(
             self.run_folder, steps=self.steps, tasks=self.tasks, seed=self.seed, checkpoint=self.checkpoint,
             transductive=self.transductive, device=pick_device(self.device), data=self.data,
         )  # fmt: skip
+        if not distributed.first():
+            return
         table = Table("gradient steps", result["metric"], "95 %", "random initialisation", "95 %")
         columns = ("steps", "mean", "ci95", "random_mean", "random_ci95")
         for k, *values in zip(*(result[c] for c in columns), strict=True):

@@ -22,6 +22,7 @@ from torch import nn
 
 from metarl.algorithms.base import require_finite
 from metarl.core import Distribution, Learner
+from metarl.distributed import refuse
 from metarl.envs import TaskVectorEnv
 from metarl.envs.baselines import BaselinesVecEnv
 from metarl.experiments.config.ppo import PPOSettings
@@ -73,6 +74,7 @@ class Pretraining:
         device: torch.device | str = "cpu",
     ) -> None:
         """Train `learner` for `iterations` of `meta_batch` sub-environments × one horizon."""
+        refuse("PPO")
         if not isinstance(distribution, WorldDistribution):
             raise ValueError(f"pre-training samples from a WorldDistribution, not {type(distribution).__name__}")
         if not isinstance(learner, GradientLearner) or not isinstance(learner.net, GaussianPolicy):

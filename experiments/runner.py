@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 
 from metarl.core import Distribution, Learner
+from metarl.distributed import restarted
 from metarl.experiments.config.run import Config, restore
 from metarl.experiments.presets import preset
 from metarl.experiments.warm_start import encoders, warm_start
@@ -18,6 +20,7 @@ from metarl.run.checkpoint import Training
 from metarl.run.folder import CONFIG, RunFolder, versions
 from metarl.run.loop import run_training
 from metarl.run.pretrained import resolve_run
+from metarl.run.shared import first_difference, open_together
 from metarl.run.trained import Tests, Trained
 from metarl.sampling import check_memory
 from metarl.train import Stream, generator, seed_torch
@@ -57,7 +60,10 @@ def new_training(config: Config, device: torch.device) -> tuple[Training, str]:
 
 
 def start(name: str, config: Config, path: Path, *, device: torch.device) -> None:
-    """Train preset `name` with settings `config` from the beginning, in the new folder `path`."""
+    """Train preset `name` with settings `config` from the beginning, in the new folder `path`.
+
+    Processes that torchrun starts again after a failure go on with the run in `path`.
+    """
     config = replace(config, torch_threads=config.torch_threads or torch.get_num_threads())
     config = config.with_data()
     training, metric = new_training(config, device)
@@ -65,7 +71,16 @@ def start(name: str, config: Config, path: Path, *, device: torch.device) -> Non
         config.distribution(device, split=split)  # raises where the data lack it: before training, not after
     stored = {"made_by": __name__, "preset": name, "settings": asdict(config), "versions": versions()}
     expert = RunFolder.open(resolve_run(config.algorithm.expert)) if config.algorithm.expert else None
-    run = RunFolder.create(path, stored, expert=expert)
+
+    def open_or_create() -> RunFolder:
+        if not (restarted() and (path / CONFIG).exists()):
+            return RunFolder.create(path, stored, expert=expert)
+        run = RunFolder.open(path)  # of this very command, which torchrun has started again
+        if (found := first_difference(run.config["settings"], json.loads(json.dumps(asdict(config))))) is not None:
+            raise ValueError(f"{path} is a run with other settings ({found[0]} is {found[1]}): choose another --out")
+        return run
+
+    run = open_together(path, asdict(config), open_or_create)
     with run.locked():
         _run(run, config, training, metric, device)
 
@@ -76,6 +91,7 @@ def resume(run: RunFolder, *, device: torch.device | None = None, data: str | No
     if (expert := run.path / EXPERT).is_dir():
         config = replace(config, algorithm=config.algorithm.but(expert=str(expert)))
     training, metric = new_training(config, device)
+    run = open_together(run.path, asdict(config), lambda: run)
     with run.locked():
         _run(run, config, training, metric, device)
 

@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+from metarl.distributed import by_first, first
 from metarl.evaluation import evaluate
 from metarl.experiments.report.stored import Stored
 from metarl.files import write_text
@@ -51,7 +52,7 @@ def validate(trained: Trained) -> dict[int, float]:
     file, tasks = trained.path / "validation.json", tests.validation_tasks
     steps = tests.steps if learner.gradient_steps else 1
     run = trained.folder.config["run"]
-    known = _read(file, run=run, tasks=tasks, steps=steps)
+    known = by_first(lambda: _read(file, run=run, tasks=tasks, steps=steps))
     iterations = evenly_spaced(trained.folder.checkpoints(), CANDIDATES)
     for iteration in iterations:
         trained.load(iteration)
@@ -61,7 +62,8 @@ def validate(trained: Trained) -> dict[int, float]:
             known[iteration] = float(scores[min(1, steps) :].mean())
             kept = {k: score if math.isfinite(score) else None for k, score in known.items()}
             stored = {"run": run, "tasks": tasks, "steps": steps, "scores": kept}
-            write_text(file, json.dumps(stored, indent=2) + "\n")
+            if first():
+                write_text(file, json.dumps(stored, indent=2) + "\n")
     return {iteration: known[iteration] for iteration in iterations}
 
 

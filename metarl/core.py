@@ -27,9 +27,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 from metarl.adaptable import check_layers
 from metarl.adapted_net import AdaptedNet
 from metarl.described import Described
-from metarl.parts import concatenate, lock, map_parts, readable_errors, split
+from metarl.parts import concatenate, lock, map_parts, readable_errors, split, split_weighted
 from metarl.ranges import Count, Whole, checked
-from metarl.sums import one_number, sum_gradients
+from metarl.sums import one_number, sum_gradients, sum_numbers
 from metarl.trees import Tree, check_batch, count_tasks
 
 Predict = Callable[[Any], Tree]
@@ -97,8 +97,7 @@ class Predictor:
             return vmap(partial(learner.step, k=k), randomness="different")(states, batch)
 
         def make_states() -> Tree:
-            parts = [part for part, _ in split((batch, self.states), self.chunk)]
-            return concatenate(map_parts(part, self.learner, parts))
+            return concatenate(map_parts(part, self.learner, split((batch, self.states), self.chunk)))
 
         return Predictor(self.learner, make_states, chunk=self.chunk)
 
@@ -128,6 +127,12 @@ class Tasks(ABC):
         """Metrics for the log that follow from the episodes alone, such as returns."""
         return {}
 
+    def share(self, rows: slice) -> Tasks:
+        """The tasks `rows`, for one of several processes: with the data that they have here; `metrics` are of all."""
+        from metarl.sampling import Share
+
+        return Share(self, rows)
+
 
 class Distribution(Described, ABC):
     """A distribution over tasks."""
@@ -143,8 +148,7 @@ class Distribution(Described, ABC):
         return 0
 
     def set_progress(self, fraction: float) -> None:
-        """Set the fraction of training that is done, before each iteration; for schedules. By default it does nothing.
-        """
+        """Set the fraction of training that is done, before each iteration, for schedules; by default nothing."""
 
 
 class Learner(Described, nn.Module, ABC):
@@ -191,7 +195,7 @@ class Learner(Described, nn.Module, ABC):
         def part(learner: Learner, part: Episodes) -> Tree:
             return learner.batched_forward(part, objective)
 
-        return concatenate(map_parts(part, self, [part for part, _ in split(episodes, chunk)]))
+        return concatenate(map_parts(part, self, split(episodes, chunk)))
 
     def batched_forward(self, episodes: Episodes, objective: Callable[..., Tree]) -> Tree:
         """`forward` without chunks: all tasks at once under vmap. Override it where there is a faster way."""
@@ -292,6 +296,6 @@ def meta_gradient_and_outputs(
         found = torch.autograd.grad(loss, parameters, allow_unused=True)
         return loss.item(), found, tree_map(torch.detach, outputs)
 
-    done = map_parts(part, learner, list(split(episodes, chunk)))
+    done = map_parts(part, learner, split_weighted(episodes, chunk))
     gradients = sum_gradients((found for _, found, _ in done), parameters)
-    return sum(loss for loss, _, _ in done), gradients, concatenate([outputs for _, _, outputs in done])
+    return sum_numbers([loss for loss, _, _ in done]), gradients, concatenate([outputs for _, _, outputs in done])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from metarl.core import Distribution, Learner, adapt
+from metarl.distributed import of_all_tasks
 from metarl.parts import readable_errors
 from metarl.ranges import Count, Whole, checked, shown
 from metarl.sampling import sample_tasks
@@ -54,7 +55,7 @@ def evaluate_with_info(
     if at is not None and not (len(at) and all(k in range(steps + 1) for k in at)):
         raise ValueError(f"at is {at}: give numbers of steps from 0 to {steps}")
     numbers = rng if isinstance(rng, np.random.Generator) else generator(Stream.TEST, int(rng))
-    batch = sample_tasks(tasks, num_tasks, numbers)
+    batch = sample_tasks(tasks, num_tasks, numbers, chunk)
     scores: list[Tensor] = []
     measured: dict[str, list[Tensor]] = {}
     with torch.no_grad():
@@ -62,11 +63,11 @@ def evaluate_with_info(
             if at is None or k in at:
                 with readable_errors(learner, ()):
                     score, info = batch.score_and_info(predict)
-                if not isinstance(score, Tensor) or score.shape != (num_tasks,):
-                    raise ValueError(f"score returned {shown(score)}: return a score for each task, [{num_tasks}]")
-                scores.append(score)
+                if not isinstance(score, Tensor) or score.shape != (batch.n,):
+                    raise ValueError(f"score returned {shown(score)}: return a score for each task, [{batch.n}]")
+                scores.append(of_all_tasks(score))
                 for name, values in info.items():
-                    measured.setdefault(name, []).append(values)
+                    measured.setdefault(name, []).append(of_all_tasks(values))
     return _rows(scores), {name: _rows(values) for name, values in measured.items()}
 
 

@@ -22,18 +22,24 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
+from metarl.distributed import gather
 from metarl.trees import Tree, count_tasks, describe_tree
 
 Module = TypeVar("Module", bound=nn.Module)
 Result = TypeVar("Result")
 
 
-def split(tree: Tree, chunk: int | None) -> Iterator[tuple[Tree, float]]:
-    """Cut a tree of [T, …] into parts of at most `chunk` tasks. Yields each part with its fraction of the T tasks."""
+def split(tree: Tree, chunk: int | None) -> list[Tree]:
+    """Cut a tree of [T, …] into parts of at most `chunk` tasks."""
     total = count_tasks(tree)
-    for start in range(0, total, chunk or total):
-        stop = min(start + (chunk or total), total)
-        yield tree_map(lambda leaf: leaf[start:stop], tree), (stop - start) / total  # noqa: B023
+    size = chunk or total
+    return [tree_map(lambda leaf: leaf[start : start + size], tree) for start in range(0, total, size)]  # noqa: B023
+
+
+def split_weighted(tree: Tree, chunk: int | None) -> list[tuple[Tree, float]]:
+    """The parts of `split`, each with its number of tasks as a fraction of those of all processes."""
+    total = sum(gather(count_tasks(tree)))
+    return [(part, count_tasks(part) / total) for part in split(tree, chunk)]
 
 
 def concatenate(parts: list[Tree]) -> Tree:

@@ -1,4 +1,4 @@
-"""Weighted sums of scalar losses, and sums of gradients."""
+"""Weighted sums of scalar losses, and sums over the parts of a meta-batch, of all processes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metarl.distributed import add_in_order, joined
 from metarl.ranges import shown
 
 
@@ -32,8 +33,22 @@ def weighted(terms: Sequence[Tensor], weights: Sequence[float], what: str) -> Te
 def sum_gradients(parts: Iterable[Sequence[Tensor | None]], parameters: Sequence[Tensor]) -> list[Tensor]:
     """The sum over `parts` of a meta-batch of the gradient of each of `parameters`, where None stands for zeros."""
     gradients = [torch.zeros_like(parameter) for parameter in parameters]
-    for part in parts:
-        for total, gradient in zip(gradients, part, strict=True):
-            if gradient is not None:
-                total.add_(gradient)
+
+    def add() -> None:
+        for part in parts:
+            for total, gradient in zip(gradients, part, strict=True):
+                if gradient is not None:
+                    total.add_(gradient)
+
+    add_in_order(gradients, add)
     return gradients
+
+
+def sum_tensors(parts: Sequence[Tensor]) -> Tensor:
+    """The sum of tensors of one shape, one for each part of a meta-batch."""
+    return sum_gradients([[part] for part in parts], parts[:1])[0]
+
+
+def sum_numbers(parts: Sequence[float]) -> float:
+    """The sum of numbers, one for each part of a meta-batch."""
+    return sum(joined(parts))

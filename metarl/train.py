@@ -57,7 +57,7 @@ def train(
         seed_torch(rng)
         begin = time.perf_counter()
         distribution.set_progress(iteration / iterations)
-        tasks = sample_tasks(distribution, meta_batch, rng)
+        tasks = sample_tasks(distribution, meta_batch, rng, algorithm.chunk)
         episodes = collect(algorithm.learner, tasks, query=algorithm.uses_query, chunk=algorithm.chunk)
         metrics = tasks.metrics(episodes)
         collected = time.perf_counter()

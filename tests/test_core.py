@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from toys import regressor, sample_episodes
 
-from metarl.core import Episodes, Learner, Predictor, Tasks, adapt, collect, meta_gradient, split
+from metarl.core import Episodes, Learner, Predictor, Tasks, adapt, collect, meta_gradient, split_weighted
 from metarl.losses import Samples, mse
 from metarl.objectives import final, multi_step
 from metarl.tasks.sinusoid import Sinusoid
@@ -138,11 +138,11 @@ def test_split_cuts_every_leaf_with_its_share() -> None:
         b: tuple[Tensor, ...]
 
     tree = Pair(torch.arange(5), (torch.arange(10).view(5, 2),))
-    parts = list(split(tree, 2))
+    parts = split_weighted(tree, 2)
     assert [part.a.tolist() for part, _ in parts] == [[0, 1], [2, 3], [4]]
     assert [part.b[0].tolist() for part, _ in parts] == [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9]]]
     assert [share for _, share in parts] == [0.4, 0.4, 0.2]
-    assert [(part.a.tolist(), share) for part, share in split(tree, None)] == [([0, 1, 2, 3, 4], 1.0)]
+    assert [(part.a.tolist(), share) for part, share in split_weighted(tree, None)] == [([0, 1, 2, 3, 4], 1.0)]
 
 
 def test_arrays_predict_from_the_adapted_states() -> None:

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from metarl.algorithms.base import Divergence, exclusive
 from metarl.algorithms.descent import Descent
 from metarl.core import Episodes, Learner, Objective, Predict, Tree, meta_gradient, meta_gradient_and_outputs
+from metarl.distributed import of_all_tasks
 from metarl.objectives import final, learner_loss
 from metarl.ranges import Count, NonNegative, Positive, Range, checked
 from metarl.rl.losses import clipped_surrogate, mean_kl, surrogate
@@ -100,7 +101,7 @@ class ProMP(Descent):
             lambda predicts, episode: self._divergence(predicts, *episode.query),
             chunk=self.chunk,
         )
-        return float(divergences.mean())
+        return float(of_all_tasks(divergences).mean())
 
     def _divergence(self, predicts: Sequence[Predict], support: tuple[Tree, ...], old: list[Tree]) -> Tensor:
         """Σ_k of the divergence of the outputs before inner step k from the old ones, on the support of step k."""

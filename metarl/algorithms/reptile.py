@@ -12,9 +12,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from metarl.algorithms.base import Algorithm, check_decay, exclusive
 from metarl.core import Episodes, Learner, Tree
-from metarl.parts import map_parts, split
+from metarl.parts import map_parts, split_weighted
 from metarl.ranges import Count, Range, UnitInterval, Whole, check, checked
-from metarl.sums import sum_gradients
+from metarl.sums import sum_gradients, sum_tensors
 
 
 class Reptile(Algorithm):
@@ -76,7 +76,7 @@ class Reptile(Algorithm):
             found = torch.autograd.grad(weight * half_squared_distance, parameters, allow_unused=True)
             return found, [weight * goal for init, goal in pairs if id(init) in buffers]
 
-        done = map_parts(part, self.learner, list(split(episodes, self.chunk)))
+        done = map_parts(part, self.learner, split_weighted(episodes, self.chunk))
         norm = self._assign_gradient(sum_gradients((found for found, _ in done), parameters))
         with torch.no_grad():
             for parameter in self.trainable:
@@ -84,7 +84,7 @@ class Reptile(Algorithm):
                 parameter.sub_(parameter.grad, alpha=lr)
             held = [leaf for leaf in tree_leaves(self.learner.init()) if id(leaf) in buffers]
             for buffer, *means in zip(held, *(means for _, means in done), strict=True):
-                buffer.copy_(torch.stack(means).sum(0))
+                buffer.copy_(sum_tensors(means))
         self.count += 1
         return {"distance": norm, "outer_lr": lr}
 

@@ -16,11 +16,12 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from metarl.algorithms.base import Algorithm, Divergence, check_steps, exclusive, require_finite
 from metarl.core import Episodes, Learner, Loss, Predict, Tree, meta_gradient_and_outputs, with_cached_output
+from metarl.distributed import of_all_tasks
 from metarl.objectives import learner_loss
-from metarl.parts import map_parts, split
+from metarl.parts import map_parts, split_weighted
 from metarl.ranges import Count, NonNegative, Positive, Range, checked
 from metarl.rl.losses import mean_kl
-from metarl.sums import weighted
+from metarl.sums import sum_tensors, weighted
 from metarl.vectors import conjugate_gradient, flatten, unflatten
 
 log = logging.getLogger(__name__)
@@ -165,7 +166,7 @@ class TRPO(Algorithm):
             return loss, self._divergence(new, old, episode)
 
         loss, kl = self.learner(recorded, loss_and_divergence, chunk=self.chunk)
-        return float(loss.mean()), float(kl.mean())
+        return float(of_all_tasks(loss).mean()), float(of_all_tasks(kl).mean())
 
     def _loss(self, predicts: Sequence[Predict], episode: Episodes) -> tuple[Tensor, list[Tree]]:
         """The weighted loss after the inner steps, and the outputs from which it is computed."""
@@ -191,7 +192,7 @@ class TRPO(Algorithm):
     def hessian_product(self, episodes: Episodes) -> Callable[[Tensor], Tensor]:
         """The function from a vector to its product with the Hessian of the mean divergence, without damping."""
         parameters = list(self.learner.parameters())
-        parts, weights = zip(*split(episodes, self.chunk), strict=True)
+        parts, weights = zip(*split_weighted(episodes, self.chunk), strict=True)
 
         def build(learner: Learner, part: Episodes) -> Callable[[list[Tensor]], Tensor]:
             return self._product(learner, part, parameters)
@@ -205,7 +206,7 @@ class TRPO(Algorithm):
                 return (stored[i] if stored else build(learner, parts[i]))(pieces)
 
             products = map_parts(of_part, self.learner, list(range(len(parts))))
-            return torch.stack([weight * part for weight, part in zip(weights, products, strict=True)]).sum(0)
+            return sum_tensors([weight * part for weight, part in zip(weights, products, strict=True)])
 
         return product
 

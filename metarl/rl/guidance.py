@@ -133,6 +133,9 @@ class GuidedTasks(Tasks):
             labels = _labels(self.expert(seen.observations, goals), seen.actions)
         return Guidance(seen.observations, labels, seen.rewards, seen.mask)
 
+    def share(self, rows: slice) -> GuidedTasks:
+        return GuidedTasks(self.tasks.share(rows), self.expert)
+
     def score(self, predict: Predictor) -> Tensor:
         return self.tasks.score(predict)
 

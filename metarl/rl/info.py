@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from metarl.distributed import gather
 from metarl.ranges import shown
 
 REDUCTIONS = ("mean", "max")
@@ -32,7 +33,7 @@ def reduced(info: Mapping[str, str], values: Tensor, mask: Tensor) -> dict[str, 
     found = {}
     for (name, how), at_steps in zip(info.items(), values.unbind(-1), strict=True):
         there = mask.bool() & ~at_steps.isnan()
-        if not there.any():
+        if not any(gather(bool(there.any()))):
             raise ValueError(f"no step's info has {name!r}: leave it out of info, or correct the name")
         if how == "mean":
             episodes = torch.where(there, at_steps, 0.0).sum(1) / there.sum(1)  # 0 / 0 is NaN

@@ -18,6 +18,7 @@ from metarl.ranges import Count, Whole, checked
 from metarl.run.checkpoint import Record
 from metarl.run.folder import RunFolder, versions
 from metarl.run.loop import Schedule, run_training
+from metarl.run.shared import first_difference, open_together
 from metarl.run.trained import Tests, Trained
 from metarl.train import MetaTraining, Stream, generator, seed_torch
 
@@ -57,6 +58,8 @@ def fit(
     `log_every` iterations (default: a hundredth of the run) and a checkpoint is written every `checkpoint_every`
     (default: a twentieth). In addition to the newest two checkpoints, `keep` evenly spaced ones are kept (0: all).
 
+    Several processes that torchrun starts share the tasks of each meta-batch, and process 0 writes the folder.
+
     Raises ValueError if `out` holds anything else or a run with other arguments, and names the difference. Raises
     KeyboardInterrupt after Ctrl-C, SIGTERM or SIGHUP, once a checkpoint is written.
     """
@@ -74,7 +77,8 @@ def fit(
         "checkpoint_every": checkpoint_every, "keep": keep, "torch_threads": torch.get_num_threads(),
     }  # fmt: skip
     name = f"{type(tasks).__name__}-{type(learner).__name__}"
-    run = open_or_create(path, {"made_by": MADE_BY, "preset": name, "settings": settings, "versions": versions()})
+    stored = {"made_by": MADE_BY, "preset": name, "settings": settings, "versions": versions()}
+    run = open_together(path, settings, lambda: open_or_create(path, stored))
     held_out = validation or tasks
     trained = Trained(run, learner, test or held_out, tests, partial(untrained, settings), lambda: held_out)
     with run.locked():
@@ -98,17 +102,6 @@ def open_or_create(path: Path, stored: dict[str, Any]) -> RunFolder:
         name, old, new = found
         raise ValueError(f"{path} is a run with other arguments ({name} was {old} and is {new}): choose another out")
     return run
-
-
-def first_difference(old: Any, new: Any, name: str = "") -> tuple[str, Any, Any] | None:
-    """The first difference of two descriptions, as a dotted name and both values; None if they are equal."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in dict.fromkeys([*old, *new]):
-            part = name if key == "arguments" else f"{name}.{key}".removeprefix(".")
-            if (found := first_difference(old.get(key), new.get(key), part)) is not None:
-                return found
-        return None
-    return None if old == new else (name, old, new)
 
 
 def restore_run(run: RunFolder, **given: Any) -> Trained:

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_info
 
 from metarl import __version__
 from metarl.core import Learner
+from metarl.distributed import first
 from metarl.files import check_writable, draft_path, read_text, remove_drafts, write_errors, write_text
 from metarl.run.checkpoint import FILES, RECORD, Record, Training, read_record, read_state, read_weights, write
 
@@ -82,10 +83,13 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the folder for writing, and delete what a killed process left incomplete.
+        """Lock the folder for writing, and delete what a killed process left incomplete; of several, process 0 does so.
 
         Raises ValueError while another process has the lock, and OSError if the folder cannot be written to.
         """
+        if not first():
+            yield
+            return
         with write_errors(self.path):
             try:
                 self._lock.acquire(timeout=0)

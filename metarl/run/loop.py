@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from metarl.distributed import by_first, first, gather
 from metarl.ranges import Count, Settings, Whole
-from metarl.run.board import Board
 from metarl.run.checkpoint import Record, Training, evenly_spaced
-from metarl.run.display import Display, notify
+from metarl.run.display import notify
 from metarl.run.folder import RunFolder, versions
 from metarl.run.interrupt import Interrupt
-from metarl.run.progress import ProgressFile, last_iteration, missing_rows
-
-CLOCK = ("seconds_sampling", "seconds_update")  # not in progress.csv, which equal runs share
+from metarl.run.log import Log
+from metarl.run.progress import last_iteration, missing_rows
+from metarl.run.shared import in_step
 
 
 @dataclass(frozen=True)
@@ -54,34 +54,43 @@ def run_training(
     A new run starts from the record `initial`. `warm_start`, if given, is called first: it sets the learner's weights
     and returns the seconds that it took. `validate` returns metrics that are added to each logged row. The display
     shows `title` and the scores called `metric`. A signal (see `Interrupt`) ends the run with KeyboardInterrupt, after
-    a checkpoint is written and `resume_command`, which continues the run, is printed.
+    a checkpoint is written and `resume_command`, which continues the run, is printed. Of several processes, process 0
+    makes the starting point and writes the folder, and the others load it; when one gets a signal, all stop.
     """
     keep = schedule.kept()
-    record, text = _starting_point(run, training, schedule, initial)
-    if not run.checkpoints() and warm_start is not None:
-        record = replace(record, seconds=warm_start())
-        run.save(training, record, "", keep=keep)
-    progress = ProgressFile(run.path / "progress.csv", text)
+
+    def begin() -> tuple[Record, str]:
+        record, text = _starting_point(run, training, schedule, initial)
+        if not run.checkpoints() and warm_start is not None:
+            record = replace(record, seconds=warm_start())
+            run.save(training, record, "", keep=keep)
+        return record, text
+
+    record, text = by_first(begin)
+    if not first() and run.checkpoints():
+        run.load(training)
+    in_step(False, training.learner, record.iteration)
     env_steps, clock = record.env_steps, time.perf_counter()
-    with (
-        Interrupt() as interrupt,
-        Board(run.path, start=record.iteration) as board,
-        Display(schedule.iterations, start=record.iteration) as display,
-    ):
+    with Interrupt() as interrupt, ExitStack() as stack:
+        log: Log | None = None
+        if first():
+            options = {"start": record.iteration, "total": schedule.iterations}
+            log = stack.enter_context(Log(run.path, text, metric=metric, title=title, **options))
         for done, metrics in enumerate(training.updates(record.iteration), record.iteration + 1):
             env_steps += metrics.pop("env_steps", 0.0)
             if done % schedule.log_every == 0 or done == schedule.iterations:
                 metrics.update(validate() if validate else {})
-                exact = {name: value for name, value in metrics.items() if name not in CLOCK}
-                progress.append({"iteration": done, "env_steps": int(env_steps), **exact})
-                rate = (env_steps - record.env_steps) / (time.perf_counter() - clock)
-                board.add({**metrics, "env_steps_per_second": rate}, done)
-                display.show(done, title + _described(metrics, metric, rate))
-            if done % schedule.checkpoint_every == 0 or done == schedule.iterations or interrupt.requested:
-                seconds = record.seconds + time.perf_counter() - clock
-                run.save(training, Record(record.run, done, env_steps, seconds), progress.text, keep=keep)
-            if interrupt.requested and done < schedule.iterations:
-                notify(f"stopped after iteration {done}; continue with: {resume_command}")
+                if log is not None:
+                    log.add(done, metrics, env_steps, (env_steps - record.env_steps) / (time.perf_counter() - clock))
+            stop = in_step(interrupt.requested, training.learner, done)
+            if done % schedule.checkpoint_every == 0 or done == schedule.iterations or stop:
+                if log is not None:
+                    seconds = record.seconds + time.perf_counter() - clock
+                    run.save(training, Record(record.run, done, env_steps, seconds), log.progress.text, keep=keep)
+                gather(None)  # nobody goes on, or ends, before it is written
+            if stop and done < schedule.iterations:
+                if log is not None:
+                    notify(f"stopped after iteration {done}; continue with: {resume_command}")
                 raise KeyboardInterrupt
 
 
@@ -101,10 +110,3 @@ def _starting_point(run: RunFolder, training: Training, schedule: Schedule, init
     if missing := missing_rows(file, text):
         notify(f"warning: {file} is incomplete ({missing}); it was restored from the checkpoint")
     return record, text
-
-
-def _described(metrics: dict[str, float], metric: str, rate: float) -> str:
-    scores = {name.split("_")[1]: value for name, value in metrics.items() if name.startswith(metric + "_")}
-    text = f"{metric} after {'/'.join(scores)} steps: {' / '.join(f'{score:.4g}' for score in scores.values())}"
-    text = text if scores else f"loss {metrics.get('loss', math.nan):.4g}"
-    return f"{text}  {rate:,.0f} env steps/s" if rate else text

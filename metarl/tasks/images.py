@@ -33,6 +33,10 @@ class Picks(NamedTuple):
     columns: Tensor
     warps: Tensor | None = None
 
+    def of_tasks(self, rows: slice) -> Picks:
+        """Those of some of the tasks."""
+        return Picks(*(None if part is None else part[rows] for part in self))  # type: ignore[arg-type]
+
 
 class ImageTasks(Tasks):
     """T classification tasks, whose images are gathered when first used. Every inner step has the whole support.
@@ -57,6 +61,10 @@ class ImageTasks(Tasks):
 
     def query(self, predict: Predictor) -> Samples:
         return self._query
+
+    def share(self, rows: slice) -> ImageTasks:
+        support, query = (picks.of_tasks(rows) for picks in self._picks)
+        return ImageTasks(self.windows, support, query, transductive=self.transductive)
 
     def score(self, predict: Predictor) -> Tensor:
         """The accuracy on the query, [T], of predictions that are logits [T, n, ways]."""

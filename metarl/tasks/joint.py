@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
@@ -20,7 +21,14 @@ class JointTasks(Tasks):
     """T batches of images with their classes as labels. They have a query only, and no support."""
 
     def __init__(self, windows: Tensor, picks: Picks) -> None:
-        self.n, self._batch = len(picks.indices), gather_images(windows, picks)
+        self.n, self.windows, self._picks = len(picks.indices), windows, picks
+
+    @cached_property
+    def _batch(self) -> Samples:
+        return gather_images(self.windows, self._picks)
+
+    def share(self, rows: slice) -> JointTasks:
+        return JointTasks(self.windows, self._picks.of_tasks(rows))
 
     def support(self, predict: Predictor, step: int) -> Samples:
         raise ValueError("joint classification has no support: train a learner with steps=0")

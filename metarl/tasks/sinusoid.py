@@ -18,7 +18,7 @@ class SinusoidTasks(Tasks):
     """T sinusoids y = A·sin(x − φ), given as points that are split into support, query and test points."""
 
     def __init__(self, samples: Samples, shots: int, queries: int) -> None:
-        self.n = len(samples.x)
+        self.n, self._samples, self._shots, self._queries = len(samples.x), samples, shots, queries
         self._support = Samples(*(part[:, :shots] for part in samples))
         self._query = Samples(*(part[:, shots : shots + queries] for part in samples))
         self.test = Samples(*(part[:, shots + queries :] for part in samples))
@@ -28,6 +28,9 @@ class SinusoidTasks(Tasks):
 
     def query(self, predict: Predictor) -> Samples:
         return self._query
+
+    def share(self, rows: slice) -> SinusoidTasks:
+        return SinusoidTasks(Samples(*(part[rows] for part in self._samples)), self._shots, self._queries)
 
     def score(self, predict: Predictor) -> Tensor:
         """The mean squared error on the test points, [T]. Of predictions (mean, log-std), the mean is scored."""
