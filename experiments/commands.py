@@ -112,11 +112,14 @@ class Evaluate(Command):
         )  # fmt: skip
         if not distributed.first():
             return
-        table = Table("gradient steps", result["metric"], "95 %", "random initialisation", "95 %")
-        columns = ("steps", "mean", "ci95", "random_mean", "random_ci95")
+        info = [name for name in result if name.startswith("info.")]
+        names = [name.removeprefix("info.") for name in info]
+        table = Table("gradient steps", result["metric"], "95 %", "random initialisation", "95 %", *names)
+        columns = ("steps", "mean", "ci95", "random_mean", "random_ci95", *info)
         for k, *values in zip(*(result[c] for c in columns), strict=True):
-            mean, ci95, random_mean, random_ci95 = (float("nan") if v is None else v for v in values)
-            table.add_row(str(k), f"{mean:.4g}", f"± {ci95:.2g}", f"{random_mean:.4g}", f"± {random_ci95:.2g}")
+            mean, ci95, random_mean, random_ci95, *more = (float("nan") if v is None else v for v in values)
+            scores = f"{mean:.4g}", f"± {ci95:.2g}", f"{random_mean:.4g}", f"± {random_ci95:.2g}"
+            table.add_row(str(k), *scores, *(f"{value:.4g}" for value in more))
         print(f"{result['preset']} after {result['iteration']} iterations, {result['tasks']} held-out tasks")
         Console().print(table)
         if file is not None:

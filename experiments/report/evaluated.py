@@ -28,10 +28,10 @@ from metarl.run.pretrained import resolve_run
 EVALUATION = "evaluation.json"  # in a run folder
 TASKS, TEST_SEED, GOALS = "number of held-out tasks", "seed of the held-out tasks", "goals"
 KINDS = (SinusoidSettings, ImagesSettings, EnvironmentSettings)
-FREE = {f.name for f in fields(Config) if f.metadata.get("free")} | {
-    f"{kind.path}.{f.name}" for kind in (*KINDS, GuidedSettings) for f in fields(kind) if f.metadata.get("free")
+INCIDENTAL = {f.name for f in fields(Config) if f.metadata.get("incidental")} | {
+    f"{kind.path}.{f.name}" for kind in (*KINDS, GuidedSettings) for f in fields(kind) if f.metadata.get("incidental")
 }
-METHODS_OWN = {f.name for kind in KINDS for f in fields(kind) if f.metadata.get("methods_own")}
+METHOD_SETTING = {f.name for kind in KINDS for f in fields(kind) if f.metadata.get("method_setting")}
 Scores = Sequence[Sequence[float | None]]  # null: diverged
 Setting = bool | float | str | None | Sequence[bool | float | str]
 
@@ -42,7 +42,7 @@ class Evaluation:
 
     source: Path
     preset: str
-    settings: dict[str, Any]  # "learner.lr": [0.1], …, less those of FREE
+    settings: dict[str, Any]  # "learner.lr": [0.1], …, less those of INCIDENTAL
     task: dict[str, Any]  # what must be equal for scores to compare, by the name an error gives it
     seed: int  # of training
     iteration: int
@@ -91,12 +91,12 @@ def read_evaluation(path: Path) -> Evaluation:
         raise stored.damaged(f"steps is {list(steps)[:9]}")
     scores, random_scores = (_scores(stored, name, (len(steps), tasks)) for name in ("scores", "random_scores"))
     metric = stored.value("metric", Literal["return", "accuracy", "loss"])
-    goals = stored.value("goals", Sequence[Sequence[float]] | None, None)
+    goals = stored.value("goals", Sequence[Sequence[float | str]] | None, None)
     task = {"metric": metric, **{name: value for name, value in settings.items() if _defines_task(name)}}
     task |= {TASKS: tasks, TEST_SEED: stored.value("seed", Whole), GOALS: goals}
     task |= {"transductive evaluation": stored.value("transductive", bool, True)}
     return Evaluation(
-        file, preset, {name: value for name, value in settings.items() if name not in FREE}, task, settings["seed"],
+        file, preset, {name: value for name, value in settings.items() if name not in INCIDENTAL}, task, settings["seed"],
         stored.value("iteration", Whole), stored.value("env_steps", Whole), metric, steps, tasks, scores,
         random_scores,
     )  # fmt: skip
@@ -141,4 +141,4 @@ def _holds_settings(value: Any) -> bool:
 
 def _defines_task(name: str) -> bool:
     part, _, rest = name.partition(".")  # "tasks" are a script's
-    return part in ("task", "tasks") and rest not in METHODS_OWN and name not in FREE
+    return part in ("task", "tasks") and rest not in METHOD_SETTING and name not in INCIDENTAL
