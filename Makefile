@@ -3,7 +3,7 @@ PYTHON ?= python3
 OUT ?= runs/half-cheetah-vel-maml-quick-$(shell date +%Y%m%d-%H%M%S)
 BIN := .venv/bin
 
-.PHONY: train test test-faults lint docs build wheel-check clean
+.PHONY: train test test-faults test-metaworld lint docs build wheel-check clean
 .DELETE_ON_ERROR:
 
 train: .venv/installed
@@ -17,6 +17,10 @@ test: lint
 # Every case of tests/faults, some 15 minutes on two cores; `make test` runs a sample of them.
 test-faults: .venv/installed
 	METARL_FAULTS=all OMP_NUM_THREADS=1 $(BIN)/pytest -n auto tests/faults
+
+# The tests of Meta-World, with the older MuJoCo that it pins.
+test-metaworld: .venv-metaworld/installed
+	OMP_NUM_THREADS=1 .venv-metaworld/bin/pytest tests/meta_world tests/test_docs.py -k "meta_world"
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -47,5 +51,12 @@ wheel-check: build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
+.venv-metaworld/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-metaworld
+	grep -v '^mujoco' constraints.txt > .venv-metaworld/constraints.txt
+	.venv-metaworld/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c .venv-metaworld/constraints.txt -e ".[metaworld,test]"
+	touch $@
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-metaworld build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -5,24 +5,28 @@ search for contacts and no clock (`metarl.envs.lean`), no Python loop over sub-e
 Gymnasium's v5 environments at any thread count.
 """
 
+from __future__ import annotations
+
 import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import gymnasium
 import mujoco
 import numpy as np
 from gymnasium.spaces import Box
 
-from metarl.envs.batch import Batch
 from metarl.envs.goals import Square
 from metarl.envs.imports import safe_path
 from metarl.envs.lean import list_contacts, stop_clock
 from metarl.envs.world import World
+
+if TYPE_CHECKING:
+    from metarl.envs.batch import Batch
 
 ASSETS = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
 FOLLOWING = {"type": mujoco.mjtCamera.mjCAMERA_TRACKING, "trackbodyid": 1, "distance": 4.0}
@@ -50,9 +54,10 @@ class MujocoWorld(World):
 
     def __init__(self, num_envs: int, *, threads: int = 0) -> None:
         super().__init__(num_envs, threads=threads)
+        kind = batches(self.name)
         stop_clock()
         model = self.model()
-        self.batch = Batch(model, num_envs, self.threads)
+        self.batch = kind(model, num_envs, self.threads)
         self.qpos, self.qvel, self.ctrl = self.batch.qpos, self.batch.qvel, self.batch.ctrl
         self._warnings = self.batch.warning[:, DIVERGED, 1]  # [N, 4] counts of bad qpos, qvel, qacc, ctrl
         self.init_qpos, self.init_qvel = self.start(model)
@@ -174,6 +179,18 @@ class CentreOfMass(MujocoWorld):
         qpos = self.init_qpos + 0.01 * rng.standard_normal((len(tasks), len(self.init_qpos)))
         qvel = self.init_qvel + 0.1 * rng.standard_normal((len(tasks), len(self.init_qvel)))
         return qpos, qvel
+
+
+def batches(world: str) -> type[Batch]:
+    """The class of the simulations of the World of this name. Raises ValueError where MuJoCo is too old to have one."""
+    if int(mujoco.__version__.partition(".")[0]) < 4:
+        raise ValueError(
+            f"{world} is simulated by mujoco.batch, which MuJoCo has from 4.0 on, and this is {mujoco.__version__}: "
+            "pip install 'mujoco>=4.0', in an environment without metaworld, which needs an older one"
+        )
+    from metarl.envs.batch import Batch  # here, since all that needs no such World runs with an older MuJoCo
+
+    return Batch
 
 
 def goal_marker(task: np.ndarray) -> dict[str, Any]:

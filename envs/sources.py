@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import gymnasium
@@ -62,18 +63,19 @@ def _world(env: str | Callable[..., Any]) -> Callable[..., World] | None:
     return env
 
 
-def import_here(module: str) -> None:
+def import_here(module: str) -> ModuleType:
     """Import `module`, which is looked for in the current folder, too; ValueError where that fails."""
     here = os.getcwd()
     try:
         if here not in sys.path:
             sys.path.append(here)
-        importlib.import_module(module)
+        return importlib.import_module(module)
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0]
+        lost = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
+        remedy = "start in the folder that holds it, or add that folder to PYTHONPATH" if lost else "see to that first"
         raise ValueError(
-            f"the module {module} cannot be imported ({type(error).__name__}: {reason}): start in the folder that "
-            "holds it, or add that folder to PYTHONPATH"
+            f"the module {module} cannot be imported ({type(error).__name__}: {reason}): {remedy}"
         ) from error
 
 

@@ -114,7 +114,7 @@ def tasked(
         bare = replace(spec, max_episode_steps=None, order_enforce=False, disable_env_checker=True)
         make, name, limit = partial(gymnasium.make, bare), env, spec.max_episode_steps
     else:
-        name, limit = getattr(env, "__name__", None) or shown(env), None
+        name, limit = getattr(env.func if isinstance(env, partial) else env, "__name__", None) or shown(env), None
     kind = Tasked(make, name, limit, set_task, None, None, tuple(info))
     first = kind.new()
     flattener(first.observation_space)

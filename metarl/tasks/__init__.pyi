@@ -5,4 +5,5 @@ from .folder import image_folder as image_folder
 from .image_classes import ImageClasses as ImageClasses
 from .images import Images as Images
 from .joint import Joint as Joint
+from .meta_world import meta_world as meta_world
 from .sinusoid import Sinusoid as Sinusoid

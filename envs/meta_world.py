@@ -1,0 +1,162 @@
+"""Meta-World: a robot arm with fifty kinds of tasks and hidden goals (Yu et al. 2019, arXiv 1910.10897).
+
+Importing this module registers the benchmarks' training and test tasks with Gymnasium: "metarl/ML1-reach-v3-train" and
+"metarl/ML1-reach-v3-test" and so on for every kind of task, and "metarl/ML10-train", … for ML10, ML25 and ML45. The
+module need not be imported by hand: the id "metarl.envs.meta_world:metarl/ML10-train" names it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cache
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Space
+
+from metarl.envs.imports import safe_path
+from metarl.ranges import Whole, checked, shown
+
+try:
+    with safe_path():
+        import metaworld
+        from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+        from metaworld.sawyer_xyz_env import SawyerXYZEnv
+        from metaworld.types import Task
+except ModuleNotFoundError as error:
+    if error.name != "metaworld":
+        raise
+    raise ImportError('Meta-World is not installed: pip install "metarl-torch[metaworld]"') from None
+
+Benchmark = Literal["ML1", "ML10", "ML25", "ML45"]
+Split = Literal["train", "test"]
+HORIZON = SawyerXYZEnv.max_path_length  # 500 steps
+KINDS = tuple(ALL_V3_ENVIRONMENTS)  # "reach-v3", …
+
+
+class MetaWorld(gymnasium.Env[np.ndarray, np.ndarray]):
+    """An arm that is given tasks of a Meta-World benchmark, whose goals it does not observe.
+
+    The tasks are the benchmark's own, `metaworld.ML10(seed=seed).train_tasks` and its like: 50 of each kind. ML1 has
+    one kind, `name`, with other goals for tests; the larger ones have other kinds for tests. A task is drawn at every
+    reset unless `set_task` has been called. Observations [39] are the hand, the gripper and the objects now and a step
+    earlier, and zeros for the goal; actions [4] move the hand and the fingers. Meta-World truncates after 500 steps and
+    terminates no episode. `info["success"]` is 1 in each step at whose end the task is solved, else 0.
+    """
+
+    metadata = SawyerXYZEnv.metadata
+
+    @checked
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        name: str | None = None,
+        *,
+        split: Split = "train",
+        seed: Whole = 0,
+        render_mode: str | None = None,
+    ) -> None:
+        if (benchmark == "ML1") != (name is not None):
+            remedy = "give it one, such as 'reach-v3'" if name is None else "leave it out, it is for ML1"
+            raise ValueError(f"the name of {benchmark}'s kind of task is {shown(name)}: {remedy}")
+        if name is not None and name not in KINDS:
+            raise ValueError(f"name is {shown(name)}: choose one of {', '.join(KINDS)}")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode is {shown(render_mode)}: choose from {self.metadata['render_modes']}")
+        self.benchmark, self.name, self.split, self.seed = benchmark, name, split, seed
+        self.render_mode = render_mode
+        self.observation_space, self.action_space = spaces()
+        self._arm: Any = None  # the simulation of the present kind of task
+        self._kind = ""
+        self._fixed = False
+
+    @checked
+    def sample_tasks(self, n: Whole, rng: np.random.Generator) -> list[Task]:
+        """n tasks: each kind as often as any other or once more, and of each kind all 50 before one comes again."""
+        kinds = tasks_of(self.benchmark, self.name, self.split, self.seed)
+        order = _shuffled(len(kinds), n, rng)
+        decks = [iter(_shuffled(len(tasks), int((order == i).sum()), rng)) for i, tasks in enumerate(kinds)]
+        return [kinds[i][next(decks[i])] for i in order]
+
+    def set_task(self, task: Task) -> None:
+        """Ask for this task in all episodes that begin from now on."""
+        self._take(task)
+        self._fixed = True
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode, whose start follows from its task alone; the seed is that of the tasks that are drawn."""
+        super().reset(seed=seed)
+        if not self._fixed:
+            self._take(self.sample_tasks(1, self.np_random)[0])
+        return self._arm.reset()
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return self._arm.step(action)
+
+    def render(self) -> Any:
+        return self._arm.render()
+
+    def close(self) -> None:
+        if self._arm is not None:
+            self._arm.close()
+            self._arm = None
+
+    def _take(self, task: Task) -> None:
+        if not isinstance(task, Task) or task.env_name not in ALL_V3_ENVIRONMENTS:
+            raise ValueError(f"the task is {shown(task)}: give one of Meta-World's, as sample_tasks does")
+        if self._arm is None or self._kind != task.env_name:
+            if self._arm is not None:
+                _idle[self._kind, self.render_mode].append(self._arm)
+            idle = _idle[task.env_name, self.render_mode]
+            self._kind = task.env_name
+            self._arm = idle.pop() if idle else ALL_V3_ENVIRONMENTS[self._kind](render_mode=self.render_mode)
+        self._arm.set_task(task)
+
+
+_idle: dict[tuple[str, str | None], list[SawyerXYZEnv]] = defaultdict(list)
+"""Arms by kind that a `MetaWorld` of this process has exchanged for one of another kind: each takes 20 MB and 0.2 s."""
+
+
+@cache
+def spaces() -> tuple[Space[Any], Space[Any]]:
+    """Of observations and actions: those of all kinds are equal while the goal is hidden."""
+    arm = ALL_V3_ENVIRONMENTS["reach-v3"]()
+    found = arm.observation_space, arm.action_space
+    arm.close()
+    return found
+
+
+@cache
+def tasks_of(benchmark: Benchmark, name: str | None, split: Split, seed: int) -> list[list[Task]]:
+    """The benchmark's tasks of a split, a list for each kind. Meta-World takes a second for each kind to draw them."""
+    made = _benchmark(benchmark, name, seed)
+    tasks = made.train_tasks if split == "train" else made.test_tasks
+    kinds = made.train_classes if split == "train" else made.test_classes
+    return [[task for task in tasks if task.env_name == kind] for kind in kinds]
+
+
+@cache
+def _benchmark(benchmark: Benchmark, name: str | None, seed: int) -> Any:
+    kind = getattr(metaworld, benchmark)
+    return kind(seed=seed) if name is None else kind(name, seed=seed)
+
+
+def _shuffled(count: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    """n whole numbers below `count` in random order, each as often as any other or once more."""
+    return np.concatenate([np.empty(0, int), *(rng.permutation(count) for _ in range(-(-n // count)))])[:n]
+
+
+for _split in ("train", "test"):
+    for _id, _arguments in (
+        *((f"ML1-{kind}", {"benchmark": "ML1", "name": kind}) for kind in KINDS),
+        *((benchmark, {"benchmark": benchmark}) for benchmark in ("ML10", "ML25", "ML45")),
+    ):
+        gymnasium.register(
+            f"metarl/{_id}-{_split}",
+            entry_point="metarl.envs.meta_world:MetaWorld",
+            max_episode_steps=HORIZON,
+            kwargs={**_arguments, "split": _split},
+        )
