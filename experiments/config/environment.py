@@ -34,6 +34,8 @@ class EnvironmentSettings(TaskSettings):
 
     env: str = "metarl/HalfCheetahVel-v0"
     """id of an environment with tasks: metarl's own, or my_module:me/MyTask-v0 for one that my_module registers"""
+    test_env: str | None = None
+    """id of the environment of the test tasks, where training has another; None: the same"""
     trajectories: Number = 20
     """episodes a task for each batch"""
     train_trajectories: Number | None = field(default=None, metadata=METHODS_OWN)
@@ -63,7 +65,9 @@ class EnvironmentSettings(TaskSettings):
     observe_goal: bool = field(default=False, metadata=METHODS_OWN)
     """the observations end with the task: an oracle's"""
     info: tuple[str, ...] = ()
-    """keys of the environment's info, such as success, whose means over episodes are reported beside the return"""
+    """keys of the environment's info whose means over episodes are reported beside the return"""
+    info_max: tuple[str, ...] = ()
+    """keys of which the largest value of each episode counts, such as success"""
     workers: Cores = field(default=0, metadata=METHODS_OWN)
     """processes that simulate an ordinary environment of Gymnasium; 0: as many as simulator threads"""
 
@@ -74,6 +78,8 @@ class EnvironmentSettings(TaskSettings):
         check_hidden(self.hidden, "hidden")
         if self.min_std > self.init_std:
             raise ValueError(f"min_std is {self.min_std}, more than init_std, {self.init_std}: give min_std ≤ init_std")
+        if both := set(self.info) & set(self.info_max):
+            raise ValueError(f"info_max has {min(both)!r}, and so has info: leave it out of one of them")
         try:
             if self.env.startswith("metarl/"):
                 world_class(self.env)  # others may be slow to make
@@ -81,13 +87,15 @@ class EnvironmentSettings(TaskSettings):
             raise ValueError(f"env: {error}") from None
 
     def distribution(self, device: torch.device, *, threads: int, split: Split) -> WorldDistribution:
-        kind = _kind(self.env)
+        env = self.test_env if split == "test" and self.test_env is not None else self.env
+        kind = _kind(env)
+        info = {**dict.fromkeys(self.info, "mean"), **dict.fromkeys(self.info_max, "max")}
         return WorldDistribution(
-            informed(kind) if self.observe_goal else self.env,
+            informed(kind) if self.observe_goal else env,
             trajectories=self.episodes if split == "train" else self.trajectories, horizon=self.horizon,
             discount=self.discount, gae_lambda=self.gae_lambda,
             gae_schedule=self.gae_schedule if split == "train" else None, inner_gae=self.inner_gae,
-            action_scale=self.action_scale, threads=threads, device=device, info=self.info, workers=self.workers,
+            action_scale=self.action_scale, threads=threads, device=device, info=info, workers=self.workers,
         )  # fmt: skip
 
     @property

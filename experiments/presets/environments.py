@@ -39,6 +39,23 @@ POINT: Changes = {
 PEARL: Changes = {"task.horizon": 200}  # as the PEARL suite has it (Rakelly et al. 2019)
 CLASSIC_CONTROL: Changes = {"task.horizon": 200, "iterations": 100}
 BANDIT: Changes = {"task.horizon": None, "task.hidden": (32,), "task.normalise": False, "iterations": 100}
+META_WORLD = {  # task: (benchmark, what it is)
+    "meta-world-reach": ("ML1-reach-v3", "reach a hidden place"),
+    "meta-world-push": ("ML1-push-v3", "push to a hidden place"),
+    "meta-world-ml10": ("ML10", "ten kinds of tasks, and five others in tests"),
+    "meta-world-ml45": ("ML45", "45 kinds of tasks, and five others in tests"),
+}
+
+
+def arm(benchmark: str) -> Changes:
+    """The settings of a benchmark of Meta-World: 10 episodes a task in tests, too, and 15 million steps in all."""
+    env = f"metarl.envs.meta_world:metarl/{benchmark}"
+    return {
+        "task.env": f"{env}-train", "task.test_env": f"{env}-test", "task.info_max": ("success",),
+        "task.trajectories": 10, "task.horizon": 500, "task.action_scale": 1.0, "iterations": 75, "test_tasks": 50,
+    }  # fmt: skip
+
+
 SIZES: dict[str, Changes] = {  # where an environment's differ
     "AntDir": ANT_DIR,
     "AntDir-MAML2017": ANT_DIR,
@@ -56,6 +73,7 @@ SIZES: dict[str, Changes] = {  # where an environment's differ
     "Bandit10": BANDIT,
     "Bandit50": BANDIT,
     "TabularMDP": {**BANDIT, "task.train_trajectories": 20},
+    **{benchmark: arm(benchmark) for benchmark, _ in META_WORLD.values()},
     "": {"task.env": "", "task.horizon": None, "task.action_scale": 1.0},  # any: its own time limit and action range
 }
 # The losses after one step and after two count: trained for one, the second overshoots.
@@ -136,6 +154,8 @@ def _tasks() -> list[Task]:
     for name, (world, about) in CLASSIC.items():
         methods = METHODS if world == "PendulumParams" else CHOOSING
         tasks.append(Task(name, about, {method: preset(world, method) for method in methods}))
+    for name, (benchmark, about) in META_WORLD.items():
+        tasks.append(Task(name, about, {method: preset(benchmark, method) for method in CHOOSING}))
     return [*tasks, ANY]
 
 
