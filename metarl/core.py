@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -28,7 +28,9 @@ from metarl.adaptable import check_layers
 from metarl.adapted_net import AdaptedNet
 from metarl.described import Described
 from metarl.parts import concatenate, lock, map_parts, readable_errors, split, split_weighted
+from metarl.predictor import Predictor as Predictor
 from metarl.ranges import Count, Whole, checked
+from metarl.rematerialise import rematerialised_forward
 from metarl.sums import one_number, sum_gradients, sum_numbers
 from metarl.trees import Tree, check_batch, count_tasks
 
@@ -52,54 +54,6 @@ Objective = Callable[[Sequence[Predict], Episodes], Tensor]
 def with_cached_output(predict: Predict, x: Tree, output: Tree) -> Predict:
     """`predict` with the output for `x` cached: it returns `output` for that very object and predicts anything else."""
     return lambda inputs: output if inputs is x else predict(inputs)
-
-
-class Predictor:
-    """The adapted models of T tasks: a function from inputs [T, …] to outputs [T, …], each task with its own state.
-
-    The states are computed when they are first used. Supervised tasks ignore the predictor, so they cost nothing there.
-    `chunk` bounds the number of tasks that are computed at a time.
-    """
-
-    def __init__(self, learner: Learner, make_states: Callable[[], Tree], *, chunk: int | None = None) -> None:
-        self.learner, self._make_states, self.chunk = learner, make_states, chunk
-
-    @cached_property
-    def states(self) -> Tree:
-        """The adapted states, stacked: every leaf is [T, …]."""
-        with lock(self.learner), torch.no_grad():
-            return self._make_states()
-
-    @property
-    def used(self) -> bool:
-        """Whether the states were computed. If so, the tasks' batches may depend on predictions that are not finite."""
-        return "states" in self.__dict__
-
-    def __call__(self, x: Tree) -> Tree:
-        count_tasks((x, self.states), "inputs and states")
-        with lock(self.learner), readable_errors(self.learner, x):
-            return vmap(self.learner.predict, chunk_size=self.chunk)(self.states, x)
-
-    def arrays(self, tasks: slice | None = None) -> Callable[[np.ndarray], Tree]:
-        """The same function for NumPy arrays, float32 [T, N, x] to [T, N, …], of all tasks or of a slice of them.
-
-        Simulators call it. Several threads may call it at once where the learner is `in_numpy`.
-        """
-        states = self.states if tasks is None else tree_map(lambda leaf: leaf[tasks], self.states)
-        with lock(self.learner):
-            return self.learner.arrays(states)
-
-    def after(self, batch: Tree, k: int) -> Predictor:
-        """The predictor after inner step `k` on a support batch [T, …]."""
-
-        def part(learner: Learner, part: tuple[Tree, Tree]) -> Tree:
-            batch, states = part
-            return vmap(partial(learner.step, k=k), randomness="different")(states, batch)
-
-        def make_states() -> Tree:
-            return concatenate(map_parts(part, self.learner, split((batch, self.states), self.chunk)))
-
-        return Predictor(self.learner, make_states, chunk=self.chunk)
 
 
 class Tasks(ABC):
@@ -156,6 +110,7 @@ class Learner(Described, nn.Module, ABC):
 
     steps: int  # the number of inner steps in training
     gradient_steps: ClassVar[bool] = True  # False if one step reads the whole support, so that one is enough
+    rematerialise: bool = False  # whether the backward pass computes inner steps again, which saves memory
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, nn.Module):  # a net: raises ValueError for a layer that cannot be adapted
@@ -175,7 +130,7 @@ class Learner(Described, nn.Module, ABC):
         """The outputs for inputs `x` of one task in this state."""
 
     def module(self, state: Tree) -> nn.Module:
-        """A net of its own that predicts, for inputs [n, …], what this learner does in one task's `state`."""
+        """A module that maps inputs [n, …] of one task to the predictions of this learner in `state`."""
         return AdaptedNet(self, state)
 
     def states(self, support: Sequence[Tree]) -> list[Tree]:
@@ -199,12 +154,18 @@ class Learner(Described, nn.Module, ABC):
 
     def batched_forward(self, episodes: Episodes, objective: Callable[..., Tree]) -> Tree:
         """`forward` without chunks: all tasks at once under vmap. Override it where there is a faster way."""
+        if self.rematerialise:
+            return rematerialised_forward(self, episodes, objective)
 
         def one(episode: Episodes) -> Tree:
             predicts = [partial(self.predict, state) for state in self.states(episode.support)]
             return objective(predicts, episode)
 
         return vmap(one, randomness="different")(episodes)
+
+    def batched_step(self, states: Tree, batch: Tree, k: int) -> Tree:
+        """`step` for all tasks at once: the states after inner step `k`. Override it with `batched_forward`."""
+        return vmap(partial(self.step, k=k), randomness="different")(states, batch)
 
     @property
     def in_numpy(self) -> bool:

@@ -37,37 +37,43 @@ def image_cavia(net: nn.Module, loss: Loss, *, context: Count = 100, steps: Whol
         context: numbers in the context
         steps: inner steps in training
         lr: inner step size
+        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
     """
-    return CAVIA(FiLM(_conv4(net, "cavia"), context=context), loss, context=context, steps=steps, lr=lr)
+    film = FiLM(_conv4(net, "cavia"), context=context)
+    return CAVIA(film, loss, context=context, steps=steps, lr=lr, rematerialise=rematerialise)
 
 
 @checked
 def sinusoid_cavia(
-    loss: Loss, widths: Sequence[Count], *, context: Count = 5, steps: Whole = 1, lr: Positive = 1.0
-) -> CAVIA:
+    loss: Loss, widths: Sequence[Count], *, context: Count = 5, steps: Whole = 1, lr: Positive = 1.0,
+    rematerialise: bool = False,
+) -> CAVIA:  # fmt: skip
     """CAVIA whose context is further inputs of an MLP (Zintgraf et al. 2019, section 4.1).
 
     Args:
         context: numbers in the context
         steps: inner steps in training
         lr: inner step size
+        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
     """
-    net = MLP(1 + context, 1, hidden=widths)
-    return CAVIA(Concatenated(net), loss, context=context, steps=steps, lr=lr)
+    net = Concatenated(MLP(1 + context, 1, hidden=widths))
+    return CAVIA(net, loss, context=context, steps=steps, lr=lr, rematerialise=rematerialise)
 
 
 @checked
 def headed(
     encoder: nn.Module, loss: Loss, features: Count, outputs: Count, *, steps: Whole = 1,
-    lr: Sequence[Positive] = (0.1,),
+    lr: Sequence[Positive] = (0.1,), rematerialise: bool = False,
 ) -> GradientLearner:  # fmt: skip
     """MAML on a net that also gives its head's inputs, which the Laplace term is computed from (Grant et al. 2018).
 
     Args:
         steps: inner steps in training
         lr: inner step size for step 1, 2, …; the last holds for all further steps
+        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
     """
-    return GradientLearner(Headed(encoder, features=features, outputs=outputs), loss, steps=steps, lr=lr)
+    net = Headed(encoder, features=features, outputs=outputs)
+    return GradientLearner(net, loss, steps=steps, lr=lr, rematerialise=rematerialise)
 
 
 def matching(encoder: nn.Module, ways: int, features: int) -> MatchingNet:

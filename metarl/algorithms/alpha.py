@@ -19,9 +19,16 @@ class AlphaLearner(GradientLearner):
 
     @checked
     def __init__(
-        self, net: nn.Module, loss: Loss, *, steps: Whole = 1, lr: Positive = 0.1, first_order: bool = False
+        self,
+        net: nn.Module,
+        loss: Loss,
+        *,
+        steps: Whole = 1,
+        lr: Positive = 0.1,
+        first_order: bool = False,
+        rematerialise: bool = False,
     ) -> None:
-        super().__init__(net, loss, steps=steps, lr=lr, first_order=first_order)
+        super().__init__(net, loss, steps=steps, lr=lr, first_order=first_order, rematerialise=rematerialise)
         self.alpha = nn.Parameter(torch.tensor(float(lr)))
 
     def descend(self, state: dict[str, Tensor], gradients: dict[str, Tensor], k: int) -> dict[str, Tensor]:

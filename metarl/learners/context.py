@@ -27,15 +27,25 @@ class CAVIA(Learner):
         context: size of the context vector φ
         steps: number of inner steps
         lr: inner learning rate α
+        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
     """
 
     start: Tensor
 
     @checked
-    def __init__(self, net: nn.Module, loss: Loss, *, context: Count, steps: Whole = 1, lr: Positive = 1.0) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        loss: Loss,
+        *,
+        context: Count,
+        steps: Whole = 1,
+        lr: Positive = 1.0,
+        rematerialise: bool = False,
+    ) -> None:
         super().__init__()
         check_second_derivatives(net)
-        self.net, self.loss, self.steps, self.lr = net, loss, steps, lr
+        self.net, self.loss, self.steps, self.lr, self.rematerialise = net, loss, steps, lr, rematerialise
         self.register_buffer("start", torch.zeros(context), persistent=False)
 
     def init(self) -> Tensor:

@@ -22,7 +22,7 @@ class LearnedOptimizer(UpdateRule):
 
     The objective `multi_step(loss, (1.0,) * steps)` is the paper's Σ_t w_t f(θ_t) with w_t = 1. There are two
     differences: the initial θ is a meta-parameter instead of a random one, and f is the loss on the query instead of
-    that on the data of the gradients. Memory is proportional to `steps`; the paper unrolls 20 of 100 steps at a time.
+    that on the data of the gradients. The paper unrolls 20 of 100 steps at a time, to save memory.
 
     Args:
         steps: number of inner steps
@@ -30,6 +30,7 @@ class LearnedOptimizer(UpdateRule):
         layers: number of LSTM layers
         scale: factor of the output of m
         adapt: the start of the names of the parameters that are adapted; by default all, and "head" is the last layer
+        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
     """
 
     @checked
@@ -43,8 +44,9 @@ class LearnedOptimizer(UpdateRule):
         layers: Count = 2,
         scale: Positive = 0.1,
         adapt: str = "",
+        rematerialise: bool = False,
     ) -> None:
-        super().__init__(net, loss, steps=steps, adapt=adapt)
+        super().__init__(net, loss, steps=steps, adapt=adapt, rematerialise=rematerialise)
         self.layers = nn.ModuleList(LSTMCell(hidden if i else 2, hidden) for i in range(layers))
         self.head, self.scale = nn.Linear(hidden, 1), scale
 

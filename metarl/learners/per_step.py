@@ -26,13 +26,21 @@ class MAMLPlusPlus(GradientLearner):
         steps: number of inner steps
         lr: initial value of all inner learning rates
         norm_per_step: learn the scales and shifts of normalisations for each step instead of adapting them
+        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
     """
 
     @checked
     def __init__(
-        self, net: nn.Module, loss: Loss, *, steps: Count = 5, lr: Positive = 0.1, norm_per_step: bool = True
+        self,
+        net: nn.Module,
+        loss: Loss,
+        *,
+        steps: Count = 5,
+        lr: Positive = 0.1,
+        norm_per_step: bool = True,
+        rematerialise: bool = False,
     ) -> None:
-        super().__init__(net, loss, steps=steps, lr=lr)
+        super().__init__(net, loss, steps=steps, lr=lr, rematerialise=rematerialise)
         norms = [path for path, module in net.named_modules() if norm_per_step and isinstance(module, NORMS)]
         fixed = {name: p for name, p in net.named_parameters() if _layer(name) in norms}
         self.names = [name for name in self.names if name not in fixed]

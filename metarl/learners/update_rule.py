@@ -33,13 +33,16 @@ class UpdateRule(Learner):
     The initial parameters of the net are meta-parameters. With `adapt`, only parameters whose names start with it are
     adapted ("head" is the last layer), which saves memory for rules with a large state. Gradients and losses of the
     support are constants to the outer loop, so that there are no second derivatives; meta-gradients pass through the
-    parameters before each step and through the rule. Raises ValueError if `adapt` matches no parameter.
+    parameters before each step and through the rule. `rematerialise` is that of `GradientLearner`. Raises ValueError if
+    `adapt` matches no parameter.
     """
 
     @checked
-    def __init__(self, net: nn.Module, loss: Loss, *, steps: Whole, adapt: str = "") -> None:
+    def __init__(
+        self, net: nn.Module, loss: Loss, *, steps: Whole, adapt: str = "", rematerialise: bool = False
+    ) -> None:
         super().__init__()
-        self.net, self.loss, self.steps = net, loss, steps
+        self.net, self.loss, self.steps, self.rematerialise = net, loss, steps, rematerialise
         self.names = check_names(net, adapt, "adapt")
 
     @abstractmethod
