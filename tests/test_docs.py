@@ -132,6 +132,15 @@ def test_docstrings_read_as_they_stand() -> None:
 
 
 @pytest.mark.usefixtures("extensions")
+def test_arguments_become_fields() -> None:
+    from plain_docstrings import with_fields
+
+    lines = ["What it is.", "", "Args:", r"    max\_kl: bound", "        on the KL", "    lr: rate", "", "More."]
+    fields = [":param max_kl: bound", "        on the KL", ":param lr: rate"]
+    assert list(with_fields(lines)) == ["What it is.", "", *fields, "", "More."]
+
+
+@pytest.mark.usefixtures("extensions")
 def test_charts_show_the_method_among_the_others() -> None:
     from charts import figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 KEPT = re.compile(r"(`[^`]+`|(?<![\w*])\*\w[\w -]*\*(?![\w*]))")  # `code` and *emphasis*
 MARKUP = re.compile(r"([\\*_|<>\[\]])")
+ARGUMENT = re.compile(r"    ([\w\\]+): (.*)")
 
 
 def plain(line: str) -> str:
@@ -20,8 +22,20 @@ def plain(line: str) -> str:
     return indent + "".join(f"`{piece}`" if piece.startswith("`") else piece for piece in pieces)
 
 
+def with_fields(lines: list[str]) -> Iterator[str]:
+    """Converted lines with each "name: text" below a line "Args:" as a parameter's field."""
+    inside = False
+    for line in lines:
+        inside = line == "Args:" or (inside and line.startswith("    "))
+        if inside and (argument := ARGUMENT.match(line)):
+            name, text = argument.groups()
+            yield f":param {name.replace(chr(92), '')}: {text}"
+        elif line != "Args:":
+            yield line
+
+
 def convert(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Rewrite a docstring in place; a list that follows a line of text gets the blank line it needs."""
+    """Rewrite a docstring in place. A list gets the blank line that it needs before it, and arguments become fields."""
     if not str(getattr(obj, "__module__", None) or "metarl").startswith("metarl"):
         del lines[1:]  # of another library, in a markup of its own
     converted: list[str] = []
@@ -30,7 +44,7 @@ def convert(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: li
         if item and converted and converted[-1].strip() and not converted[-1].lstrip().startswith(("- ", "  ")):
             converted.append("")
         converted.append(plain(line))
-    lines[:] = converted
+    lines[:] = with_fields(converted)
 
 
 def skip(app: Sphinx, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:
