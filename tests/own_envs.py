@@ -27,7 +27,7 @@ class MassPendulum(PendulumEnv):
         return observation, reward, terminated, truncated, {**info, "mass": self.m}
 
 
-gymnasium.register("me/MassPendulum-v0", entry_point="own_envs:MassPendulum", max_episode_steps=12)
+gymnasium.register("me/OwnPendulum-v0", entry_point="own_envs:MassPendulum", max_episode_steps=12)
 
 
 class Line(gymnasium.Env[Any, Any]):

@@ -94,7 +94,7 @@ def test_instances_have_their_tasks_before_their_states(kind: Any, value: Callab
 
 
 def test_episodes_are_those_of_the_seeds_and_do_not_depend_on_the_instance() -> None:
-    world, seeds = kind_of("own_envs:me/MassPendulum-v0")(3), np.array([5, 6, 7])
+    world, seeds = kind_of("own_envs:me/OwnPendulum-v0")(3), np.array([5, 6, 7])
     masses, actions = np.array([[0.6], [1.2], [1.9]]), RNG(0).uniform(-2, 2, (12, 3, 1)).astype(np.float32)
     for order in ([0, 1, 2], [2, 0, 1]):
         world.set_tasks(masses[order])
@@ -103,7 +103,7 @@ def test_episodes_are_those_of_the_seeds_and_do_not_depend_on_the_instance() -> 
             step = world.step(action[order])
             assert step.terminated.tolist() == [t == 11] * 3  # its time limit is kept
         for i, which in enumerate(order):
-            env = gymnasium.make("me/MassPendulum-v0")
+            env = gymnasium.make("me/OwnPendulum-v0")
             env.reset(seed=int(seeds[which]), options={"task": masses[which]})
             for action in actions:
                 observation, reward, *_ = env.step(action[which])
@@ -123,7 +123,7 @@ def test_tasks_are_arrays_where_they_are_numbers_and_objects_elsewhere() -> None
 
 
 def test_the_time_limit_is_the_horizon() -> None:
-    assert kind_of("own_envs:me/MassPendulum-v0")(1).default_horizon == 12
+    assert kind_of("own_envs:me/OwnPendulum-v0")(1).default_horizon == 12
     with pytest.raises(ValueError, match=r"^Line has no time limit: give horizon"):
         kind_of(Line)(1).default_horizon  # noqa: B018
 
@@ -167,7 +167,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "no way": (lambda: kind_of("Pendulum-v1", task_space=Box(0, 1, (1,))), "Pendulum-v1 has no way to set a task: its"),
     "no tasks": (lambda: kind_of("CartPole-v1"), "CartPole-v1 has no tasks of its own: give it `sample_tasks(n, rng)`"),
     "no module": (lambda: kind_of("nowhere:me/A-v0"), "the module nowhere cannot be imported (ModuleNotFoundError: No"),
-    "no id": (lambda: kind_of("own_envs:me/MassPendulu-v0"), "unknown environment 'me/MassPendulu-v0'"),
+    "no id": (lambda: kind_of("own_envs:me/OwnPendulu-v0"), "unknown environment 'me/OwnPendulu-v0'"),
     "no environment": (lambda: kind_of(lambda: 3), "<lambda> makes 3, which is no gymnasium.Env: give a gymnasium.Env"),
     "an old one": (lambda: kind_of(lambda: OldGym()), "which is no gymnasium.Env: port it from gym to gymnasium ("),
     "one that fails": (lambda: kind_of(broken), "broken cannot be made: RuntimeError: no licence"),
