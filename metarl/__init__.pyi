@@ -18,6 +18,7 @@ from .algorithms.multi_step import MultiStep as MultiStep
 from .algorithms.proximal import ProMP as ProMP
 from .algorithms.reptile import Reptile as Reptile
 from .algorithms.trust_region import TRPO as TRPO
+from .algorithms.variational import VariationalDescent as VariationalDescent
 from .core import Distribution as Distribution
 from .core import Episodes as Episodes
 from .core import Learner as Learner
@@ -52,6 +53,7 @@ from .learners.metric import ProtoNet as ProtoNet
 from .learners.metric import RelationNet as RelationNet
 from .learners.metric import SiameseNet as SiameseNet
 from .learners.mixture import IMP as IMP
+from .learners.neural_statistician import NeuralStatistician as NeuralStatistician
 from .learners.per_step import MAMLPlusPlus as MAMLPlusPlus
 from .learners.snail import SNAIL as SNAIL
 from .learners.support import SupportLearner as SupportLearner

@@ -6,6 +6,7 @@ settings.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import nn
@@ -22,7 +23,9 @@ from metarl.learners.lstm import LSTMClassifier, LSTMRegressor
 from metarl.learners.mann import MANN
 from metarl.learners.matching import FullContext, MatchingNet
 from metarl.learners.metric import Comparison, RelationNet
+from metarl.learners.neural_statistician import NeuralStatistician
 from metarl.nets.conv4 import Conv4, FeatureMaps
+from metarl.nets.dense import Dense
 from metarl.nets.mlp import MLP
 from metarl.nets.normalisation import BatchNorm
 from metarl.objectives import final, learner_loss, multi_step
@@ -133,6 +136,27 @@ def mann(
     """
     spread = nn.Sequential(encoder, BatchNorm(features))
     return MANN(spread, ways=ways, features=features, controller=controller, slots=slots, width=width)
+
+
+@checked
+def neural_statistician(
+    encoder: nn.Module, ways: Count, features: Count, *, context: Count = 64, latent: Count = 16,
+    hidden: Sequence[Count] = (128,), decoder: Sequence[Count] = (256, 256),
+) -> NeuralStatistician:  # fmt: skip
+    """A neural statistician that reconstructs images by an MLP (Edwards and Storkey 2017).
+
+    Args:
+        context: size of the context of a class
+        latent: size of the latent variable of an image
+        hidden: sizes of the hidden layers of the statistic network and of the latent variable's distributions
+        decoder: sizes of the hidden layers of the decoder
+    """
+    if not isinstance(encoder, Conv4 | Dense):
+        raise ValueError("neural-statistician makes images of one size: train it with --task.architecture conv4 or mlp")
+    images = MLP(context + latent, math.prod(encoder.shape), hidden=decoder)
+    return NeuralStatistician(
+        encoder, images, ways=ways, features=features, context=context, latent=latent, hidden=hidden
+    )
 
 
 @checked

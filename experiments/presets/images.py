@@ -67,6 +67,10 @@ METHODS: dict[str, Changes] = {
     "protonet": {**learned_by("ProtoNet"), "task.train_queries": 5, "meta_batch": 1},
     "matching": learned_by(f"{CONFIG}.builders:matching"),
     "siamese": learned_by("SiameseNet"),
+    "neural-statistician": {
+        **learned_by(f"{CONFIG}.builders:neural_statistician"),
+        "algorithm": made("VariationalDescent", lr=1e-3, lr_end=0.0), "task.train_queries": 5,
+    },
     "relation": learned_by(f"{CONFIG}.builders:relation"),
     "imp": learned_by("IMP"),
     "gnn": learned_by("GNN"),
@@ -105,6 +109,8 @@ WARM_STARTED: dict[str, Changes] = {  # others: QUICK
     "reptile": {"algorithm.lr": 0.1, **FROZEN_HEAD},  # the paper's 1 forgets pre-training soonest
     "protonet": {"meta_batch": 2, **QUICK},
     "siamese": GENTLE,
+    "lstm": {"algorithm.lr": 0.003, "iterations": 1_500},  # at chance for its first 400 iterations
+    "neural-statistician": {"task.pretraining": 0, "iterations": 1_500},  # its encoder learns from the bound alone
     "metaoptnet": GENTLE,
     "nearest-neighbour": {"task.pretraining": 0},
 }
