@@ -1,10 +1,10 @@
-"""Presets, the command line, the benchmarks, and the recipes behind published results.
+"""Presets, the command line, the benchmarks, and the recipes that reproduce published results.
 
-Importing this package, before torch, settles two things with the environment's variables, unless the user has:
-- OpenMP's idle threads sleep rather than spin. Torch's would otherwise take the cores from the simulator's, and two
-  runs on one machine would each be tens of times slower.
-- Torch asks for huge pages, and the C library keeps up to 2 GiB of freed memory: an update's tensors of megabytes
-  otherwise cost more in page faults than in sums.
+When this package is imported before torch, it sets environment variables that the user has not set:
+- Idle threads of OpenMP sleep instead of spinning. Otherwise, torch's idle threads would take the cores from the
+  simulator, and two runs on one machine would each be tens of times slower.
+- Torch uses huge pages, and the C library keeps up to 2 GiB of freed memory. Otherwise, page faults for the large
+  tensors of an update would take longer than the computation.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ if sys.platform == "linux":
     try:
         _mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:
-        pass  # a C library other than GNU's: it has its own ways
+        pass  # not the GNU C library
     else:
         _mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
-        _mallopt(-3, 2**25)  # M_MMAP_THRESHOLD: the largest allowed
+        _mallopt(-3, 2**25)  # M_MMAP_THRESHOLD: the maximum

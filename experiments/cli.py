@@ -1,6 +1,6 @@
 """The command line: `metarl list | train | evaluate | compare | plot | video | reproduce`.
 
-This module imports nothing slow: Ctrl-C is heard from the start, and `metarl --help` and `metarl list` are quick.
+This module imports nothing slow, so that Ctrl-C works from the start, and `metarl --help` and `metarl list` are fast.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from metarl.distributed import first_to_end, refuse
 from metarl.experiments import terminal
 from metarl.experiments.presets import nearest
 
-COMMANDS = {  # a class each, imported when it is asked for
+COMMANDS = {  # the class of each command, which is imported when the command is used
     "list": "metarl.experiments.listing:List",
     "train": "metarl.experiments.commands:Train",
     "evaluate": "metarl.experiments.commands:Evaluate",
@@ -28,29 +28,29 @@ COMMANDS = {  # a class each, imported when it is asked for
 
 USAGE = """metarl: meta-learning and meta-reinforcement-learning
 
-  metarl list [WORD …]                            the presets, or those with these words in their names
-  metarl train PRESET [--quick] [--out DIR] …     train (metarl train PRESET --help: all settings)
-  metarl train --resume DIR                       go on with a run (--data DIR: its images have moved)
-  metarl evaluate DIR [--steps K] [--json FILE]   score on held-out tasks after 0 … K gradient steps
+  metarl list [WORD …]                            show the presets, or those with these words in their names
+  metarl train PRESET [--quick] [--out DIR] …     train a preset (all settings: metarl train PRESET --help)
+  metarl train --resume DIR                       continue a run (--data DIR: its images have been moved)
+  metarl evaluate DIR [--steps K] [--json FILE]   compute scores on held-out tasks after 0 … K gradient steps
   metarl compare DIR… [--out FILE.png] [--csv FILE] [--json FILE]
-                                                  evaluated runs: seeds pooled, means with intervals
-  metarl plot DIR… --out FILE.png                 learning curves and adaptation, seeds pooled
-  metarl video DIR --out FILE.mp4|gif             before and after adaptation, side by side
-  metarl reproduce TASK [--fraction F]            a published result: all its methods and seeds, tables and pictures
-  metarl --version                                the version
+                                                  compare evaluated runs: means over seeds, with intervals
+  metarl plot DIR… --out FILE.png                 plot learning curves and scores after adaptation
+  metarl video DIR --out FILE.mp4|gif             film a policy before and after adaptation, side by side
+  metarl reproduce TASK [--fraction F]            reproduce a published result: all methods, seeds, tables and plots
+  metarl --version                                show the version
 
 `metarl COMMAND --help` shows all options of a command.
 """
 
 
 class Command(Protocol):
-    """What a command line spells: options that are read and checked."""
+    """A command with its options, which are parsed and checked."""
 
     def run(self) -> None: ...
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line; a mistake of the user's is one line and exit status 2."""
+    """Run the command line. Errors of the user print one line and exit with status 2."""
     logging.basicConfig(format="%(levelname)s: %(message)s")
     terminal.prepare()
     try:
@@ -59,13 +59,13 @@ def main(args: Sequence[str] | None = None) -> None:
         finally:
             sys.stdout.flush()
     except (ValueError, OSError, FloatingPointError) as error:
-        if terminal.of_printing(error):
-            terminal.print_no_more()
+        if terminal.is_output_error(error):
+            terminal.discard_output()
             if isinstance(error, BrokenPipeError):  # as in `metarl list | head`
                 raise SystemExit(terminal.BROKEN_PIPE) from None
             error = OSError(f"cannot write to the standard output ({getattr(error, 'strerror', error)})")
         if first_to_end():
-            terminal.complain("error: " + " ".join(str(error).splitlines()))
+            terminal.print_error("error: " + " ".join(str(error).splitlines()))
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(terminal.INTERRUPTED) from None
@@ -78,16 +78,16 @@ def _run(args: Sequence[str]) -> None:
     if args[0] == "--version":
         print(f"metarl {metarl.__version__}")
         return
-    with terminal.leaving_at_once():
+    with terminal.exit_on_interrupt():
         command = parse(args)
     if args[0] not in ("train", "evaluate"):
         refuse(f"metarl {args[0]}")
-    with terminal.hearing_once():
+    with terminal.interrupt_once():
         command.run()
 
 
 def parse(args: Sequence[str]) -> Command:
-    """The command that `args` spell. Raises ValueError for a mistake, SystemExit after a command's --help."""
+    """Parse a command line. Raises ValueError for an invalid one, and SystemExit after the --help of a command."""
     name, *rest = args
     if name not in COMMANDS:
         raise ValueError(f"unknown command {name!r}: {nearest(name, COMMANDS)}")

@@ -1,4 +1,4 @@
-"""The commands of the command line, each a dataclass of its options, and how they are parsed."""
+"""The commands of the command line, each of which is a dataclass of its options, and their parsing."""
 
 from __future__ import annotations
 
@@ -24,34 +24,35 @@ from metarl.ranges import Settings
 
 
 class Command(Settings, ABC):
-    """The base of the commands: `metarl NAME` reads the options into the dataclass Name."""
+    """The base of commands: `metarl NAME` parses its options into the dataclass Name, and calls `run`."""
 
     @classmethod
     def parse(cls, args: Sequence[str]) -> Command:
-        """The command with the options that `args` spell."""
+        """The command with the options in `args`. Raises ValueError for invalid options."""
         command: Command = read_options(cls, args, f"metarl {cls.__name__.lower()}")
         return command
 
     @abstractmethod
     def run(self) -> None:
-        """Do what was asked."""
+        """Execute the command."""
 
 
 @dataclass(frozen=True)
 class Train(Command):
-    """Train a preset in a new run folder, or go on with a run."""
+    """Train a preset in a new run folder, or continue an existing run."""
 
     config: Config | None
     preset: str | None = None
     out: Path | None = None
-    """the new run folder; default: runs/PRESET-DATE"""
+    """new run folder; default: runs/PRESET-DATE"""
     resume: Path | None = None
-    """a run folder to go on with, in place of a preset"""
+    """run folder of a run that is continued, instead of a preset"""
     data: str | None = None
-    """where the images of the run to go on with lie now; default: where they lay"""
+    """folder of the images of a run that is continued, if they have been moved"""
     quick: bool = False
-    """the same run at a size that ends within minutes on 2 cores"""
+    """reduce the run to a size that takes minutes on 2 cores"""
     device: Device = "auto"
+    """device of torch; auto: a GPU if there is one"""
 
     @classmethod
     def parse(cls, args: Sequence[str]) -> Train:
@@ -69,7 +70,7 @@ class Train(Command):
             assert self.preset is not None
             assert self.config is not None
             if self.out is None and distributed.count() > 1:
-                raise ValueError("several processes share a run folder: name it by --out DIR")
+                raise ValueError("several processes share a run folder: give it by --out DIR")
             path = self.out or Path("runs") / f"{self.preset}-{datetime.now():%Y%m%d-%H%M%S}"
             runner.start(self.preset, self.config, path, device=device)
         if distributed.first():
@@ -78,25 +79,26 @@ class Train(Command):
 
 @dataclass(frozen=True)
 class Evaluate(Command):
-    """Adapt a trained initialisation to held-out tasks and print the score after 0 … K gradient steps."""
+    """Adapt a trained initialisation to held-out tasks, and print the scores after 0 … K gradient steps."""
 
     run_folder: tyro.conf.Positional[str]
-    """a run folder, or pretrained:NAME"""
+    """run folder, or pretrained:NAME"""
     steps: Steps | None = None
-    """K; default: the preset's"""
+    """maximum number of gradient steps, K; default: test_steps of the run"""
     tasks: Number | None = None
-    """held-out tasks; default: the preset's"""
+    """number of held-out tasks; default: test_tasks of the run"""
     seed: Seed = 0
-    """of the held-out tasks and, where random, of the random initialisation"""
+    """seed of the held-out tasks and of the random initialisation"""
     checkpoint: str = "last"
-    """last, a number of iterations, or best: on validation tasks, which tests never see"""
+    """checkpoint; last, the number of its iterations, or best: the best one on validation tasks"""
     transductive: bool = True
-    """images of a query may be normalised together; --no-transductive: each with the support alone"""
+    """normalise the query images of a task together; --no-transductive: each one with the support only"""
     json: Path | None = None
-    """a file, .json, to write the numbers to"""
+    """file, .json, to which the scores are written"""
     data: str | None = None
-    """where the run's images lie now; default: where they lay in training"""
+    """folder of the images of the run, if they have been moved since training"""
     device: Device = "auto"
+    """device of torch; auto: a GPU if there is one"""
 
     def run(self) -> None:
         from metarl.experiments.evaluation import evaluate_run
@@ -128,16 +130,16 @@ class Evaluate(Command):
 
 @dataclass(frozen=True)
 class Compare(Command):
-    """Compare evaluated runs over seeds and tasks: means and interquartile means with 95 % intervals."""
+    """Compare the scores of evaluated runs: means and interquartile means over seeds and tasks, with 95 % intervals."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """run folders with an evaluation.json, evaluation files, or pretrained:NAME; seeds of one preset are pooled"""
     out: Path | None = None
-    """a picture, .png, .pdf or .svg"""
+    """file, .png, .pdf or .svg, to which a plot is written"""
     csv: Path | None = None
-    """a file, .csv, to write the table to, with the random initialisation of every method"""
+    """file, .csv, to which the table is written, with the random initialisations of all methods"""
     json: Path | None = None
-    """a file, .json, to write everything to, the means of each seed as well"""
+    """file, .json, to which the table is written, with the means of each seed"""
 
     def run(self) -> None:
         from metarl.experiments.report import compare, tables
@@ -160,12 +162,12 @@ class Compare(Command):
 
 @dataclass(frozen=True)
 class Plot(Command):
-    """Plot progress, and adaptation where evaluation.json lies in a run folder. Seeds of one preset are pooled."""
+    """Plot learning curves, and scores after adaptation for evaluated runs. Seeds of one preset are pooled."""
 
     run_folders: tyro.conf.Positional[tuple[Path, ...]]
     """run folders, or pretrained:NAME"""
     out: Path
-    """the picture, .png, .pdf or .svg"""
+    """file, .png, .pdf or .svg, to which the plot is written"""
 
     def run(self) -> None:
         from metarl.experiments.report.plot import plot_runs
@@ -176,17 +178,18 @@ class Plot(Command):
 
 @dataclass(frozen=True)
 class Video(Command):
-    """Film a policy before and after adaptation to a task, or after adaptation to several, side by side."""
+    """Film a policy before and after adaptation to a task, or after adaptation to several tasks, side by side."""
 
     run_folder: tyro.conf.Positional[str]
-    """a run folder, or pretrained:NAME"""
+    """run folder, or pretrained:NAME"""
     out: Path
-    """the film, .mp4 or .gif"""
+    """file, .mp4 or .gif, to which the film is written"""
     task: tyro.conf.UseAppendAction[tuple[float, ...]] = ()
-    """the goal, where it is one number; several times: several goals; default: drawn from the task distribution"""
+    """goal, if it is one number; repeat the option for several goals; default: one goal that is sampled with --seed"""
     steps: Steps | None = None
-    """gradient steps; default: the preset's inner steps"""
+    """number of gradient steps; default: the number of inner steps in training"""
     seed: Seed = 0
+    """seed of the goal, of the initial state and of the sampled actions in adaptation"""
 
     def run(self) -> None:
         from metarl.experiments.report.video import film_run
@@ -197,29 +200,31 @@ class Video(Command):
 
 @dataclass(frozen=True)
 class Reproduce(Command):
-    """Train, evaluate and compare the methods of a published result, over seeds. Started again, it goes on."""
+    """Reproduce a published result: train, evaluate and compare its methods. A repeated command continues the runs."""
 
     task: tyro.conf.Positional[str]
-    """presets' first words, "half-cheetah-vel-2017"; an unknown one lists all"""
+    """beginning of the names of presets, such as half-cheetah-vel-2017; for an unknown one, all tasks are listed"""
     methods: tuple[str, ...] = ()
-    """default: all of the recipe's"""
+    """methods that are trained; default: all methods of the recipe"""
     seeds: tuple[Seed, ...] = ()
-    """default: the recipe's"""
+    """seeds of training; default: the seeds of the recipe"""
     fraction: Fraction = 1.0
-    """of the budget, for a quick look"""
+    """fraction of the budget of training, for a quick look"""
     runs: Path = Path("runs")
+    """folder in which the run folders are created"""
     results: Path = Path("experiments/results")
-    """where tables and pictures go"""
+    """folder in which tables and plots are written"""
     data: str | None = None
-    """the folder of an image data set; default: METARL_DATA, or the user's cache"""
+    """folder of the image data set; default: the environment variable METARL_DATA or, if not set, the user's cache"""
     device: Device = "auto"
+    """device of torch; auto: a GPU if there is one"""
 
     def run(self) -> None:
         from metarl.experiments.recipes.table import RECIPES
         from metarl.experiments.runner import pick_device
 
         if self.task not in RECIPES:
-            raise ValueError(f"no recipe for {self.task!r}: choose one of {', '.join(RECIPES)}")
+            raise ValueError(f"there is no recipe for {self.task!r}: choose one of {', '.join(RECIPES)}")
         RECIPES[self.task].run(
             methods=self.methods, seeds=self.seeds, fraction=self.fraction, runs=self.runs, results=self.results,
             data=self.data, device=pick_device(self.device),
@@ -231,21 +236,26 @@ class _TrainOptions(Settings):
     """Options of `metarl train PRESET` that are not settings of the experiment."""
 
     out: Path | None = None
-    """the new run folder; default: runs/PRESET-DATE"""
+    """new run folder; default: runs/PRESET-DATE"""
     quick: bool = False
-    """the same run at a size that ends within minutes on 2 cores"""
+    """reduce the run to a size that takes minutes on 2 cores"""
     device: Device = "auto"
+    """device of torch; auto: a GPU if there is one"""
 
 
 @dataclass(frozen=True)
 class _ResumeOptions(Settings):
-    """`metarl train PRESET` trains in a new run folder (`metarl list` shows the presets); --resume goes on with one."""
+    """`metarl train PRESET` trains a preset in a new run folder, and `metarl train --resume DIR` continues a run.
+
+    `metarl list` shows the presets.
+    """
 
     resume: Path | None = None
-    """the run folder"""
+    """run folder of the run that is continued"""
     data: str | None = None
-    """where its images lie now; default: where they lay"""
+    """folder of the images of the run, if they have been moved"""
     device: Device = "auto"
+    """device of torch; auto: a GPU if there is one"""
 
 
 def _parse_resume(args: Sequence[str]) -> Train:
@@ -254,7 +264,7 @@ def _parse_resume(args: Sequence[str]) -> Train:
         raise ValueError("metarl train needs a preset, or --resume DIR: `metarl list` shows the presets")
     if unknown:
         raise ValueError(
-            f"--resume goes on with the settings of the run: give only --device and --data beside it, not {unknown[0]}"
+            f"--resume continues with the settings of the run: give only --device and --data with it, not {unknown[0]}"
         )
     return Train(None, **vars(options))
 
@@ -264,7 +274,7 @@ def _parse_train(name: str, args: Sequence[str]) -> Train:
     if [word for word in args if word in ("--quick", "--no-quick")][-1:] == ["--quick"]:
         default = default.task.quick(default)
     if any(word.split("=")[0] == "--resume" for word in args):
-        raise ValueError("--resume goes on with a run and its preset: give one of the two")
+        raise ValueError("--resume continues a run with its settings: give either --resume DIR or a preset")
 
     @dataclass(frozen=True)
     class Options(_TrainOptions):

@@ -1,6 +1,6 @@
-"""`metarl list`: a row a task, with what it is and its methods.
+"""The command `metarl list`, which prints a table of all tasks and the methods that have presets for them.
 
-Options are read and the table is printed by hand, since the libraries that do it elsewhere take longer to import.
+It parses its options and formats the table itself, because importing the libraries of the other commands is slow.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from textwrap import wrap
 
 from metarl.experiments.presets import TASKS, Task, similar
 
-WIDTH = 100  # columns, where there is no terminal
-ABOUT = 26  # columns that say what a task is
-LEAST = 20  # columns for the methods, at least
-HEAD = ("task", "what it is", "methods")
-FOOT = """Train a preset, TASK-METHOD: `metarl train half-cheetah-vel-maml`. List some: `metarl list ant-vel`.
-Tasks that end in -2017 have the MAML paper's physics."""
+WIDTH = 100  # width of the table without a terminal, in characters
+DESCRIPTION_WIDTH = 26
+MIN_METHODS_WIDTH = 20
+HEADER = ("task", "what it is", "methods")
+FOOTER = """Train a preset, TASK-METHOD: `metarl train half-cheetah-vel-maml`. Show some of them: `metarl list ant-vel`.
+Tasks whose names end in -2017 have the physics of the MAML paper."""
 HELP = """usage: metarl list [WORD ...]
 
-Show the presets that `metarl train` knows, a row a task with its methods. A preset's name is TASK-METHOD, such as
-half-cheetah-vel-maml. With WORDs, only those presets are shown that have each WORD in their names, at the beginning or
+Show the presets of `metarl train`, with one row for each task. The name of a preset is TASK-METHOD, such as
+half-cheetah-vel-maml. If WORDs are given, only presets are shown whose names contain each WORD at the beginning or
 after a hyphen:
 
-  metarl list half-cheetah          the half-cheetah's tasks
-  metarl list promp                 the tasks that ProMP has presets for
+  metarl list half-cheetah          all tasks of the half-cheetah
+  metarl list promp                 all tasks with a preset for ProMP
   metarl list 5way-1shot protonet   prototypical networks on 5-way 1-shot images
 """
 
 
 @dataclass(frozen=True)
 class List:
-    """Show the presets that have all `words` in their names, each at the beginning or after a hyphen."""
+    """Show the presets whose names contain all `words`, each at the beginning or after a hyphen."""
 
     words: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, args: Sequence[str]) -> List:
-        """What `args` ask for. Raises ValueError for an option, SystemExit after the help."""
+        """Parse the arguments. Raises ValueError for an option, and SystemExit after printing the help."""
         if {"-h", "--help"} & set(args):
             print(HELP, end="")
             raise SystemExit(0)
@@ -49,14 +49,15 @@ class List:
         return cls(tuple(args))
 
     def run(self) -> None:
+        """Print the table."""
         width = shutil.get_terminal_size((WIDTH, 0)).columns if sys.stdout.isatty() else WIDTH
         print("\n".join(table(matching(self.words), width=width)))
         if not self.words:
-            print(f"\n{FOOT}")
+            print(f"\n{FOOTER}")
 
 
 def matching(words: Sequence[str]) -> list[Task]:
-    """The tasks, each with those of its methods that make a preset with all `words`. Raises ValueError for none."""
+    """The tasks and methods whose presets contain all `words` in their names. Raises ValueError if there are none."""
     found = []
     for task in TASKS:
         methods = tuple(method for method in task.methods if all(_has(f"{task.name}-{method}", w) for w in words))
@@ -73,19 +74,22 @@ def matching(words: Sequence[str]) -> list[Task]:
 
 
 def table(tasks: Sequence[Task], *, width: int) -> Iterator[str]:
-    """Lines of at most `width` columns, if there is room. Neighbours that differ in nothing but size share a row."""
+    """The lines of the table, if possible with at most `width` characters.
+
+    Consecutive tasks with the same description and methods share a row.
+    """
     rows = [
-        ([task.name for task in alike], wrap(about, ABOUT), ", ".join(methods))
+        ([task.name for task in same], wrap(about, DESCRIPTION_WIDTH), ", ".join(methods))
         for (about, methods), group in groupby(tasks, key=lambda task: (task.about, task.methods))
-        for alike in [list(group)]
+        for same in [list(group)]
     ]
     first = max(len(name) for names, _, _ in rows for name in names)
-    room = max(LEAST, width - first - ABOUT - 4)
-    for names, about, methods in [([HEAD[0]], [HEAD[1]], HEAD[2]), *rows]:
-        for cells in zip_longest(names, about, wrap(methods, room, break_on_hyphens=False), fillvalue=""):
-            yield f"{cells[0]:{first}}  {cells[1]:{ABOUT}}  {cells[2]}".rstrip()
+    last = max(MIN_METHODS_WIDTH, width - first - DESCRIPTION_WIDTH - 4)
+    for names, about, methods in [([HEADER[0]], [HEADER[1]], HEADER[2]), *rows]:
+        for cells in zip_longest(names, about, wrap(methods, last, break_on_hyphens=False), fillvalue=""):
+            yield f"{cells[0]:{first}}  {cells[1]:{DESCRIPTION_WIDTH}}  {cells[2]}".rstrip()
 
 
 def _has(name: str, word: str) -> bool:
-    """Whether `word` is in `name`, at the beginning or after a hyphen."""
+    """Whether `name` contains `word` at the beginning or after a hyphen."""
     return word != "" and f"-{word}" in f"-{name}"

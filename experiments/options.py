@@ -1,7 +1,7 @@
-"""Command-line options: tyro reads them into dataclasses of settings, which say themselves what they take.
+"""Command-line options: tyro parses them into dataclasses, which check their values themselves.
 
-A word that tyro cannot read as its setting's type is passed on as it is: the dataclass then refuses it in the same
-words as a config.json or a constructor. So a mistake is one line, whoever finds it.
+A value that tyro cannot convert to the type of its setting is passed on unchanged, so that the dataclass raises the
+same one-line error as for a value in config.json or in a constructor call.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from typing import Any
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-RULE = "╰╯─+-"
+BORDER = "╰╯─+-"  # characters of the horizontal lines in tyro's error messages
 
 
 def read_options(kind: Any, args: Sequence[str], prog: str, **options: Any) -> Any:
-    """What `args` spell, of the dataclass `kind`; `options` are tyro's. Raises ValueError, in one line, for a mistake.
+    """Parse `args` into the dataclass `kind`; `options` are passed to `tyro.cli`.
 
-    --help is printed, as SystemExit with status 0.
+    Raises ValueError with a message of one line for invalid options, and SystemExit with status 0 after --help.
     """
-    if own := [word for word in args if word.startswith("--tyro")]:  # it would write any file, and knows no mistake
+    if own := [word for word in args if word.startswith("--tyro")]:  # tyro's own options, which could write any file
         raise ValueError(f"Unrecognized options: {own[0]}: see {prog} --help")
-    said = io.StringIO()
+    errors = io.StringIO()
     try:
-        with redirect_stderr(said):
+        with redirect_stderr(errors):
             return tyro.cli(kind, args=args, prog=prog, registry=REGISTRY, **options)
     except SystemExit as stop:
         if not stop.code:
             raise
-        cause, box = _cause(stop), said.getvalue()
-        raise ValueError(str(cause) if cause else f"{_line(box)}: {_similar(box)}see {prog} --help") from None
+        cause, box = _cause(stop), errors.getvalue()
+        raise ValueError(str(cause) if cause else f"{_first_sentence(box)}: {_similar(box)}see {prog} --help") from None
 
 
-def _as_it_is(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """How tyro reads the type of `info`, but for words that it would refuse."""
-    global _asking
-    if _asking:
+def _lenient(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Tyro's parser of a type, except that it returns values that are not of this type as strings."""
+    global _looking_up
+    if _looking_up:
         return None
-    _asking = True  # what tyro's own rules say of the type, and of those inside it
+    _looking_up = True  # so that tyro uses its own rules for this type and the types that it contains
     try:
         spec = ConstructorRegistry.get_primitive_spec(info)
     finally:
-        _asking = False
+        _looking_up = False
     if not isinstance(spec, PrimitiveConstructorSpec):
         return None
 
@@ -61,25 +61,25 @@ def _as_it_is(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     return replace(spec, instance_from_str=read, choices=None)
 
 
-_asking = False
+_looking_up = False
 REGISTRY = ConstructorRegistry()
-REGISTRY.primitive_rule(_as_it_is)
+REGISTRY.primitive_rule(_lenient)
 
 
 def _cause(error: BaseException) -> ValueError | None:
-    """The message of a settings' own that tyro has caught and shown in a box."""
+    """The error that the dataclass of settings raised, if tyro stopped because of one."""
     found = error.__context__
     while found is not None and not isinstance(found, ValueError):
         found = found.__context__
     return found
 
 
-def _line(box: str) -> str:
-    """What tyro says first in its box, as a line."""
+def _first_sentence(box: str) -> str:
+    """The first paragraph of the message that tyro prints in a box, as one line."""
     words: list[str] = []
-    for row in box.splitlines()[1:]:  # after its title
+    for row in box.splitlines()[1:]:  # the first row is the title
         text = row.strip("│| ")
-        if not set(text) - set(RULE):
+        if not set(text) - set(BORDER):
             if words:
                 break
             continue
@@ -88,6 +88,6 @@ def _line(box: str) -> str:
 
 
 def _similar(box: str) -> str:
-    """The options that tyro finds nearest to those it does not know, as a question; "" where none is near."""
+    """A question that suggests the existing options nearest to an unknown one; "" if none is near."""
     found = sorted(re.findall(r"(?:Perhaps you meant|similar to --[^:]*):.*?(--[\w.-]+)", box, re.DOTALL))
     return f"did you mean {' and '.join(found)}? " if found else ""

@@ -1,7 +1,7 @@
-"""The MAML paper's baselines: one policy for all tasks, trained by Stable-Baselines3's PPO, as our learner's weights.
+"""The baselines of the MAML paper: a policy without adaptation, which PPO from Stable-Baselines3 trains on all tasks.
 
-Section 5.3 of Finn et al. 2017 compares MAML with a policy trained over random tasks and then fine-tuned, and with an
-oracle that also observes the task. Both are PPO over sub-environments that draw a new task at every episode.
+Finn et al. 2017 (section 5.3) compare MAML with a policy that is trained on random tasks and then fine-tuned, and with
+an oracle that observes the task. Both are trained by PPO in sub-environments that sample a new task in each episode.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ METRICS = ("policy_gradient_loss", "value_loss", "approx_kl", "clip_fraction", "
 
 
 def copy_policy(policy: ActorCriticPolicy, net: GaussianPolicy) -> None:
-    """Give `net` the weights of an SB3 MlpPolicy of the same hidden layers and activation, less its value net.
+    """Copy the weights of an MlpPolicy of Stable-Baselines3 to `net`, which has the same layers and activation.
 
-    Both then give the same actions where SB3's is shown `net.inputs()` of the observations, as long as the standard
-    deviation is within the bounds of `net`.
+    Afterwards both give the same actions, if the inputs of `policy` are `net.inputs()` of the observations, and the
+    standard deviation is within the bounds of `net`. The value network is not copied.
     """
     hidden = [layer for layer in policy.mlp_extractor.policy_net if isinstance(layer, nn.Linear)]
     theirs = [*hidden, cast(nn.Linear, policy.action_net)]
     ours = cast("list[nn.Linear]", list(net.trunk.layers))
     shapes = [[tuple(layer.weight.shape) for layer in layers] for layers in (ours, theirs)]
     if shapes[0] != shapes[1]:
-        raise ValueError(f"the policy's layers are {shapes[1]}, the net's {shapes[0]}: build both of the same sizes")
+        raise ValueError(f"the policy's layers are {shapes[1]}, the net's {shapes[0]}: use the same sizes in both")
     with torch.no_grad():
         for mine, its in zip(ours, theirs, strict=True):
             mine.weight.copy_(its.weight)
@@ -55,11 +55,11 @@ def copy_policy(policy: ActorCriticPolicy, net: GaussianPolicy) -> None:
 
 
 class Pretraining:
-    """PPO on the tasks of `distribution`; after every iteration `learner` has the policy's weights.
+    """PPO on the tasks of `distribution`, which copies the policy's weights to `learner` after every iteration.
 
-    An iteration begins with fresh episodes whose random numbers follow from (seed, iteration) and lasts one horizon, so
-    a resumed run equals one never stopped. Rewards are divided by the running standard deviation of the discounted
-    return (SB3's VecNormalize), the observations are as the learner's policy takes them.
+    An iteration starts with new episodes and lasts one horizon. Its random numbers are determined by (seed, iteration),
+    so that a resumed run equals an uninterrupted one. Rewards are divided by the running standard deviation of the
+    discounted return (`VecNormalize`), and observations are normalised as in the learner's policy.
     """
 
     def __init__(
@@ -73,16 +73,16 @@ class Pretraining:
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
-        """Train `learner` for `iterations` of `meta_batch` sub-environments × one horizon."""
+        """Prepare `iterations` iterations of training, each with `meta_batch` sub-environments for one horizon."""
         refuse("PPO")
         if not isinstance(distribution, WorldDistribution):
             raise ValueError(f"pre-training samples from a WorldDistribution, not {type(distribution).__name__}")
         if not isinstance(learner, GradientLearner) or not isinstance(learner.net, GaussianPolicy):
-            raise ValueError("PPO's weights fit only a gradient learner of a GaussianPolicy")
+            raise ValueError("PPO trains only the policy of a GradientLearner with a GaussianPolicy: give one")
         self.options, self.net, self.iterations, self.seed = options, learner.net, iterations, seed
         self.learner: Learner = learner
-        self.count = 0  # finished iterations
-        self.size = meta_batch * distribution.horizon  # samples an iteration
+        self.count = 0  # number of finished iterations
+        self.size = meta_batch * distribution.horizon  # number of samples per iteration
         world = type(distribution.template)
         envs = TaskVectorEnv(
             world, meta_batch, max_episode_steps=distribution.horizon, threads=distribution.threads
@@ -94,7 +94,7 @@ class Pretraining:
         )
         layers = cast("list[nn.Linear]", list(self.net.trunk.layers))
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="You have specified a mini-batch size")  # the last may be smaller
+            warnings.filterwarnings("ignore", message="You have specified a mini-batch size")  # which need not divide
             self.model = PPO(
                 "MlpPolicy",
                 self.envs,
@@ -120,46 +120,46 @@ class Pretraining:
 
     @property
     def policy(self) -> ActorCriticPolicy:
-        """SB3's policy, with its value net."""
+        """The policy of Stable-Baselines3, which includes the value network."""
         return self.model.policy
 
     @property
     def lr(self) -> float:
-        """Adam's step size in this iteration."""
+        """The learning rate of Adam in this iteration."""
         begin, end = self.options.lr, self.options.lr_end
         return begin + (end - begin) * self.count / self.iterations
 
     def updates(self, start: int) -> Iterator[dict[str, float]]:
-        """Yield the metrics of iterations `start` … to the run's last, each after its update, as `metarl.train` does.
+        """Yield the metrics of iterations `start`, `start` + 1, … to the last, each after its update.
 
-        `return_0` is the mean return of each sub-environment's first episode.
+        `return_0` is the mean return of the first episodes of all sub-environments.
         """
         for iteration in range(start, self.iterations):
             self.count = iteration
-            begin, watch = time.perf_counter(), Watch()
+            begin, recorder = time.perf_counter(), Recorder()
             self.model.set_random_seed(self._seed(Stream.TRAIN, iteration))
             try:
-                self.model.learn(self.size, callback=watch, log_interval=None)  # type: ignore[arg-type]
+                self.model.learn(self.size, callback=recorder, log_interval=None)  # type: ignore[arg-type]
             except ValueError as error:
                 if "but found invalid values" not in str(error):
                     raise
-                raise FloatingPointError(  # in place of torch's, of many lines
-                    "PPO's update gave a policy that is no distribution: train with a smaller --algorithm.lr; "
-                    "checkpoints written before are whole"
+                raise FloatingPointError(  # instead of torch's error, which has many lines
+                    "PPO's update gave a policy with parameters that are not finite: train with a smaller "
+                    "--algorithm.lr; earlier checkpoints are valid"
                 ) from None
             self._require_finite()
             copy_policy(self.policy, self.net)
             self.count = iteration + 1
             yield {
-                "return_0": float(np.mean(list(watch.returns.values()))),
+                "return_0": float(np.mean(list(recorder.returns.values()))),
                 "env_steps": float(self.size),
                 **{name: float(self.model.logger.name_to_value[f"train/{name}"]) for name in METRICS},
-                "seconds_sampling": watch.sampled - begin,
-                "seconds_update": time.perf_counter() - watch.sampled,
+                "seconds_sampling": recorder.sampled - begin,
+                "seconds_update": time.perf_counter() - recorder.sampled,
             }
 
     def state_dict(self) -> dict[str, Any]:
-        """PPO's policy with its value net, Adam's state, and the statistics of rewards."""
+        """The weights of the policy and the value network, the state of Adam, and the statistics of rewards."""
         rewards = self.envs.ret_rms
         return {
             "policy": self.policy.state_dict(),
@@ -182,8 +182,8 @@ class Pretraining:
         require_finite("the largest weight after PPO's update", largest)
 
 
-class Watch(BaseCallback):
-    """What one iteration brought: the return of each sub-environment's first episode, and when sampling ended."""
+class Recorder(BaseCallback):
+    """Records the return of each sub-environment's first episode in an iteration, and the time when sampling ends."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Running an experiment in a run folder: training with checkpoints, resuming, loading what was trained."""
+"""Training of a preset in a run folder, resuming a run, and loading its trained learner."""
 
 from __future__ import annotations
 
@@ -25,57 +25,57 @@ from metarl.run.trained import Tests, Trained
 from metarl.sampling import check_memory
 from metarl.train import Stream, generator, seed_torch
 
-VALIDATION_TASKS = 100  # supervised runs, whose episodes tell no score: tasks behind the scores in the log
-EXPERT = "expert"  # in the folder of a guided run: a copy of the run that it imitates
+VALIDATION_TASKS = 100  # number of tasks for the scores in the log of supervised runs
+EXPERT = "expert"  # folder, in a run folder of guided search, of the copy of the expert's run
 
 
 def pick_device(name: str) -> torch.device:
-    """The torch device for "cpu", "cuda" or "auto" (a GPU where there is one). ValueError without the GPU asked for."""
+    """The torch device for "cpu", "cuda" or "auto" (a GPU if there is one). Raises ValueError if there is no GPU."""
     if name not in ("cpu", "cuda", "auto"):
         raise ValueError(f"unknown device {name!r}: choose cpu, cuda or auto")
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda, but torch sees no CUDA GPU here: use --device auto or cpu")
+        raise ValueError("--device is cuda, but torch finds no CUDA GPU: use --device auto or --device cpu")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def new_learner(
     config: Config, distribution: Distribution, device: torch.device, *, seed: int | None = None
 ) -> Learner:
-    """A learner at the random initialisation of `seed` (default: the run's own)."""
+    """A learner with weights that are initialised with `seed` (default: the seed of the run)."""
     seed_torch(generator(Stream.INIT, config.seed if seed is None else seed))
     return config.build_learner(distribution, device)
 
 
 def new_training(config: Config, device: torch.device) -> tuple[Training, str]:
-    """What trains a fresh learner as the settings say, and the metric of its tasks.
+    """The training of a new learner with these settings, and the metric of its tasks.
 
-    Raises ValueError where the settings do not go together.
+    Raises ValueError for settings that are inconsistent.
     """
     distribution = config.distribution(device)
     check_memory(distribution, config.tasks)
     learner = new_learner(config, distribution, device)
     if config.task.pretraining:
-        encoders(learner)  # raises where there is none
+        encoders(learner)  # raises ValueError if there is none
     return config.training(learner, distribution, device), distribution.metric
 
 
 def start(name: str, config: Config, path: Path, *, device: torch.device) -> None:
-    """Train preset `name` with settings `config` from the beginning, in the new folder `path`.
+    """Train the preset `name` with the settings `config` in the new folder `path`.
 
-    Processes that torchrun starts again after a failure go on with the run in `path`.
+    Processes that torchrun restarts after a failure continue the run in `path`.
     """
     config = replace(config, torch_threads=config.torch_threads or torch.get_num_threads())
     config = config.with_data()
     training, metric = new_training(config, device)
     for split in ("validation", "test"):
-        config.distribution(device, split=split)  # raises where the data lack it: before training, not after
+        config.distribution(device, split=split)  # raises before training, not after it, if the data lack the split
     stored = {"made_by": __name__, "preset": name, "settings": asdict(config), "versions": versions()}
     expert = RunFolder.open(resolve_run(config.algorithm.expert)) if config.algorithm.expert else None
 
     def open_or_create() -> RunFolder:
         if not (restarted() and (path / CONFIG).exists()):
             return RunFolder.create(path, stored, expert=expert)
-        run = RunFolder.open(path)  # of this very command, which torchrun has started again
+        run = RunFolder.open(path)  # made by the same command, which torchrun has restarted
         if (found := first_difference(run.config["settings"], json.loads(json.dumps(asdict(config))))) is not None:
             raise ValueError(f"{path} is a run with other settings ({found[0]} is {found[1]}): choose another --out")
         return run
@@ -86,7 +86,7 @@ def start(name: str, config: Config, path: Path, *, device: torch.device) -> Non
 
 
 def resume(run: RunFolder, *, device: torch.device | None = None, data: str | None = None) -> None:
-    """Go on with a run from its newest checkpoint, on `device` (default: CPU); `data` is where its images lie now."""
+    """Continue a run from its newest checkpoint, on `device` (default: CPU), with the images in the folder `data`."""
     config, device = settings(run).with_data(data), device or torch.device("cpu")
     if (expert := run.path / EXPERT).is_dir():
         config = replace(config, algorithm=config.algorithm.but(expert=str(expert)))
@@ -97,7 +97,7 @@ def resume(run: RunFolder, *, device: torch.device | None = None, data: str | No
 
 
 def settings(run: RunFolder) -> Config:
-    """The settings a run was made with."""
+    """The settings with which a run was made."""
     stored = run.config
     try:
         return restore(preset(stored["preset"]), stored["settings"])
@@ -106,9 +106,9 @@ def settings(run: RunFolder) -> Config:
 
 
 def restore_run(run: RunFolder, *, device: torch.device | None = None, data: str | None = None) -> Trained:
-    """A run's trained learner and tasks, on `device` (default: the CPU); `data` is where its images lie now."""
+    """The trained learner and the tasks of a run, on `device` (default: CPU), with the images in the folder `data`."""
     config, device = settings(run).with_data(data), device or torch.device("cpu")
-    torch.set_num_threads(config.torch_threads)  # the same scores wherever they are asked for
+    torch.set_num_threads(config.torch_threads)  # so that scores are reproducible
     distribution = config.distribution(device, split="test")
     untrained = partial(_untrained, config, distribution, device)
     learner = untrained(config.seed)
@@ -119,7 +119,7 @@ def restore_run(run: RunFolder, *, device: torch.device | None = None, data: str
 
 
 def tests(config: Config) -> Tests:
-    """How a run with these settings is tested."""
+    """The settings of tests and validation of a run."""
     return Tests(
         config.seed, config.test_steps, config.test_tasks, config.validation_tasks, VALIDATION_TASKS, config.chunk
     )
@@ -142,13 +142,13 @@ def _run(run: RunFolder, config: Config, training: Training, metric: str, device
 def validation(
     run: RunFolder, learner: Learner, config: Config, device: torch.device
 ) -> Callable[[], dict[str, float]]:
-    """A function that scores `learner` as it is now on validation tasks.
+    """A function that computes the scores of `learner`, with its current weights, on validation tasks.
 
-    It is for supervised runs: in reinforcement learning, training itself tells the returns.
+    It is for supervised runs; in reinforcement learning, the returns in training are logged instead.
     """
     distribution = config.distribution(device, split="validation")
     untrained = partial(_untrained, config, distribution, device)
-    tested = untrained(config.seed)  # whose number of ways is that of tests
+    tested = untrained(config.seed)  # a separate learner, because tests may have another number of ways
     trained = Trained(run, tested, distribution, tests(config), untrained, lambda: distribution)
 
     def validate() -> dict[str, float]:
@@ -159,5 +159,5 @@ def validation(
 
 
 def _untrained(config: Config, distribution: Distribution, device: torch.device, seed: int) -> Learner:
-    """A learner at the random initialisation of `seed`."""
+    """A learner with weights that are initialised with `seed`."""
     return new_learner(config, distribution, device, seed=seed)

@@ -1,4 +1,4 @@
-"""Which checkpoint of a run to evaluate: the best on validation tasks, which neither training nor tests see."""
+"""Selection of a run's best checkpoint on validation tasks, which are neither training tasks nor test tasks."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from metarl.run.trained import Trained
 from metarl.train import Stream, generator
 
 SMALLER_IS_BETTER = ("loss",)  # metrics
-CANDIDATES = 6  # checkpoints that are scored, evenly spaced: in locomotion each costs as much as some iterations
+CANDIDATES = 6  # number of evenly spaced checkpoints that are validated, each of which takes as long as some iterations
 
 
 def load_checkpoint(trained: Trained, which: str) -> Record:
-    """Load the weights of checkpoint `which`, "last", "best" or a number of iterations; returns its record.
+    """Load the weights of a checkpoint, "last", "best" or a number of iterations, and return its record.
 
-    "best" has the best mean score over 1 … `tests.steps` gradient steps (0: before any) on `tests.validation_tasks`
-    validation tasks, the same for every checkpoint, among at most `CANDIDATES`, evenly spaced and the last one among
-    them. Those that diverged, whose score is not finite, are left out; ValueError where all did. The scores are kept in
-    validation.json in the run folder, which names the run: each checkpoint is scored once for as many tasks and steps.
+    "best" is the checkpoint with the best mean score over 1 … `tests.steps` gradient steps (or before adaptation if
+    that is 0) on `tests.validation_tasks` validation tasks, out of at most `CANDIDATES` evenly spaced checkpoints that
+    include the last one. Checkpoints whose scores are not finite are left out; raises ValueError if there are no
+    others. The scores are saved in validation.json in the run folder, and are reused for the same numbers of tasks and
+    steps.
     """
     if which == "last":
         return trained.load()
@@ -40,14 +41,14 @@ def load_checkpoint(trained: Trained, which: str) -> Record:
     finite = {iteration: sign * score for iteration, score in scores.items() if math.isfinite(score)}
     if not finite:
         raise ValueError(
-            f"no checkpoint of {trained.path} has a finite score on validation tasks, so none is the best: train anew "
-            "with a smaller inner or outer step size"
+            f"no checkpoint of {trained.path} has a finite score on validation tasks, so none is the best: train again "
+            "with a smaller inner or outer learning rate"
         )
     return trained.load(max(finite, key=lambda iteration: (finite[iteration], -iteration)))
 
 
 def validate(trained: Trained) -> dict[int, float]:
-    """Mean validation score of each candidate, {iteration: score}; leaves the last one's weights in the learner."""
+    """The mean validation scores of all candidates, {iteration: score}. The learner keeps the weights of the last."""
     learner, tests = trained.learner, trained.tests
     file, tasks = trained.path / "validation.json", tests.validation_tasks
     steps = tests.steps if learner.gradient_steps else 1
@@ -68,20 +69,20 @@ def validate(trained: Trained) -> dict[int, float]:
 
 
 def _read(file: Path, *, run: str, tasks: int, steps: int) -> dict[int, float]:
-    """The scores in `file`, nan where they diverged; none where they are of other numbers of tasks or steps.
+    """The scores in `file`, nan for those that diverged; none if it has other numbers of tasks or steps.
 
-    Raises ValueError where the file is damaged, or of another run than the one whose id is `run`.
+    Raises ValueError if the file is damaged, or belongs to another run than the one with the id `run`.
     """
     if not file.is_symlink() and not file.exists():
         return {}
-    stored = Stored(file, remedy="delete it, and the checkpoints are scored anew")
+    stored = Stored(file, remedy="delete it, and the checkpoints are validated again")
     stored.check_run(run)
     if (stored.value("tasks", Count), stored.value("steps", Whole)) != (tasks, steps):
         return {}
     scores = {}
     for name, score in stored.value("scores", dict).items():
         if not (name.isascii() and name.isdecimal() and len(name) <= 8):
-            raise stored.damaged(f"{name!r} is no number of iterations")
+            raise stored.damaged(f"{name!r} is not a number of iterations")
         stored.check(float | None, score, f"the score of checkpoint {name}")
         scores[int(name)] = math.nan if score is None else float(score)
     return scores

@@ -1,4 +1,4 @@
-"""The terminal that a command talks to: it may be closed, go away, be full, know few letters, or send Ctrl-C twice."""
+"""Output to terminals that are closed, full or limited to ASCII, and Ctrl-C that is pressed more than once."""
 
 from __future__ import annotations
 
@@ -17,53 +17,53 @@ PLAIN = {
     "…": "...", "±": "+-", "−": "-", "–": "-", "×": "x", "→": "->", "≤": "<=", "≥": ">=", "•": "*", "°": " degrees",
     "α": "alpha", "β": "beta", "γ": "gamma", "ε": "epsilon", "θ": "theta", "λ": "lambda", "π": "pi", "σ": "sigma",
 }  # fmt: skip
-INTERRUPTED, BROKEN_PIPE = 130, 141  # what a shell says of a program that SIGINT or SIGPIPE ended
+INTERRUPTED, BROKEN_PIPE = 130, 141  # the exit status in a shell of a program that SIGINT or SIGPIPE ended
 
 
 def prepare() -> None:
-    """Let the standard streams take all that is written to them: also closed ones, and letters that they lack."""
-    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:  # else the next file that is opened would be the stream
+    """Make the standard streams accept all output, also if they are closed or lack characters."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:  # otherwise the next open file would become a closed stream
         pass
     os.close(handle)
     codecs.register_error("plain", _plain)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (open as long as we run)
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (it stays open until the end)
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="plain")
 
 
-def of_printing(error: Exception) -> bool:
-    """Whether `error` came of printing, its reader gone or the disk full: errors of files name the file."""
+def is_output_error(error: Exception) -> bool:
+    """Whether `error` occurred in writing to standard output. Errors of other files contain the file name."""
     unnamed = isinstance(error, OSError) and error.errno is not None and error.filename is None
     return unnamed and not isinstance(error, FileNotFoundError)
 
 
-def print_no_more() -> None:
-    """Let what was printed and is still to be written go nowhere."""
+def discard_output() -> None:
+    """Discard all output to stdout that is still buffered."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def complain(text: str) -> None:
-    """Print a line to stderr, if anybody listens."""
+def print_error(text: str) -> None:
+    """Print a line to stderr if it can be written to."""
     with suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def hearing_once() -> Iterator[None]:
-    """Within it the first Ctrl-C is a KeyboardInterrupt, and those after it nothing: what is left to do is leaving."""
-    if not _listening():
+def interrupt_once() -> Iterator[None]:
+    """In this context, the first Ctrl-C raises KeyboardInterrupt; further ones are ignored while the program exits."""
+    if not _handles_interrupts():
         yield
         return
 
-    heard = threading.Event()
+    interrupted = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        heard.set()
+        interrupted.set()
         raise KeyboardInterrupt
 
     old = signal.signal(signal.SIGINT, handle)
@@ -73,7 +73,7 @@ def hearing_once() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise
     except Exception:
-        if heard.is_set():  # a library has made an error of its own of the KeyboardInterrupt, as MuJoCo's does
+        if interrupted.is_set():  # a library such as MuJoCo has replaced the KeyboardInterrupt by another exception
             raise KeyboardInterrupt from None
         raise
     finally:
@@ -82,9 +82,9 @@ def hearing_once() -> Iterator[None]:
 
 
 @contextmanager
-def leaving_at_once() -> Iterator[None]:
-    """Within it, where nothing is to be saved yet, Ctrl-C ends the process without a word: for slow imports."""
-    if not _listening():
+def exit_on_interrupt() -> Iterator[None]:
+    """In this context, Ctrl-C ends the process at once and without a message, as during slow imports."""
+    if not _handles_interrupts():
         yield
         return
     old = signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
@@ -94,14 +94,14 @@ def leaving_at_once() -> Iterator[None]:
         signal.signal(signal.SIGINT, old)
 
 
-def _listening() -> bool:
-    """Whether Ctrl-C is ours to hear: not in a thread, a program that hears it itself, or one told not to."""
-    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    return ours and threading.current_thread() is threading.main_thread()
+def _handles_interrupts() -> bool:
+    """Whether the handler of Ctrl-C can be replaced: in the main thread, if the program has not set one itself."""
+    default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return default and threading.current_thread() is threading.main_thread()
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """What stands for letters that the stream cannot show."""
+    """The replacement for characters that the stream cannot encode, and the position after them."""
     error = cast(UnicodeEncodeError, error)
     return "".join(map(_letter, error.object[error.start : error.end])), error.end
 

@@ -1,4 +1,4 @@
-"""A warm start of few-shot learners: an encoder that has first learned all training classes at once."""
+"""The warm start of few-shot learners from an encoder that is pre-trained on all training classes at once."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ from metarl.run.loop import run_training
 from metarl.train import Stream, generator, seed_torch
 
 Encoder = Conv4 | FeatureMaps | Dense | ResNet12
-BATCHES, IMAGES = 4, 50  # an iteration learns from four batches of 50 images, each normalised by itself
-COMPARED = 0.5  # the scale of features that are compared, not adapted to: the variance 1 makes distances large
+BATCHES, IMAGES = 4, 50  # an iteration uses four batches of 50 images, each with its own batch normalisation
+METRIC_SCALE = 0.5  # scale of the features of metric-based learners, whose distances are too large at variance 1
 
 
 def warm_start(config: Config, learner: Learner, path: Path, *, device: torch.device, resume_command: str) -> float:
-    """Pre-train an encoder as `config` says, in the run folder `path`, and let `learner` begin with it.
+    """Pre-train an encoder with the settings `config`, in the run folder `path`, and load it into `learner`.
 
-    Returns the seconds that it took. Interrupted, it is continued by the command `resume_command`.
+    Returns the duration of the pre-training in seconds. `resume_command` continues it after an interrupt.
     """
     weights, seconds = pretrained(config, path / "pretraining", device=device, resume_command=resume_command)
-    plant(learner, weights)
+    load_encoder(learner, weights)
     return seconds
 
 
 def encoders(learner: Learner) -> Sequence[Encoder]:
-    """The nets of `learner` that may begin pre-trained. Raises ValueError where there is none."""
+    """The nets of `learner` that can be pre-trained. Raises ValueError if there are none."""
     found = [module for module in learner.modules() if isinstance(module, Encoder)]
     if not found:
-        raise ValueError(f"pretraining: {type(learner).__name__} has no encoder to pre-train: give it 0 iterations")
+        raise ValueError(f"{type(learner).__name__} has no encoder to pre-train: give --task.pretraining 0")
     return found
 
 
-def plant(learner: Learner, weights: dict[str, Tensor]) -> None:
-    """Let the encoder of `learner` begin with `weights`, and a last layer that the inner loop adapts with 0.
+def load_encoder(learner: Learner, weights: dict[str, Tensor]) -> None:
+    """Load the pre-trained `weights` into the encoder of `learner`, and set a head that the inner loop adapts to 0.
 
-    From 0 the first inner step makes prototypes of the features; a random layer would be noise to them.
+    From a head of zeros, the first inner step computes class prototypes; a random head would add noise to them.
     """
     head = getattr(getattr(learner, "net", None), "head", None)
     for net in encoders(learner):
         net.load_state_dict({**net.state_dict(), **weights})
         if not isinstance(head, nn.Linear):
-            scale_features(net, COMPARED)
+            scale_features(net, METRIC_SCALE)
     if isinstance(head, nn.Linear):
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
@@ -64,7 +64,7 @@ def plant(learner: Learner, weights: dict[str, Tensor]) -> None:
 
 
 def scale_features(net: Encoder, factor: float) -> None:
-    """Multiply all features by `factor` > 0, by way of their last normalisation: ReLU lets it through."""
+    """Multiply all features by `factor` > 0, by scaling the last normalisation, which only a ReLU follows."""
     with torch.no_grad():
         for norm in net.last_norms:
             for name in ("weight", "bias"):
@@ -74,11 +74,11 @@ def scale_features(net: Encoder, factor: float) -> None:
 def pretrained(
     config: Config, path: Path, *, device: torch.device, resume_command: str = ""
 ) -> tuple[dict[str, Tensor], float]:
-    """The weights of an encoder that was trained on all classes at once, and the seconds that it took.
+    """Pre-train an encoder on all classes at once. Returns its weights and the duration in seconds.
 
-    It is trained in `path`, a run folder of its own with checkpoints; a run beside this one that has done the same to
-    its end is copied. Features are scaled to a mean variance of 1: in classification they grow without bound, and inner
-    steps of a given size would then overshoot.
+    The pre-training has its own run folder `path` with checkpoints. If another run in the same parent folder has
+    finished the same pre-training, that is copied instead. Features are scaled to a mean variance of 1, because they
+    grow without bound in classification, and inner steps with a given learning rate would then overshoot.
     """
     joint = joint_training(config)
     distribution = joint.distribution(device)
@@ -100,13 +100,13 @@ def pretrained(
 
 
 def _folder(path: Path, joint: Config) -> RunFolder:
-    """The run folder of a pre-training: the one in `path`, or a copy of a finished one of the same, or a new one."""
+    """The run folder of a pre-training: the existing one in `path`, a copy of a finished equal one, or a new one."""
     settings = json.loads(json.dumps(asdict(joint)))
-    settings["task"]["data"] = None  # wherever the data lie now
+    settings["task"]["data"] = None  # the data may have been moved
     stored = {"made_by": __name__, "preset": "pretraining", "settings": settings, "versions": versions()}
     if not (path / "config.json").exists():
         for other in sorted(path.parent.parent.glob(f"*/{path.name}")):
-            with suppress(ValueError, OSError):  # it is another's to say what is wrong there
+            with suppress(ValueError, OSError):  # errors in the folder of another run do not matter here
                 run = RunFolder.open(other)
                 same = all(run.config[name] == stored[name] for name in stored)
                 if same and run.record().iteration == joint.iterations:
@@ -115,12 +115,12 @@ def _folder(path: Path, joint: Config) -> RunFolder:
         return RunFolder.create(path, stored)
     run = RunFolder.open(path)
     if run.config["settings"] != stored["settings"]:
-        raise ValueError(f"{path} was pre-trained with other settings than the run has: delete or restore it")
+        raise ValueError(f"{path} was pre-trained with settings other than those of the run: delete or restore it")
     return run
 
 
 def joint_training(config: Config) -> Config:
-    """The settings of the pre-training, the same for runs that differ in their methods only."""
+    """The settings of the pre-training, which are equal for runs that differ only in their methods."""
     return replace(
         JOINT.config(), task=config.task.joint_training(images=IMAGES), meta_batch=BATCHES,
         iterations=config.task.pretraining, seed=config.seed, torch_threads=config.torch_threads,

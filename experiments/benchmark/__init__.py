@@ -1,4 +1,4 @@
-"""Benchmarks, kept: speed as ratios to what else there is, measured in the same run.
+"""Benchmarks of speed and accuracy, with ratios to other implementations that are measured in the same process.
 
-`python -m metarl.experiments.benchmark sampling|update|supervised|iteration|scaling [--json FILE]`
+`python -m metarl.experiments.benchmark sampling|update|supervised|iteration|scaling|accuracy [--json FILE]`
 """

@@ -1,4 +1,4 @@
-"""`python -m metarl.experiments.benchmark NAME [--json FILE]`."""
+"""The command `python -m metarl.experiments.benchmark NAME [--json FILE]`, which runs a benchmark."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Benchmark = Sampling | Update | Supervised | Iteration | Scaling | Accuracy
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run one benchmark, print it and, with `--json FILE`, keep it."""
+    """Run one benchmark and print its results; `--json FILE` also writes them to a file."""
     args = sys.argv[1:] if args is None else args
     try:
         benchmark = read_options(Benchmark, args, PROGRAM)

@@ -1,4 +1,4 @@
-"""Few-shot accuracy by metarl and by learn2learn: the same net, first weights, training tasks and tests."""
+"""Few-shot accuracy of metarl and of learn2learn, with the same network, initial weights, training and test tasks."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Classify = Callable[[nn.Module, Samples, Tensor, int], Tensor]  # (module, suppo
 
 
 class Score(NamedTuple):
-    """Accuracy over test tasks, and what training took."""
+    """The accuracy on test tasks, and the duration of training."""
 
     name: str
-    steps: int  # gradient steps at which it was tested
+    steps: int  # number of gradient steps in tests
     mean: float
     ci95: float
     seconds: float
@@ -43,45 +43,48 @@ class Score(NamedTuple):
 
 @dataclass
 class Scores:
-    """The table of one preset."""
+    """The accuracies of both libraries for one preset."""
 
     title: str
     rows: list[Score] = field(default_factory=list)
 
     def show(self) -> None:
-        """Print it."""
+        """Print them as a table."""
         table = Table("", "accuracy", "95 %", "seconds of training", title=self.title, title_justify="left")
         for row in self.rows:
             table.add_row(row.name, f"{row.mean:.1%}", f"± {row.ci95:.1%}", f"{row.seconds:.0f}")
         Console(width=120).print(table)
 
     def as_json(self) -> dict[str, Any]:
-        """What `--json` writes."""
+        """The contents for `--json`."""
         return {"title": self.title, "rows": [row._asdict() for row in self.rows]}
 
 
 @dataclass(frozen=True)
 class Accuracy(Settings):
-    """5-way 1-shot Omniglot (small sets) by MAML and ProtoNet, metarl's and, where installed, learn2learn's.
+    """The accuracy of MAML and ProtoNet in metarl and, if it is installed, in learn2learn.
 
-    Both train the same net from the same weights, on the same tasks in the same order, with the same outer optimiser.
+    Tasks are 5-way 1-shot tasks of Omniglot's small background sets. Both libraries train the same network from the
+    same weights, on the same tasks in the same order, with the same outer optimiser.
     """
 
     data: str | None = None
-    """the folder of the data; None: METARL_DATA, or the user's cache"""
+    """folder of the data set; None: the environment variable METARL_DATA or, if it is not set, the user's cache"""
     iterations: Iterations = 1000
+    """number of iterations of training"""
     tasks: Number = 600
-    """test tasks"""
+    """number of test tasks"""
     seed: Seed = 0
+    """seed of all random numbers"""
     json: Path | None = None
-    """File to write the result to."""
+    """file, .json, to which the result is written"""
 
     def run(self) -> list[Scores]:
-        """Train and test."""
+        """Train and test both methods."""
         return [self.compare("maml", adapted), self.compare("protonet", by_prototypes)]
 
     def compare(self, method: str, classify: Callable[[Any, Config], Classify]) -> Scores:
-        """The preset of `method`, cut to the iterations asked for, by both libraries."""
+        """Train the preset of `method` with both libraries, for the given number of iterations."""
         config = preset(f"omniglot-small-5way-1shot-{method}")
         config = replace(config.with_data(self.data), seed=self.seed, iterations=self.iterations)
         cpu = torch.device("cpu")
@@ -101,10 +104,10 @@ class Accuracy(Settings):
             pass
         seconds = time.perf_counter() - begin
         steps = config.test_steps if learner.gradient_steps else 1
-        held = runner.new_learner(config, test, cpu)
-        held.load_state_dict(learner.state_dict())
+        tested = runner.new_learner(config, test, cpu)
+        tested.load_state_dict(learner.state_dict())
         rng = generator(Stream.TEST, 0)
-        scores = evaluate(held, test, steps=steps, num_tasks=self.tasks, rng=rng, at=(steps,), chunk=config.chunk)
+        scores = evaluate(tested, test, steps=steps, num_tasks=self.tasks, rng=rng, at=(steps,), chunk=config.chunk)
         report.rows.append(Score("metarl", steps, *mean_ci95(scores[0]), seconds))
 
         try:
@@ -123,7 +126,7 @@ class Accuracy(Settings):
 
 
 def adapted(learn2learn: Any, config: Config) -> Classify:
-    """learn2learn's MAML: a clone of the net, adapted."""
+    """MAML in learn2learn: adaptation of a clone of the network."""
     lr = vars(config.learner)["lr"][0]
 
     def classify(module: nn.Module, support: Samples, images: Tensor, steps: int) -> Tensor:
@@ -136,7 +139,7 @@ def adapted(learn2learn: Any, config: Config) -> Classify:
 
 
 def by_prototypes(learn2learn: Any, config: Config) -> Classify:
-    """learn2learn's PrototypicalClassifier on the features of the net."""
+    """Prototypical networks in learn2learn: PrototypicalClassifier on the features of the network."""
 
     def classify(module: nn.Module, support: Samples, images: Tensor, steps: int) -> Tensor:
         return learn2learn.nn.PrototypicalClassifier(module(support.x), support.y)(module(images))
@@ -145,15 +148,15 @@ def by_prototypes(learn2learn: Any, config: Config) -> Classify:
 
 
 def descend(module: nn.Module, classify: Classify, learning: Distribution, config: Config) -> None:
-    """Adam on the mean query loss of the tasks that metarl trains on, one by one, its step size falling to 0."""
+    """Minimise the mean query loss of the same tasks by Adam, one task at a time; the learning rate decreases to 0."""
     settings = vars(config.algorithm)
     freeze = settings["freeze"].removeprefix("net.")
-    moved = [p for name, p in module.named_parameters() if not freeze or not name.startswith(freeze)]
-    optimizer = torch.optim.Adam(moved, lr=settings["lr"])
+    trained = [p for name, p in module.named_parameters() if not freeze or not name.startswith(freeze)]
+    optimizer = torch.optim.Adam(trained, lr=settings["lr"])
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=config.iterations)
     for iteration in range(config.iterations):
         rng = generator(Stream.TRAIN, config.seed, iteration)
-        seed_torch(rng)  # as metarl's training does, so that the tasks are the same
+        seed_torch(rng)  # as in metarl's training, so that the tasks are the same
         tasks = learning.sample(config.meta_batch, rng)
         support, query = tasks.support(None, 0), tasks.query(None)  # type: ignore[arg-type]  # supervised
         optimizer.zero_grad()
@@ -165,11 +168,11 @@ def descend(module: nn.Module, classify: Classify, learning: Distribution, confi
 
 
 def accuracy(module: nn.Module, classify: Classify, test: Distribution, *, tasks: int, steps: int) -> np.ndarray:
-    """The share of queries that are right, for each of the test tasks that `metarl evaluate` meets."""
+    """The accuracy on the query of each of the test tasks, which are those of `metarl evaluate`."""
     batch = test.sample(tasks, generator(Stream.TEST, 0))
     support, query = batch.support(None, 0), batch.query(None)  # type: ignore[arg-type]
-    right = []
+    correct = []
     for t in range(tasks):
         logits = classify(module, Samples(support.x[t], support.y[t]), query.x[t], steps).detach()
-        right.append(float((logits.argmax(-1) == query.y[t]).float().mean()))
-    return np.array(right)
+        correct.append(float((logits.argmax(-1) == query.y[t]).float().mean()))
+    return np.array(correct)

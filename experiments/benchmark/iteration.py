@@ -1,4 +1,4 @@
-"""What a whole iteration costs, and which part of it is simulation, advantages, adaptation and update."""
+"""The duration of an iteration of meta-RL, and of its parts: simulation, advantages, adaptation and update."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from metarl.core import Predictor, adapt, collect
 from metarl.experiments.benchmark.measure import Report, Timing
-from metarl.experiments.benchmark.sampling import yardstick
+from metarl.experiments.benchmark.sampling import machine_speed
 from metarl.experiments.config.run import Config
 from metarl.experiments.config.settings import Device, Number
 from metarl.experiments.presets import preset
@@ -28,19 +28,25 @@ if sys.platform != "win32":
 
 @dataclass(frozen=True)
 class Iteration(Settings):
-    """One iteration at the paper's full scale: the share of simulation, advantages, adaptation and update."""
+    """The duration of an iteration at the size in the MAML paper, and of its simulation, adaptation and update."""
 
     presets: tuple[str, ...] = ("half-cheetah-vel-2017-maml", "half-cheetah-vel-2017-promp")
+    """presets of environments that are measured"""
     tasks: Number = 40
+    """number of tasks per iteration"""
     trajectories: Number = 20
+    """number of trajectories per task in each batch"""
     repeats: Number = 5
+    """number of iterations that are measured, after one that is not"""
     exact: bool = True
-    """also with Hessian products over all samples, where there is a trust region"""
+    """measure trust regions also with Hessian-vector products over all samples"""
     device: Device = "auto"
+    """device of torch; auto: a GPU if there is one"""
     json: Path | None = None
+    """file, .json, to which the result is written"""
 
     def run(self) -> list[Report]:
-        """Time `repeats` iterations of each preset after one that does not count."""
+        """Measure `repeats` iterations of each preset, after one that is not measured."""
         kinds = []
         for name in self.presets:
             config = sized(name, tasks=self.tasks, trajectories=self.trajectories)
@@ -52,18 +58,18 @@ class Iteration(Settings):
 
 
 def sized(name: str, *, tasks: int, trajectories: int) -> Config:
-    """The settings of preset `name` at another size; the MAML paper's is 40 tasks × 20 trajectories."""
+    """The settings of preset `name` with other numbers of tasks and trajectories; in the MAML paper, 40 and 20."""
     config = preset(name)
     if not config.task.episodes:
-        raise ValueError(f"{name} does not simulate: choose a locomotion preset")
+        raise ValueError(f"{name} does not simulate: choose a preset of an environment")
     return replace(config, meta_batch=tasks, task=config.task.but(train_trajectories=trajectories))
 
 
 def report(name: str, config: Config, *, repeats: int, device: str) -> Report:
-    """Seconds of an iteration and of its parts, and how fast the machine was before and after."""
-    before = yardstick()
+    """A report of the durations of an iteration and its parts, and of the machine's speed before and after."""
+    before = machine_speed()
     parts = measure(config, repeats=repeats, device=device)
-    after = yardstick()
+    after = machine_speed()
     steps = config.env_steps
     out = Report(f"{name}: {config.meta_batch} tasks, {steps:,} environment steps", "environment steps")
     for part, seconds in parts.items():
@@ -72,15 +78,15 @@ def report(name: str, config: Config, *, repeats: int, device: str) -> Report:
     for row in out.rows[1:]:
         out.notes.append(f"{row.name}: {row.timing.median / total:.0%} of the iteration")
     out.notes.append(
-        f"the machine, before and after: {before / 1000:.1f} and {after / 1000:.1f} thousand steps of half-cheetah a "
-        "second (random controls, MuJoCo as it is)"
+        f"speed of the machine before and after: {before / 1000:.1f} and {after / 1000:.1f} thousand steps of "
+        "half-cheetahs per second (random controls, physics only)"
     )
     out.notes.append(f"peak memory of the process so far: {peak_memory():.2f} GiB")
     return out
 
 
 def measure(config: Config, *, repeats: int, device: str) -> dict[str, list[float]]:
-    """Seconds of the parts of `repeats` iterations: "iteration" first, which the others add up to."""
+    """The durations, in seconds, of `repeats` iterations (the key "iteration") and of their parts (the other keys)."""
     where = pick_device(device)
     distribution = config.distribution(where)
     learner = new_learner(config, distribution, where)
@@ -100,7 +106,7 @@ def measure(config: Config, *, repeats: int, device: str) -> dict[str, list[floa
         algorithm.update(episodes)
         mark()
         rollouts = [*episodes.support, *([episodes.query] if episodes.query else [])]
-        for rollout in rollouts:  # again, alone, to know its share of collecting
+        for rollout in rollouts:  # once more, because `collect` does not measure its parts
             advantages(rollout.observations, rollout.rewards, rollout.mask)
         mark()
         predict: Predictor = next(adapt(learner, tasks, steps=0, chunk=config.chunk))[0]
@@ -124,7 +130,7 @@ def measure(config: Config, *, repeats: int, device: str) -> dict[str, list[floa
 
 
 def peak_memory() -> float:
-    """The most memory this process has had, GiB."""
+    """The peak memory of this process, in GiB."""
     if sys.platform == "win32":
         return float("nan")
     unit = 1 if sys.platform == "darwin" else 1024

@@ -1,4 +1,4 @@
-"""Timings that compare: every candidate in turn, medians, and a report that names machine and versions."""
+"""Timings of several candidates in turns, and reports with medians, ratios, the machine and package versions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 PACKAGES = ("metarl", "torch", "numpy", "mujoco", "gymnasium", "stable-baselines3")
-REFERENCES = ("envpool", "higher", "torchopt", "learn2learn")  # said only where installed
+REFERENCES = ("envpool", "higher", "torchopt", "learn2learn")  # whose versions are reported if they are installed
 
 
 class Timing(NamedTuple):
-    """Seconds a call: the median, the fastest and the slowest."""
+    """The median, shortest and longest duration of a call, in seconds."""
 
     median: float
     low: float
@@ -28,9 +28,9 @@ class Timing(NamedTuple):
 
 
 def interleave(calls: Mapping[str, Callable[[], object]], *, repeats: int) -> dict[str, Timing]:
-    """Time `calls` in turns, `repeats` rounds after one that does not count.
+    """Time `calls` in turns, for `repeats` rounds after one that is not measured.
 
-    A slow minute of the machine so slows all of them, and their ratios stay.
+    Thus, changes in the speed of the machine affect all calls equally, and not their ratios.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for round_ in range(repeats + 1):
@@ -44,45 +44,45 @@ def interleave(calls: Mapping[str, Callable[[], object]], *, repeats: int) -> di
 
 @dataclass(frozen=True)
 class Row:
-    """One thing measured: `work` units (environment steps, tasks) in each call of `timing`."""
+    """One measurement: the timing of a call that does `work` units, such as environment steps or tasks."""
 
     name: str
     timing: Timing
     work: float
 
     @property
-    def lr(self) -> float:
-        """Units a second."""
+    def rate(self) -> float:
+        """The number of units per second."""
         return self.work / self.timing.median
 
 
 @dataclass
 class Report:
-    """The rows of one benchmark and the ratios of their rates: `ratios[ours, reference]`."""
+    """The measurements of a benchmark, and the ratios of their rates: `ratios[ours, reference]`."""
 
     title: str
-    unit: str | None = None  # of work, in the plural; None: only seconds are of interest
+    unit: str | None = None  # unit of work, in the plural; None: rates are not shown
     rows: list[Row] = field(default_factory=list)
     ratios: dict[tuple[str, str], float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, name: str, timing: Timing, *, work: float = 1.0) -> Row:
-        """Append a row, and return it."""
+        """Append a row and return it."""
         self.rows.append(Row(name, timing, work))
         return self.rows[-1]
 
     def compare(self, ours: Row, reference: Row) -> None:
-        """Record how many times as fast as `reference` `ours` is."""
-        self.ratios[ours.name, reference.name] = ours.lr / reference.lr
+        """Record the ratio of the rates of `ours` and `reference`."""
+        self.ratios[ours.name, reference.name] = ours.rate / reference.rate
 
     def show(self) -> None:
-        """Print rows, ratios and notes."""
+        """Print the rows, ratios and notes."""
         columns = ["", "seconds", "fastest … slowest", *([f"{self.unit}/s"] if self.unit else [])]
         table = Table(*columns, title=self.title, title_justify="left")
         for row in self.rows:
             timing = row.timing
             cells = [row.name, f"{timing.median:.3g}", f"{timing.low:.3g} … {timing.high:.3g}"]
-            table.add_row(*cells, *([f"{row.lr:,.0f}"] if self.unit else []))
+            table.add_row(*cells, *([f"{row.rate:,.0f}"] if self.unit else []))
         console = Console(width=120)
         console.print(table)
         for (ours, reference), ratio in self.ratios.items():
@@ -91,9 +91,9 @@ class Report:
             console.print(f"  {note}", highlight=False)
 
     def as_json(self) -> dict[str, Any]:
-        """What `--json` writes."""
+        """The contents for `--json`."""
         rows = [
-            {"name": r.name, "seconds": r.timing.median, "low": r.timing.low, "high": r.timing.high, "lr": r.lr}
+            {"name": r.name, "seconds": r.timing.median, "low": r.timing.low, "high": r.timing.high, "rate": r.rate}
             for r in self.rows
         ]
         ratios = [{"ours": a, "reference": b, "ratio": ratio} for (a, b), ratio in self.ratios.items()]
@@ -101,13 +101,13 @@ class Report:
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers were measured on: processor, cores, GPU, Python and package versions."""
+    """A description of the machine: processor, cores, GPU, Python and package versions."""
     processor = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             processor = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
-        pass  # not Linux: the platform's own word stands
+        pass  # not Linux: use the description of `platform`
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     versions = {package: installed(package) for package in PACKAGES}
@@ -116,7 +116,7 @@ def machine() -> dict[str, Any]:
 
 
 def installed(package: str) -> str | None:
-    """The version of a package, or None where it is not installed."""
+    """The version of a package, or None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Other ways to step many half-cheetahs or ants, each with policies in its loop as ours have."""
+"""Vector environments of other libraries, which step many half-cheetahs or ants with policies in the loop."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from metarl.envs.physics import quiet
 from metarl.experiments.benchmark.measure import installed
 
-Act = Callable[[np.ndarray], np.ndarray]  # observations [N, obs] to actions [N, act]
-Run = Callable[[Act, int], object]  # take this many steps with the actions of a policy
-PHYSICS = {"HalfCheetah": "HalfCheetah-v5", "Ant": "Ant-v5"}  # Gymnasium's own environments with the physics of ours
+Act = Callable[[np.ndarray], np.ndarray]  # a policy: observations [N, obs] to actions [N, act]
+Run = Callable[[Act, int], object]  # a function that takes a number of steps with the actions of a policy
+PHYSICS = {"HalfCheetah": "HalfCheetah-v5", "Ant": "Ant-v5"}  # Gymnasium's environments with the same physics as ours
 SIZES = {
     "SyncVectorEnv": (20, 40, 400),
     "AsyncVectorEnv": (20, 40),
@@ -27,25 +27,25 @@ SIZES = {
 
 
 def peers(env: str) -> list[str]:
-    """Those that can be compared with the environment `env`; none has the MAML paper's physics."""
+    """The vector environments that can be compared with `env`; none has the physics of the MAML paper."""
     if "MAML2017" in env or physics(env) is None:
         return []
     return [name for name in SIZES if name != "EnvPool" or installed("envpool")]
 
 
 def physics(env: str) -> str | None:
-    """Gymnasium's id for the physics of `env`, an id of ours."""
+    """Gymnasium's id of the environment with the same physics as `env`, or None."""
     return next((theirs for ours, theirs in PHYSICS.items() if env.startswith(f"metarl/{ours}")), None)
 
 
 @contextmanager
 def peer(name: str, env: str, size: int, *, threads: int) -> Iterator[Run]:
-    """A function that goes on stepping `size` environments, which, with their processes, are closed at the end."""
+    """A function that steps `size` environments; they and their processes are closed at the end of the context."""
     theirs = physics(env)
     assert theirs is not None
-    ant = {"include_cfrc_ext_in_observation": False, "terminate_when_unhealthy": False}  # as ours: 27 observations
+    ant = {"include_cfrc_ext_in_observation": False, "terminate_when_unhealthy": False}  # 27 observations, as in ours
     make = partial(gymnasium.make, theirs, **(ant if theirs.startswith("Ant") else {}))
-    with quiet():  # also in the processes that are forked here
+    with quiet():  # without output, also in the processes that are forked here
         run, close = MAKERS[name](make, theirs, size, threads)
     try:
         yield run
@@ -61,7 +61,7 @@ def _gymnasium(kind: Any, make: Callable[[], gymnasium.Env[Any, Any]], _: str, s
 def _stable_baselines3(make: Callable[[], gymnasium.Env[Any, Any]], _: str, size: int, __: int) -> Any:
     from stable_baselines3.common.vec_env import SubprocVecEnv
 
-    start = "fork" if "fork" in get_all_start_methods() else None  # others import torch in every process: a minute
+    start = "fork" if "fork" in get_all_start_methods() else None  # other methods import torch in every process
     envs: Any = SubprocVecEnv([make] * size, start_method=start)
     return _loop(envs.reset(), lambda actions: envs.step(actions)[0]), envs.close
 

@@ -1,4 +1,4 @@
-"""How fast trajectories are sampled: against the same physics without a policy, and against others' environments."""
+"""The speed of sampling trajectories, compared with the physics alone and with the environments of other libraries."""
 
 from __future__ import annotations
 
@@ -31,38 +31,45 @@ ENVS = tuple(f"metarl/{task}Vel{variant}-v0" for variant in ("", "-MAML2017") fo
 
 @dataclass(frozen=True)
 class Sampling(Settings):
-    """Trajectories a second with the policies of all tasks in the loop, against the physics alone and other libraries.
+    """The speed of rollouts with a policy for each task, compared with the physics alone and with other libraries.
 
-    "matched floor": the same actions replayed open-loop through one `mujoco.batch` on all threads; also with MuJoCo's
-    own search for contacts, as the model's file has it. "raw floor": random controls.
+    "matched floor" replays the same actions without policies, in one `mujoco.batch` on all threads; it is also measured
+    with MuJoCo's own search for contacts. "raw floor" uses random actions.
     """
 
     envs: tuple[str, ...] = ENVS
+    """ids of the environments that are measured"""
     tasks: Number = 40
+    """number of tasks"""
     trajectories: Number = 20
+    """number of trajectories per task"""
     horizon: Number = 100
+    """number of steps of a trajectory"""
     hidden: tuple[Width, ...] = (100, 100)
+    """number of units of each hidden layer of the policies"""
     threads: Cores = 0
-    """simulator threads; 0: all cores"""
+    """number of simulator threads; 0: the number of cores"""
     repeats: Number = 5
+    """number of rounds that are measured, after one that is not"""
     peers: bool = True
-    """also Gymnasium's and Stable-Baselines3's vector environments, and EnvPool where it is installed"""
+    """measure also vector environments of Gymnasium, of Stable-Baselines3 and, if it is installed, of EnvPool"""
     json: Path | None = None
+    """file, .json, to which the result is written"""
 
     def run(self) -> list[Report]:
-        """One report for each environment, and one of where the policies act."""
+        """Measure all environments, and the computation of actions on all devices."""
         return [*(self.report(env) for env in self.envs), self.acting()]
 
     def report(self, env: str) -> Report:
-        """Time one environment."""
+        """Measure one environment."""
         distribution = WorldDistribution(
             env, trajectories=self.trajectories, horizon=self.horizon, action_scale=0.3, threads=self.threads
         )
         tasks, predict = distribution.sample(self.tasks, np.random.default_rng(0)), self.policies(distribution)
         world = distribution.world(self.tasks * self.trajectories)
         if not isinstance(world, MujocoWorld):
-            raise ValueError(f"{env} is not simulated by MuJoCo: there is no floor to compare it with")
-        replay = matched(distribution, world, predict)
+            raise ValueError(f"{env} is not simulated by MuJoCo: choose environments that are")
+        replay = matched_replay(distribution, world, predict)
         random = np.random.default_rng(1).uniform(-1, 1, (self.horizon, world.num_envs, world.action_space.shape[0]))
         count = world.num_envs * self.horizon
         ours, floor, raw = "metarl, policies in the loop", "matched floor", "raw floor"
@@ -70,7 +77,7 @@ class Sampling(Settings):
         calls: dict[str, Callable[[], object]] = {
             ours: lambda: tasks.trajectories(predict),
             floor: partial(replay, world),
-            plain: partial(replay, searching(type(world))(world.num_envs, threads=world.threads)),
+            plain: partial(replay, with_contact_search(type(world))(world.num_envs, threads=world.threads)),
             raw: partial(open_loop, world, random, None),
         }
         work = dict.fromkeys(calls, count)
@@ -79,10 +86,10 @@ class Sampling(Settings):
         with ExitStack() as stack:
             for name in names:
                 for size in SIZES[name]:
-                    steps = max(1, self.horizon * 100 // (size * (4 if "Ant" in env else 1)))  # a second or so each
+                    steps = max(1, self.horizon * 100 // (size * (4 if "Ant" in env else 1)))  # about a second each
                     run = stack.enter_context(peer(name, env, size, threads=world.threads))
                     act = acting(predict, size)
-                    run(act, self.horizon // 2)  # to where ours are on average: falling, at first, is cheap to simulate
+                    run(act, self.horizon // 2)  # because the first steps, in which robots fall, are faster to simulate
                     calls[f"{name}, {size} environments"] = partial(run, act, steps)
                     work[f"{name}, {size} environments"] = size * steps
             timings = interleave(calls, repeats=self.repeats)
@@ -91,7 +98,7 @@ class Sampling(Settings):
         report.compare(rows[ours], rows[plain])
         report.compare(rows[ours], rows[raw])
         for name in names:
-            best: Row = max((row for row in report.rows if row.name.startswith(name)), key=lambda row: row.lr)
+            best: Row = max((row for row in report.rows if row.name.startswith(name)), key=lambda row: row.rate)
             report.compare(rows[ours], best)
         if self.peers and not names:
             report.notes.append("no other library has these environments")
@@ -100,17 +107,18 @@ class Sampling(Settings):
         return report
 
     def acting(self) -> Report:
-        """One action of all policies, observations and actions in the simulator's memory: NumPy, torch, a GPU."""
+        """Measure computing the actions of all policies, from and to NumPy arrays: by NumPy, by torch, on a GPU."""
         distribution = WorldDistribution(self.envs[0], trajectories=self.trajectories)
         predict = self.policies(distribution)
         size = self.tasks * self.trajectories
-        shown = np.zeros((self.tasks, self.trajectories, distribution.template.observation_space.shape[0]), np.float32)
+        width = distribution.template.observation_space.shape[0]
+        observations = np.zeros((self.tasks, self.trajectories, width), np.float32)
         learner, states = predict.learner, predict.states
-        calls = {"NumPy (what rollouts use)": partial(learner.arrays(states), shown)}
+        calls = {"NumPy (what rollouts use)": partial(learner.arrays(states), observations)}
         for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
             moved = {name: value.to(device) for name, value in states.items()}
             general = Learner.arrays(deepcopy(learner).to(device), moved)
-            calls[f"torch, {device}, transfers included"] = partial(general, shown)
+            calls[f"torch, {device}, transfers included"] = partial(general, observations)
         hundred = {name: partial(_repeat, call, 100) for name, call in calls.items()}
         report = Report(f"{size} actions of {self.tasks} policies, a hundred times", "actions")
         for name, timing in interleave(hundred, repeats=self.repeats).items():
@@ -131,10 +139,12 @@ class Sampling(Settings):
         return Predictor(learner, lambda: states)
 
 
-def matched(distribution: WorldDistribution, world: MujocoWorld, predict: Predictor) -> Callable[[MujocoWorld], None]:
-    """A function that replays, open-loop and in such a world, what the policies do in this one.
+def matched_replay(
+    distribution: WorldDistribution, world: MujocoWorld, predict: Predictor
+) -> Callable[[MujocoWorld], None]:
+    """A function that replays, in a world of the same size, the actions that the policies take in `world`.
 
-    Raises RuntimeError where the replay does not end in the same state, to the last bit.
+    Raises RuntimeError if the replay does not end in exactly the same state.
     """
     seed = np.random.default_rng(2)
     start = world.initial(world.tasks, seed)
@@ -142,8 +152,8 @@ def matched(distribution: WorldDistribution, world: MujocoWorld, predict: Predic
     act = predict.arrays()
     world.place(None, *start)
     for _ in range(distribution.horizon):
-        shown = world.observe().astype(np.float32)
-        mean, log_std = act(shown.reshape(-1, distribution.trajectories, shown.shape[1]))
+        observations = world.observe().astype(np.float32)
+        mean, log_std = act(observations.reshape(-1, distribution.trajectories, observations.shape[1]))
         noise = seed.standard_normal(mean.shape, dtype=np.float32)
         actions = distribution.action_scale * (mean + np.exp(log_std)[:, None] * noise)
         acted.append(np.clip(actions, -1, 1).reshape(world.num_envs, -1).astype(np.float64))
@@ -152,18 +162,18 @@ def matched(distribution: WorldDistribution, world: MujocoWorld, predict: Predic
     replay = partial(open_loop, controls=np.stack(acted), start=start)
     replay(world)
     if not (np.array_equal(world.qpos, end[0]) and np.array_equal(world.qvel, end[1])):
-        raise RuntimeError("the replayed actions ended elsewhere than the rollout: the floor would be other work")
+        raise RuntimeError("the replayed actions ended elsewhere than the rollout: their speeds cannot be compared")
     return replay
 
 
-def searching(kind: type[MujocoWorld]) -> type[MujocoWorld]:
-    """The same environment with MuJoCo's own search for contacts, as its model's file has it."""
+def with_contact_search(kind: type[MujocoWorld]) -> type[MujocoWorld]:
+    """The same environment with MuJoCo's own search for contacts instead of a list of possible contacts."""
     return type("Searching", (kind,), {"compiled": staticmethod(mujoco.MjSpec.compile)})
 
 
-def yardstick(*, num_envs: int = 800, steps: int = 30) -> float:
-    """Steps a second of half-cheetah under random controls, physics alone and on all cores: the machine's speed now."""
-    world = searching(HalfCheetahVel)(num_envs)
+def machine_speed(*, num_envs: int = 800, steps: int = 30) -> float:
+    """The present speed of the machine: steps per second of half-cheetahs with random controls, on all cores."""
+    world = with_contact_search(HalfCheetahVel)(num_envs)
     random = np.random.default_rng(1).uniform(-1, 1, (steps, num_envs, world.action_space.shape[0]))
     open_loop(world, random, None)
     start = perf_counter()
@@ -172,7 +182,7 @@ def yardstick(*, num_envs: int = 800, steps: int = 30) -> float:
 
 
 def open_loop(world: MujocoWorld, controls: np.ndarray, start: tuple[np.ndarray, ...] | None) -> None:
-    """Step the simulator with `controls` [H, N, act] and do nothing else: MuJoCo's own speed."""
+    """Step the simulator with `controls` [H, N, act], without policies, observations or rewards."""
     batch, ctrl = world.batch, world.ctrl
     world.place(None, *(start or world.initial(world.tasks, np.random.default_rng(0))))
     for control in controls:
@@ -181,7 +191,7 @@ def open_loop(world: MujocoWorld, controls: np.ndarray, start: tuple[np.ndarray,
 
 
 def acting(predict: Predictor, size: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The same policies for `size` environments of another library: as many tasks as fit, at least one."""
+    """Policies for `size` environments of another library, of as many tasks as possible."""
     count = next(n for n in range(min(size, len(next(iter(predict.states.values())))), 0, -1) if size % n == 0)
     act = predict.learner.arrays({name: value[:count] for name, value in predict.states.items()})
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""How the cost of an iteration grows with the meta-batch."""
+"""The time and memory of an iteration of meta-RL as functions of the size of the meta-batch."""
 
 from __future__ import annotations
 
@@ -19,25 +19,30 @@ from metarl.ranges import Settings
 
 @dataclass(frozen=True)
 class Scaling(Settings):
-    """Seconds and memory of an iteration against the number of tasks, and of trajectories."""
+    """The time and memory of an iteration for several numbers of tasks and of trajectories."""
 
     preset: str = "half-cheetah-vel-2017-maml"
+    """preset of an environment that is measured"""
     tasks: tuple[Number, ...] = (10, 20, 40, 80, 160)
+    """numbers of tasks that are measured, with 20 trajectories per task"""
     trajectories: tuple[Number, ...] = (5, 10, 20, 40)
-    """a task, of 40 tasks; the numbers of tasks are with 20 trajectories each"""
+    """numbers of trajectories per task that are measured, with 40 tasks"""
     repeats: Number = 3
+    """number of iterations that are measured, after one that is not"""
     device: Device = "auto"
+    """device of torch; auto: a GPU if there is one"""
     plot: Path | None = None
-    """a picture to draw, .png, .pdf or .svg"""
+    """file, .png, .pdf or .svg, to which a plot is written"""
     json: Path | None = None
+    """file, .json, to which the result is written"""
 
     def check_together(self) -> None:
         for name in ("tasks", "trajectories"):
             if not getattr(self, name):
-                raise ValueError(f"{name} has no entry: give one number or more")
+                raise ValueError(f"{name} is empty: give one or more numbers")
 
     def run(self) -> list[Report]:
-        """Time iterations of growing size, each size in a process of its own, whose peak memory is its own."""
+        """Measure iterations of increasing size, each in a separate process to measure its peak memory."""
         plot = None if self.plot is None else check_output(self.plot, SUFFIXES)
         reports = []
         for name, sizes in (("trajectories", sorted(self.trajectories)), ("tasks", sorted(self.tasks))):
@@ -58,7 +63,7 @@ class Scaling(Settings):
 
 
 def _measure(config: Config, repeats: int, device: str) -> tuple[list[float], float]:
-    """Seconds of each iteration, and this process's peak memory in GiB."""
+    """The durations of iterations in seconds, and the peak memory of this process in GiB."""
     return measure(config, repeats=repeats, device=device)["iteration"], peak_memory()
 
 

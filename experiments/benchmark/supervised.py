@@ -1,4 +1,4 @@
-"""Meta-gradients of supervised tasks: ours against a plain loop over tasks and against other libraries."""
+"""The speed of meta-gradients of supervised tasks, compared with a plain loop over tasks and with other libraries."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ Gradient = list[Tensor]
 
 
 class Problem(NamedTuple):
-    """A meta-gradient to compute: every candidate gives the same, by the parameters of `net`.
+    """A meta-gradient with respect to the parameters of `net`, which all candidates compute.
 
-    `net` is what a user writes, of torch's own layers; `ours` names forms of the learner and how many tasks each takes
-    at a time, all on the parameters of `net`.
+    `net` consists of torch's own layers. `ours` contains variants {name: (network, tasks at a time)} of metarl's
+    computation, whose networks have the same parameters.
     """
 
     net: nn.Module
@@ -49,20 +49,21 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Supervised(Settings):
-    """Second-order meta-gradients of sinusoids and of a convolutional classifier at Omniglot's size.
+    """The speed of second-order meta-gradients of sinusoids and of a convolutional classifier at Omniglot's size.
 
-    Candidates: metarl, a plain loop over tasks with torch.autograd.grad, and higher, TorchOpt and learn2learn where
-    they are installed. All must give the same gradient, in float64, before any is timed; each then has the faster of
-    one torch thread and as many as torch has. Then what part of a whole training iteration goes into sampling images.
+    Candidates are metarl, a plain loop over tasks with torch.autograd.grad and, if they are installed, higher, TorchOpt
+    and learn2learn. Before the timing, their gradients are checked to be equal in float64. Each candidate uses one
+    torch thread or all, whichever is faster. The last table is the fraction of a training iteration that sampling
+    images takes.
     """
 
     repeats: Number = 5
-    """Timed rounds."""
+    """number of rounds that are measured, after one that is not"""
     json: Path | None = None
-    """File to write the result to."""
+    """file, .json, to which the result is written"""
 
     def run(self) -> list[Report]:
-        """Measure."""
+        """Measure all meta-gradients, and iterations of training."""
         return [
             measure("25 sinusoids, 5 steps, K=10, net 40-40", sinusoids, repeats=self.repeats),
             measure("8 tasks of Conv4, 28×28, 5-way 1-shot, 5 steps", images, repeats=self.repeats),
@@ -71,7 +72,7 @@ class Supervised(Settings):
 
 
 def training(*, repeats: int, classes: int = 1200, filters: int = 64) -> Report:
-    """Iterations of MAML on images of noise as many as Omniglot's, augmented: sampling and update."""
+    """Measure sampling and update in iterations of MAML, on as many augmented images (of noise) as Omniglot has."""
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (20 * classes, 1, 28, 28), dtype=torch.uint8, generator=rng)
     noise = Images(ImageClasses(pixels, tuple(map(str, range(classes))), np.full(classes, 20)), shift=2, warp=0.1)
@@ -88,29 +89,29 @@ def training(*, repeats: int, classes: int = 1200, filters: int = 64) -> Report:
 
 
 def measure(title: str, make: Callable[[], Problem], *, repeats: int) -> Report:
-    """Check that all candidates agree, time them, and compare the first with all others."""
+    """Check that all candidates agree, measure them, and compare the first one with the others."""
     problem = make()
     calls, missing = candidates(problem)
     check(make())
     tasks = len(problem.episodes.query.x)
-    most = torch.get_num_threads()
-    threads = {name: faster(call, most) for name, call in calls.items()}
+    available = torch.get_num_threads()
+    threads = {name: faster(call, available) for name, call in calls.items()}
     timed = {name: partial(run_on, threads[name], call) for name, call in calls.items()}
     timings = interleave(timed, repeats=repeats)
-    torch.set_num_threads(most)
+    torch.set_num_threads(available)
     report = Report(f"meta-gradient of {title}", "tasks")
     ours, *others = [report.add(name, timing, work=tasks) for name, timing in timings.items()]
     for other in others:
         report.compare(ours, other)
-    report.notes.append("torch threads, the faster for each: " + ", ".join(f"{n} {k}" for n, k in threads.items()))
-    report.notes.append("every candidate gave the same meta-gradient in float64")
+    report.notes.append("torch threads, the faster number: " + ", ".join(f"{n} {k}" for n, k in threads.items()))
+    report.notes.append("all candidates compute the same meta-gradient in float64")
     if missing:
         report.notes.append(f"not installed, so not measured: {', '.join(missing)}")
     return report
 
 
 def sinusoids(*, tasks: int = 25, steps: int = 5, k: int = 10) -> Problem:
-    """Waves, amplitude U[0.1, 5] and phase U[0, π], K support and K query points, net 1-40-40-1."""
+    """Sinusoids with amplitude U[0.1, 5], phase U[0, π], K support and K query points, and a network 1-40-40-1."""
     rng = torch.Generator().manual_seed(0)
     x = torch.rand(tasks, 2 * k, 1, generator=rng) * 10 - 5
     amplitude, phase = torch.rand(2, tasks, 1, 1, generator=rng)
@@ -124,7 +125,7 @@ def sinusoids(*, tasks: int = 25, steps: int = 5, k: int = 10) -> Problem:
 
 
 def images(*, tasks: int = 8, steps: int = 5, ways: int = 5, queries: int = 15, filters: int = 64) -> Problem:
-    """N-way 1-shot tasks of noise at Omniglot's size: time does not depend on what the images show."""
+    """N-way 1-shot tasks of noise at Omniglot's size; the time does not depend on the contents of images."""
     rng = torch.Generator().manual_seed(0)
     x = torch.rand(tasks, ways * (1 + queries), 1, 28, 28, generator=rng)
     y = torch.arange(ways).repeat(1 + queries).expand(tasks, -1)
@@ -146,7 +147,7 @@ def images(*, tasks: int = 8, steps: int = 5, ways: int = 5, queries: int = 15, 
 
 
 def share(source: nn.Module, target: nn.Module) -> None:
-    """Copy parameters in their order; the two nets may name them differently."""
+    """Copy parameters, in their order, to a network that may have other names for them."""
     with torch.no_grad():
         for a, b in zip(source.parameters(), target.parameters(), strict=True):
             b.copy_(a)
@@ -166,11 +167,11 @@ def check(problem: Problem, *, tasks: int = 2) -> None:
     for name, gradient in gradients.items():
         error = float((gradient - expected).norm() / expected.norm())
         if not error < 1e-8:
-            raise RuntimeError(f"{name} gives another meta-gradient than the plain loop, relative error {error:.1e}")
+            raise RuntimeError(f"{name} and the plain loop have different meta-gradients, relative error {error:.1e}")
 
 
 def candidates(problem: Problem) -> tuple[dict[str, Callable[[], Gradient]], list[str]]:
-    """What computes the meta-gradient of `problem`, and the libraries that are not installed."""
+    """Functions that compute the meta-gradient of `problem`, and the libraries that are not installed."""
     calls: dict[str, Callable[[], Gradient]] = {
         name: partial(ours, problem, net, chunk) for name, (net, chunk) in problem.ours.items()
     }
@@ -186,13 +187,13 @@ def candidates(problem: Problem) -> tuple[dict[str, Callable[[], Gradient]], lis
 
 
 def ours(problem: Problem, net: nn.Module, chunk: int | None) -> Gradient:
-    """By `meta_gradient` and a GradientLearner."""
+    """The meta-gradient in metarl, by `meta_gradient` and a `GradientLearner`."""
     learner = GradientLearner(net, problem.loss, steps=len(problem.episodes.support), lr=problem.lr)
     return meta_gradient(learner, problem.episodes, final(problem.loss), chunk=chunk)[1]
 
 
 def over_tasks(problem: Problem, query_loss: Callable[[Problem, list[Samples], Samples], Any]) -> Gradient:
-    """The mean over tasks of the gradient of `query_loss`, one task after the other, as a training loop would."""
+    """The mean over tasks of the gradient of `query_loss`, by a loop over the tasks."""
     tasks = len(problem.episodes.query.x)
     parameters = list(problem.net.parameters())
     total = [torch.zeros_like(p) for p in parameters]
@@ -205,7 +206,7 @@ def over_tasks(problem: Problem, query_loss: Callable[[Problem, list[Samples], S
 
 
 def adapted_plainly(problem: Problem, support: list[Samples], query: Samples) -> tuple[Tensor, ...]:
-    """functional_call and torch.autograd.grad(create_graph=True)."""
+    """The gradient for one task in plain torch, by functional_call and torch.autograd.grad(create_graph=True)."""
     start = dict(problem.net.named_parameters())
     adapt: dict[str, Tensor] = dict(start)
     for batch in support:
@@ -217,7 +218,7 @@ def adapted_plainly(problem: Problem, support: list[Samples], query: Samples) ->
 
 
 def adapted_by_higher(higher: Any, problem: Problem, support: list[Samples], query: Samples) -> tuple[Tensor, ...]:
-    """A differentiable SGD on a functional copy of the net."""
+    """The gradient for one task in higher, by differentiable SGD on a functional copy of the network."""
     optimizer = torch.optim.SGD(problem.net.parameters(), lr=problem.lr)
     with higher.innerloop_ctx(problem.net, optimizer, copy_initial_weights=False) as (net, inner):
         for batch in support:
@@ -226,7 +227,7 @@ def adapted_by_higher(higher: Any, problem: Problem, support: list[Samples], que
 
 
 def adapted_by_torchopt(torchopt: Any, problem: Problem, support: list[Samples], query: Samples) -> tuple[Tensor, ...]:
-    """MetaSGD, which replaces the net's parameters; they are put back."""
+    """The gradient for one task in TorchOpt, by MetaSGD, after which the replaced parameters are restored."""
     parameters = list(problem.net.parameters())
     inner = torchopt.MetaSGD(problem.net, lr=problem.lr)
     state = torchopt.extract_state_dict(problem.net, by="reference")
@@ -240,7 +241,7 @@ def adapted_by_torchopt(torchopt: Any, problem: Problem, support: list[Samples],
 def adapted_by_learn2learn(
     learn2learn: Any, problem: Problem, support: list[Samples], query: Samples
 ) -> tuple[Tensor, ...]:
-    """A clone of the net, adapted."""
+    """The gradient for one task in learn2learn, by adapting a clone of the network."""
     net = learn2learn.algorithms.MAML(problem.net, lr=problem.lr, first_order=False).clone()
     for batch in support:
         net.adapt(problem.loss(net, batch))
@@ -248,15 +249,15 @@ def adapted_by_learn2learn(
 
 
 def run_on(threads: int, call: Callable[[], object]) -> object:
-    """`call` on so many torch threads."""
+    """The result of `call` with this number of torch threads."""
     torch.set_num_threads(threads)
     return call()
 
 
-def faster(call: Callable[[], object], most: int) -> int:
-    """The torch threads, 1 or `most`, on which `call` is faster: the best of two each, after one."""
+def faster(call: Callable[[], object], available: int) -> int:
+    """The number of torch threads, 1 or `available`, for which the faster of two calls takes less time."""
     seconds = {}
-    for threads in dict.fromkeys((1, most)):
+    for threads in dict.fromkeys((1, available)):
         run_on(threads, call)
         rounds = []
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""What an outer update costs, piece by piece, and what its approximation gives up."""
+"""The duration of a trust-region update and of its parts, and the accuracy of its approximation."""
 
 from __future__ import annotations
 
@@ -23,17 +23,23 @@ from metarl.train import Stream, generator
 
 @dataclass(frozen=True)
 class Update(Settings):
-    """The trust-region update: the meta-gradient, Hessian products on all or some samples, the line search."""
+    """The duration of a trust-region update: the meta-gradient, Hessian-vector products and the line search."""
 
     preset: str = "half-cheetah-vel-2017-maml"
+    """preset with a trust region that is measured"""
     tasks: Number = 40
+    """number of tasks"""
     trajectories: Number = 20
+    """number of trajectories per task in each batch"""
     repeats: Number = 3
+    """number of rounds that are measured, after one that is not"""
     device: Device = "auto"
+    """device of torch; auto: a GPU if there is one"""
     json: Path | None = None
+    """file, .json, to which the result is written"""
 
     def run(self) -> list[Report]:
-        """Time the pieces on one collected meta-batch, then the whole update with the settings that trade."""
+        """Measure the parts on one meta-batch, and whole updates with approximate and exact Hessian products."""
         config = sized(self.preset, tasks=self.tasks, trajectories=self.trajectories)
         if not hasattr(config.algorithm, "curvature_every"):
             raise ValueError(f"{self.preset} has no trust region: choose a preset that ends in -maml or -fomaml")
@@ -45,10 +51,10 @@ class Update(Settings):
         return [self.pieces(config, learner, episodes), self.whole(config, learner, episodes)]
 
     def pieces(self, config: Config, learner: Learner, episodes: Episodes) -> Report:
-        """One of each piece of an update."""
+        """Measure each part of an update."""
         algorithm, again = _algorithm(config, learner), _algorithm(config, learner, recompute=True)
         _, gradients, old = meta_gradient_and_outputs(learner, episodes, algorithm._loss, chunk=config.chunk)
-        judged = episodes._replace(query=(episodes.query, old))
+        with_old_outputs = episodes._replace(old=old)
         vector = torch.cat([g.flatten() for g in gradients])
         products = {
             "Hessian product, all samples": algorithm.hessian_product(episodes),
@@ -61,7 +67,7 @@ class Update(Settings):
                 "meta-gradient": lambda: meta_gradient_and_outputs(
                     learner, episodes, algorithm._loss, chunk=config.chunk
                 ),
-                "line search, one trial": lambda: algorithm.evaluate(judged),
+                "line search, one trial": lambda: algorithm.evaluate(with_old_outputs),
                 **{name: _call(product, vector) for name, product in products.items()},
             },
             repeats=self.repeats,
@@ -80,7 +86,7 @@ class Update(Settings):
         return report
 
     def whole(self, config: Config, learner: Learner, episodes: Episodes) -> Report:
-        """Whole updates, each from the same parameters, and how their steps differ from the exact one's."""
+        """Measure whole updates from the same parameters, and the angle between their steps."""
         algorithm = _algorithm(config, learner)
         kinds = {
             f"update, {_some(algorithm)}": algorithm,
@@ -101,10 +107,10 @@ class Update(Settings):
         some, exact = (report.add(name, timing) for name, timing in timings.items())
         report.compare(some, exact)
         cosine = torch.cosine_similarity(steps[some.name], steps[exact.name], dim=0)
-        report.notes.append(f"the two steps point the same way to a cosine of {float(cosine):.4f}")
+        report.notes.append(f"the cosine of the angle between the two steps is {float(cosine):.4f}")
         for name in kinds:
-            said = {key: f"{metrics[name][key]:.4g}" for key in ("kl", "improvement", "step_size")}
-            report.notes.append(f"{name}: {', '.join(f'{key} {value}' for key, value in said.items())}")
+            shown = {key: f"{metrics[name][key]:.4g}" for key in ("kl", "improvement", "step_size")}
+            report.notes.append(f"{name}: {', '.join(f'{key} {value}' for key, value in shown.items())}")
         return report
 
 

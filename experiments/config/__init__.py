@@ -1,1 +1,1 @@
-"""Settings of experiments: a task, a learner, an outer loop and a run, each a dataclass that checks its values."""
+"""The settings of experiments: dataclasses for tasks, learners, outer loops and runs, which check their values."""

@@ -1,7 +1,8 @@
-"""Settings that are the arguments of a constructor: of a learner's class, or of an outer loop's.
+"""Settings that are derived from the constructor of a learner or of an outer loop.
 
-A learner or an outer loop states its settings once, as keyword arguments with ranges and a docstring. From these the
-dataclass of its settings is made, and so its command-line options, their help and what its config.json may say.
+A learner or an outer loop defines its settings once, as keyword arguments with ranges and a docstring. The dataclass of
+its settings is created from these, and determines the command-line options, their help and the valid contents of
+config.json.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ PLAIN = (bool, int, float, str)
 
 
 def find(name: str) -> Any:
-    """What is called `name`: a public name of metarl, or "module:name". Raises ValueError where there is none."""
+    """Import the object `name`, a public name of metarl or "module:name". Raises ValueError if it does not exist."""
     module, _, attribute = name.rpartition(":")
     try:
         return getattr(import_module(module) if module else metarl, attribute)
@@ -40,7 +41,10 @@ def find(name: str) -> Any:
 
 @cache
 def settings_class(name: str) -> type[Part]:
-    """The dataclass of settings for what is called `name`: itself, if it is one, or that of its keyword arguments."""
+    """The dataclass of the settings of the class or function `name`.
+
+    If `name` is itself a dataclass of settings, that is returned; otherwise one is created from its keyword arguments.
+    """
     made = find(name)
     if isinstance(made, type) and issubclass(made, Part):
         return made
@@ -61,26 +65,29 @@ def settings_class(name: str) -> type[Part]:
 
 
 class Derived(Part):
-    """The base of settings that are the keyword arguments of what is called `kind`."""
+    """The base of settings that are the keyword arguments of the class or function `made`, whose name is `kind`."""
 
     kind: ClassVar[str]
     made: ClassVar[Callable[..., Any]]
     asked: ClassVar[tuple[str, ...]]
-    """what it is given beside the settings, by the names of its arguments"""
+    """The names of its arguments that are not settings, such as net, loss or learner."""
 
     def __reduce__(self) -> tuple[Callable[..., Part], tuple[str, dict[str, Any]]]:
         return _remade, (self.kind, _plain_values(self))
 
     def call(self, given: Mapping[str, Callable[[], Any]]) -> Any:
-        """What is made of these settings and of those of the `given` values that it asks for."""
+        """Call `made` with these settings and with those of the `given` values that it has arguments for."""
         if missing := [name for name in self.asked if name not in given]:
             name = getattr(self.made, "__name__", self.kind)
-            raise ValueError(f"{self.path} is {name}, which is made of {missing[0]!r}: these tasks give none")
+            raise ValueError(
+                f"{self.path} is {name}, which needs {missing[0]!r}, but these tasks do not provide it: choose another "
+                f"{self.path}"
+            )
         settings = _plain_values(self)
         try:
             return self.made(**{name: given[name]() for name in self.asked}, **settings)
         except ValueError as error:
-            path = f"{self.path}." if str(error).split()[0] in settings else ""  # the constructor names its argument
+            path = f"{self.path}." if str(error).split()[0] in settings else ""  # messages may begin with an argument
             raise ValueError(f"{path}{error}") from None
 
 
@@ -88,7 +95,8 @@ class DerivedLearner(Derived, LearnerSettings):
     """The base of settings that are the keyword arguments of a learner's constructor."""
 
     @property
-    def steps(self) -> int:  # type: ignore[override]  # a class attribute of learners that take no such argument
+    def steps(self) -> int:  # type: ignore[override]  # of learners that have no such setting
+        """The number of inner steps in training."""
         return int(getattr(self.made, "steps", 1))
 
     def build(self, task: TaskSettings, distribution: Distribution) -> Learner:
@@ -124,9 +132,9 @@ def _plain_values(settings: Part) -> dict[str, Any]:
 
 
 def _default(value: Any, hint: Any) -> Any:
-    """The default of an argument as a setting: one number is a sequence of one."""
-    alone = get_origin(hint) is tuple and isinstance(value, int | float)
-    return _as_tuple([value] if alone else value)
+    """The default of a setting: sequences are tuples, and a number is a tuple of one if the setting is a sequence."""
+    single = get_origin(hint) is tuple and isinstance(value, int | float)
+    return _as_tuple([value] if single else value)
 
 
 def _as_tuple(value: Any) -> Any:
@@ -134,7 +142,7 @@ def _as_tuple(value: Any) -> Any:
 
 
 def _plain(hint: Any) -> Any:
-    """`hint` with sequences as tuples, where it is of plain values: numbers, texts, choices and tuples; else None."""
+    """The type hint of a setting, with tuples for sequences; None if values are not numbers, strings or tuples."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint in PLAIN or hint is type(None) or origin is Literal:
         return hint
@@ -148,7 +156,7 @@ def _plain(hint: Any) -> Any:
     if origin is tuple:
         return types.GenericAlias(tuple, (*parts, ...) if ... in inner else tuple(parts))
     sequences = [part for part in parts if get_origin(part) is tuple]
-    chosen = sequences or parts  # one number is a sequence of one
+    chosen = sequences or parts  # a number is given as a sequence of one
     union = chosen[0]
     for part in chosen[1:]:
         union = union | part

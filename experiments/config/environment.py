@@ -1,4 +1,4 @@
-"""Settings of an environment, any that metarl or Gymnasium knows by an id, and of the policy that acts in it."""
+"""Settings of reinforcement learning in an environment with a registered id, and of the policy network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from metarl.envs import world_class
 from metarl.envs.informed import informed
 from metarl.envs.sources import kind_of
 from metarl.experiments.config.parts import Given, TaskSettings
-from metarl.experiments.config.settings import METHODS_OWN, Cores, Fraction, Number, Width, check_hidden
+from metarl.experiments.config.settings import METHOD_SETTING, Cores, Fraction, Number, Width, check_hidden
 from metarl.learners.gradient import GradientLearner
 from metarl.nets.policy import MLPPolicy
 from metarl.nets.spaces import policy_for
@@ -25,51 +25,51 @@ from metarl.tasks.folder import Split
 from metarl.train import Stream, generator
 
 Deviation = Annotated[float, Range(0, 10, above=True)]
-"""A standard deviation of a policy's output, which is at most 10."""
+"""A standard deviation of a policy's output, above 0 and at most 10."""
 
 
 @dataclass(frozen=True)
 class EnvironmentSettings(TaskSettings):
-    """An environment and the policy that acts in it."""
+    """Reinforcement learning in an environment whose tasks vary."""
 
     env: str = "metarl/HalfCheetahVel-v0"
-    """id of an environment with tasks: metarl's own, or my_module:me/MyTask-v0 for one that my_module registers"""
+    """id of the environment; my_module:me/MyTask-v0 is an environment that my_module registers in Gymnasium"""
     test_env: str | None = None
     """id of the environment of the test tasks, where training has another; None: the same"""
     trajectories: Number = 20
-    """episodes a task for each batch"""
-    train_trajectories: Number | None = field(default=None, metadata=METHODS_OWN)
-    """episodes a task for each batch in training, where they differ"""
+    """number of episodes per task in each support or query batch"""
+    train_trajectories: Number | None = field(default=None, metadata=METHOD_SETTING)
+    """number of episodes per task in each batch in training; None: equal to `trajectories`"""
     horizon: Number | None = None
-    """steps an episode; None: the environment's own time limit"""
-    discount: UnitInterval = field(default=0.99, metadata=METHODS_OWN)
-    """γ of the returns that advantages are of"""
-    gae_lambda: UnitInterval = field(default=1.0, metadata=METHODS_OWN)
-    """λ of the advantage estimates"""
-    gae_schedule: tuple[UnitInterval, UnitInterval, Fraction] | None = field(default=None, metadata=METHODS_OWN)
-    """discount and gae_lambda as training begins, and the share of it over which they come to those above"""
-    inner_gae: tuple[UnitInterval, UnitInterval] | None = field(default=None, metadata=METHODS_OWN)
-    """discount and gae_lambda of support batches, in training and tests; None: as query's"""
-    hidden: tuple[Width, ...] = field(default=(100, 100), metadata=METHODS_OWN)
-    """units of each hidden layer of the policy"""
-    activation: Literal["relu", "tanh"] = field(default="relu", metadata=METHODS_OWN)
-    """activation of the hidden layers"""
-    action_scale: Positive = field(default=1.0, metadata=METHODS_OWN)
-    """what the environment receives for a policy output of 1, in units of half the action range"""
-    init_std: Deviation = field(default=1.0, metadata=METHODS_OWN)
-    """standard deviation of a Gaussian policy's output at the start"""
-    min_std: Deviation = field(default=1e-6, metadata=METHODS_OWN)
-    """standard deviation that a Gaussian policy keeps at least"""
-    normalise: bool = field(default=False, metadata=METHODS_OWN)
-    """shift and scale observations as a random policy sees them, fixed before training"""
-    observe_goal: bool = field(default=False, metadata=METHODS_OWN)
-    """the observations end with the task: an oracle's"""
+    """maximum number of steps of an episode; None: the time limit of the environment"""
+    discount: UnitInterval = field(default=0.99, metadata=METHOD_SETTING)
+    """discount γ of the returns from which advantages are estimated"""
+    gae_lambda: UnitInterval = field(default=1.0, metadata=METHOD_SETTING)
+    """λ of generalised advantage estimation"""
+    gae_schedule: tuple[UnitInterval, UnitInterval, Fraction] | None = field(default=None, metadata=METHOD_SETTING)
+    """initial discount, initial gae_lambda, and the fraction of training in which they reach their final values"""
+    inner_gae: tuple[UnitInterval, UnitInterval] | None = field(default=None, metadata=METHOD_SETTING)
+    """discount and gae_lambda of support batches, in training and in tests; None: those of query batches"""
+    hidden: tuple[Width, ...] = field(default=(100, 100), metadata=METHOD_SETTING)
+    """number of units of each hidden layer of the policy"""
+    activation: Literal["relu", "tanh"] = field(default="relu", metadata=METHOD_SETTING)
+    """activation function of the hidden layers of the policy"""
+    action_scale: Positive = field(default=1.0, metadata=METHOD_SETTING)
+    """factor by which policy outputs are multiplied; 1: an output of 1 is the upper bound of the action space"""
+    init_std: Deviation = field(default=1.0, metadata=METHOD_SETTING)
+    """initial standard deviation of the output of a Gaussian policy"""
+    min_std: Deviation = field(default=1e-6, metadata=METHOD_SETTING)
+    """minimum standard deviation of the output of a Gaussian policy"""
+    normalise: bool = field(default=False, metadata=METHOD_SETTING)
+    """normalise observations with the mean and standard deviation that a random policy observes before training"""
+    observe_goal: bool = field(default=False, metadata=METHOD_SETTING)
+    """append the task to the observations, as for an oracle"""
     info: tuple[str, ...] = ()
-    """keys of the environment's info whose means over episodes are reported beside the return"""
+    """keys of the environment's info dictionary whose means over episodes are reported in addition to the return"""
     info_max: tuple[str, ...] = ()
-    """keys of which the largest value of each episode counts, such as success"""
-    workers: Cores = field(default=0, metadata=METHODS_OWN)
-    """processes that simulate an ordinary environment of Gymnasium; 0: as many as simulator threads"""
+    """keys of the info dictionary whose maximum in each episode is reported, such as success"""
+    workers: Cores = field(default=0, metadata=METHOD_SETTING)
+    """number of processes that simulate an environment written for Gymnasium; 0: the number of simulator threads"""
 
     loss = staticmethod(surrogate)
     divergence = staticmethod(mean_kl)
@@ -82,7 +82,7 @@ class EnvironmentSettings(TaskSettings):
             raise ValueError(f"info_max has {min(both)!r}, and so has info: leave it out of one of them")
         try:
             if self.env.startswith("metarl/"):
-                world_class(self.env)  # others may be slow to make
+                world_class(self.env)  # environments of other packages may be slow to create
         except ValueError as error:
             raise ValueError(f"env: {error}") from None
 
@@ -100,16 +100,16 @@ class EnvironmentSettings(TaskSettings):
 
     @property
     def episodes(self) -> int:  # type: ignore[override]
-        """Episodes a task for each batch in training."""
+        """The number of episodes per task in each batch in training."""
         return self.trajectories if self.train_trajectories is None else self.train_trajectories
 
     @property
     def episode_steps(self) -> int:  # type: ignore[override]
-        """Steps an episode."""
+        """The maximum number of steps of an episode."""
         return self.horizon or default_horizon(self.env)
 
     def in_fraction(self, fraction: float) -> EnvironmentSettings:
-        """The same with credit that lengthens over as many environment steps as in the whole run."""
+        """These settings with a GAE schedule that takes as many environment steps as in the whole run."""
         if self.gae_schedule is None:
             return self
         discount, gae_lambda, share = self.gae_schedule
@@ -122,6 +122,7 @@ class EnvironmentSettings(TaskSettings):
         return {"net": lambda: self.net(distribution), "loss": lambda: surrogate}
 
     def net(self, distribution: Any) -> MLPPolicy:
+        """A policy network with fresh weights for the spaces of the environment."""
         world = distribution.template
         policy = policy_for(
             world.observation_space, world.action_space, hidden=self.hidden,
@@ -134,23 +135,23 @@ class EnvironmentSettings(TaskSettings):
 
 @cache
 def default_horizon(env: str) -> int:
-    """The time limit of the environment `env`, in steps."""
+    """The time limit of the environment with the id `env`, in steps."""
     kind: Any = _kind(env)
     return int(getattr(kind, "default_horizon", None) or kind(1).default_horizon)
 
 
 def _kind(env: str) -> Any:
-    """What makes worlds of `env`. Raises ValueError where none is given, or there is no such environment."""
+    """A function that creates worlds of the environment with the id `env`. Raises ValueError if it does not exist."""
     if not env:
-        raise ValueError("task.env is not given: name the environment, --task.env my_module:me/MyTask-v0")
+        raise ValueError("task.env is not given: give the id of an environment, --task.env my_module:me/MyTask-v0")
     return kind_of(env)
 
 
 def first_observations(policy: MLPPolicy, distribution: WorldDistribution) -> torch.Tensor:
-    """What `policy` sees on ten tasks, always the same: [n, obs], on the CPU."""
+    """The observations [n, obs], on the CPU, of `policy` in ten tasks, which are always the same."""
     learner = GradientLearner(policy, surrogate, steps=0)
     rng = generator(Stream.INIT, 0)
     check_memory(distribution, 10)
     tasks = distribution.sample(10, rng)
-    seen = tasks.trajectories(next(adapt(learner, tasks, steps=0))[0])
-    return seen.observations[seen.mask.bool()].cpu()
+    rollout = tasks.trajectories(next(adapt(learner, tasks, steps=0))[0])
+    return rollout.observations[rollout.mask.bool()].cpu()

@@ -1,4 +1,4 @@
-"""Settings of guided meta-policy search, whose outer loop imitates an expert (Mendonca et al. 2019)."""
+"""Settings of guided meta-policy search, in which adapted policies imitate an expert (Mendonca et al. 2019)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tyro
 from metarl.algorithms.proximal import ProMP
 from metarl.experiments.config.parts import OuterSettings
 from metarl.experiments.config.ppo import check_environment
-from metarl.experiments.config.settings import FREE, Epochs, check_lrs
+from metarl.experiments.config.settings import INCIDENTAL, Epochs, check_lrs
 from metarl.objectives import final, multi_step
 from metarl.ranges import NonNegative, Positive
 from metarl.rl.guidance import Guided, expert_of, imitation
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GuidedSettings(OuterSettings):
-    """Guided meta-policy search: epochs of Adam in which adapted policies imitate one that observes the task."""
+    """Guided meta-policy search: the outer loop trains adapted policies to imitate an expert that observes the task."""
 
-    expert: Annotated[str, tyro.conf.arg(name="expert", prefix_name=False)] = field(default="", metadata=FREE)
-    """run folder of a policy that observes the task: `metarl train TASK-oracle` makes one"""
+    expert: Annotated[str, tyro.conf.arg(name="expert", prefix_name=False)] = field(default="", metadata=INCIDENTAL)
+    """run folder of the expert, a policy that observes the task; `metarl train TASK-oracle` trains one"""
     lr: Positive = 1e-3
-    """learning rate of Adam"""
+    """learning rate of Adam in the outer loop"""
     lr_end: NonNegative = 1e-4
-    """learning rate at the last iteration, to which it falls linearly"""
+    """learning rate at the end of training; it decreases linearly"""
     step_weights: tuple[NonNegative, ...] = ()
-    """weights of the query losses after each inner step; none: only the last counts"""
+    """weights of the imitation losses after each inner step; none: only the loss after the last step"""
     freeze: str = ""
-    """parameters whose names start so are not meta-learned"""
+    """start of the names of parameters that are not trained, such as mean.layers.0"""
     epochs: Epochs = 10
-    """passes over the episodes of an iteration"""
+    """number of passes over the episodes of an iteration"""
     penalty: NonNegative = 1.0
     """weight of the KL divergence from the policies that collected the support batches"""
 
@@ -62,7 +62,7 @@ class GuidedSettings(OuterSettings):
     def training(self, config: Any, learner: Learner, distribution: Any, device: Any) -> Training:
         if not self.expert:
             raise ValueError(
-                "guided meta-policy search imitates a policy that observes the task: train one, `metarl train "
+                "guided meta-policy search needs an expert that observes the task: train one by `metarl train "
                 "TASK-oracle --out DIR`, and give --expert DIR"
             )
         trained = load(self.expert, **load_options(device, None))

@@ -13,7 +13,7 @@ import tyro
 
 from metarl.core import Distribution
 from metarl.experiments.config.parts import Given, TaskSettings
-from metarl.experiments.config.settings import FREE, LAST, METHODS_OWN, Number
+from metarl.experiments.config.settings import INCIDENTAL, MAX_ITERATIONS, METHOD_SETTING, Number
 from metarl.losses import cross_entropy, squared_change
 from metarl.nets.conv4 import Conv4
 from metarl.nets.dense import Dense
@@ -30,7 +30,7 @@ Architecture = Literal["conv4", "mlp", "resnet12"]
 Ways = Annotated[int, Range(2, 1000)]
 ImageNet = Conv4 | Dense | ResNet12
 FEW_SHOT = {"few_shot": True}
-"""Marks a setting of few-shot tasks alone, which training on all classes at once has no use for."""
+"""Marks a setting of few-shot tasks that does not apply to training on all classes at once."""
 
 
 @dataclass(frozen=True)
@@ -38,50 +38,52 @@ class ImagesSettings(TaskSettings):
     """Few-shot classification of images."""
 
     images: DataSet = "omniglot"
-    """omniglot-small: the authors' small sets, whole alphabets held out; folder: class folders in --data"""
-    data: Annotated[str | None, tyro.conf.arg(name="data", prefix_name=False)] = field(default=None, metadata=FREE)
-    """the folder of the data; None: METARL_DATA, or the user's cache"""
+    """data set; omniglot-small: the two small background sets of Omniglot; folder: your own images in --data"""
+    data: Annotated[str | None, tyro.conf.arg(name="data", prefix_name=False)] = field(
+        default=None, metadata=INCIDENTAL
+    )
+    """folder of the data set; None: the environment variable METARL_DATA or, if it is not set, the user's cache"""
     ways: Ways = field(default=5, metadata=FEW_SHOT)
-    """N, classes a task"""
+    """number of classes per task, N"""
     shots: Number = field(default=1, metadata=FEW_SHOT)
-    """K, support images a class"""
+    """number of support images per class, K"""
     queries: Number = field(default=15, metadata=FEW_SHOT)
-    """query images a class"""
-    train_ways: Ways | None = field(default=None, metadata=FEW_SHOT | METHODS_OWN)
-    """classes a task in training, where they differ: for methods that have no parameters for each class"""
-    train_shots: Number | None = field(default=None, metadata=FEW_SHOT | METHODS_OWN)
-    """support images a class in training, where they differ"""
-    train_queries: Number | None = field(default=None, metadata=FEW_SHOT | METHODS_OWN)
-    """query images a class in training, where they differ"""
-    architecture: Architecture = field(default="conv4", metadata=METHODS_OWN)
-    """mlp: MAML's without convolutions; resnet12: MetaOptNet's"""
-    filters: Annotated[int, Range(1, 1024)] = field(default=64, metadata=METHODS_OWN)
-    """of each convolution of Conv4"""
-    shift: Annotated[int, Range(0, 32)] = field(default=0, metadata=METHODS_OWN)
-    """pixels that training images are moved by, at most: an augmentation"""
-    warp: Annotated[float, Range(0, 0.3)] = field(default=0.0, metadata=METHODS_OWN)
-    """how far training images are turned, scaled and sheared: an augmentation, 0.1 is some degrees and a tenth"""
-    mirror: bool = field(default=False, metadata=METHODS_OWN)
-    """mirror images are further classes to train on: an augmentation"""
-    same_alphabet: UnitInterval = field(default=0.0, metadata=FEW_SHOT | METHODS_OWN)
-    """share of training tasks whose classes are all of one alphabet"""
-    pretraining: Annotated[int, Range(0, LAST)] = field(default=0, metadata=FEW_SHOT | METHODS_OWN)
-    """iterations in which the encoder learns all training classes at once, before few-shot tasks"""
-    joint: bool = field(default=False, metadata=METHODS_OWN)
-    """train on all classes at once, not on few-shot tasks (for finetune)"""
+    """number of query images per class"""
+    train_ways: Ways | None = field(default=None, metadata=FEW_SHOT | METHOD_SETTING)
+    """number of classes per task in training, for learners without parameters for each class; None: `ways`"""
+    train_shots: Number | None = field(default=None, metadata=FEW_SHOT | METHOD_SETTING)
+    """number of support images per class in training; None: `shots`"""
+    train_queries: Number | None = field(default=None, metadata=FEW_SHOT | METHOD_SETTING)
+    """number of query images per class in training; None: `queries`"""
+    architecture: Architecture = field(default="conv4", metadata=METHOD_SETTING)
+    """network; conv4: four convolutions; mlp: fully connected, as in the MAML paper; resnet12: as in MetaOptNet"""
+    filters: Annotated[int, Range(1, 1024)] = field(default=64, metadata=METHOD_SETTING)
+    """number of filters of each convolution of conv4"""
+    shift: Annotated[int, Range(0, 32)] = field(default=0, metadata=METHOD_SETTING)
+    """data augmentation: maximum random shift of training images, in pixels"""
+    warp: Annotated[float, Range(0, 0.3)] = field(default=0.0, metadata=METHOD_SETTING)
+    """data augmentation: standard deviation of random rotations, scalings and shears of training images"""
+    mirror: bool = field(default=False, metadata=METHOD_SETTING)
+    """data augmentation: add the mirror images of each training class as another class"""
+    same_alphabet: UnitInterval = field(default=0.0, metadata=FEW_SHOT | METHOD_SETTING)
+    """fraction of training tasks in which all classes are from one alphabet"""
+    pretraining: Annotated[int, Range(0, MAX_ITERATIONS)] = field(default=0, metadata=FEW_SHOT | METHOD_SETTING)
+    """number of iterations in which the encoder is pre-trained on all training classes at once; 0: none"""
+    joint: bool = field(default=False, metadata=METHOD_SETTING)
+    """train on all classes at once instead of few-shot tasks, as needed for the method finetune"""
 
     loss = staticmethod(cross_entropy)
     divergence = staticmethod(squared_change)
 
     def check_together(self) -> None:
         if self.data == "":
-            raise ValueError("data is '': give a folder, or leave it out")
+            raise ValueError("data is '': give a folder, or leave out --data")
 
     def check(self, config: Any) -> None:
         if self.train_ways and (config.learner.asks_for("net") or config.learner.asks_for("outputs")):
             raise ValueError(
-                f"task.train_ways is {self.train_ways}, but this learner's head has an output a way: leave it "
-                "out, training has the ways of tests"
+                f"task.train_ways is {self.train_ways}, but this learner has a head with one output for each class: "
+                "leave it out, so that training tasks have as many classes as test tasks"
             )
 
     def with_data(self, data: str | None) -> ImagesSettings:
@@ -110,7 +112,7 @@ class ImagesSettings(TaskSettings):
         data = None if self.data is None else Path(self.data)
         if self.images == "folder":
             if data is None:
-                raise ValueError("task.images is folder: say which folder of class folders by --data")
+                raise ValueError("task.images is folder: give the folder that contains the class folders by --data")
             classes = image_folder(data, split)
         elif self.images == "miniimagenet":
             classes = miniimagenet(data, split)
@@ -119,7 +121,7 @@ class ImagesSettings(TaskSettings):
         return classes.mirrored() if self.mirror and split == "train" else classes
 
     def given(self, distribution: Distribution) -> Given:
-        ways = distribution.ways if isinstance(distribution, Images) else self.ways  # in training there may be more
+        ways = distribution.ways if isinstance(distribution, Images) else self.ways  # there may be more in training
         encoder = cache(lambda: self.net(distribution, None))
         return {
             "net": lambda: self.net(distribution, self.ways), "outputs": lambda: self.ways, "encoder": encoder,
@@ -128,7 +130,7 @@ class ImagesSettings(TaskSettings):
         }  # fmt: skip
 
     def net(self, distribution: Any, outputs: int | None) -> ImageNet:
-        """The net from images to so many outputs, or, with None, to features."""
+        """A network from images to `outputs` numbers or, if None, to features."""
         channels, size, _ = distribution.classes.images.shape[1:]
         if self.architecture == "mlp":
             return Dense(channels, outputs, size=size)

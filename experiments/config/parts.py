@@ -1,4 +1,4 @@
-"""What the three parts of an experiment's settings offer: those of a task, of a learner and of an outer loop."""
+"""The interfaces of the three parts of an experiment's settings: task, learner and outer loop."""
 
 from __future__ import annotations
 
@@ -20,83 +20,83 @@ if TYPE_CHECKING:
     from metarl.experiments.config.run import Config
 
 Given = Mapping[str, Callable[[], Any]]
-"""Values by the names of constructor arguments, each a function that makes it when it is asked for."""
+"""Values for the arguments of constructors, by their names; each is a function that creates the value when needed."""
 
 
 class TaskSettings(Part, path="task"):
-    """Settings of a distribution of tasks, and of what a learner for them is made of."""
+    """The base of the settings of a distribution of tasks, which also provide the networks of learners."""
 
     loss: Loss
-    """what the inner loop lowers, and the outer loop unless the learner has a loss of its own"""
+    """The loss of the inner loop, and of the outer loop if the learner has none of its own."""
     divergence: Divergence
-    """how far a learner's outputs are from its earlier ones"""
+    """The divergence between a learner's current and earlier outputs."""
     episodes: int = 0
-    """episodes a task for each batch in training; 0: the tasks are supervised"""
+    """The number of episodes per task in each batch in training; 0 for supervised tasks."""
     episode_steps: int = 0
-    """steps an episode; 0: the tasks are supervised"""
+    """The maximum number of steps of an episode; 0 for supervised tasks."""
     data: str | None = None
-    """the folder of the data set; None: where it usually lies, or the tasks need none"""
+    """The folder of the data set; None for the default folder, or if the tasks need no data."""
     pretraining: int = 0
-    """iterations in which an encoder learns all training classes at once before the few-shot tasks"""
+    """The number of iterations in which an encoder is pre-trained on all training classes at once."""
 
     @abstractmethod
     def distribution(self, device: torch.device, *, threads: int, split: Split) -> Distribution:
-        """The tasks to train on, to choose a checkpoint by ("validation"), or to test on."""
+        """The distribution of tasks for training, for choosing a checkpoint ("validation") or for tests."""
 
     @abstractmethod
     def given(self, distribution: Distribution) -> Given:
-        """What the constructors of learners may ask for by the names of their arguments: net, loss, ways, …"""
+        """Values for the arguments of learners' constructors, by their names: net, loss, ways, …"""
 
     def with_data(self, data: str | None) -> TaskSettings:
-        """The same with the data set in the folder `data`. Raises ValueError where the tasks need none."""
+        """These settings with the data set in the folder `data`. Raises ValueError if the tasks need no data."""
         if data is not None:
-            raise ValueError(f"data is {data}: the tasks of this run need no data set, leave it out")
+            raise ValueError(f"data is {data}, but the tasks of this run need no data set: leave it out")
         return self
 
     def joint_training(self, *, images: int) -> TaskSettings:
-        """The same images without few-shot tasks: batches of so many `images` of all classes, to pre-train an encoder.
+        """Settings for pre-training an encoder on batches of `images` images of all classes, instead of few-shot tasks.
 
-        Raises ValueError where the tasks have no images.
+        Raises ValueError if the tasks have no images.
         """
-        raise ValueError(f"{type(self).__name__} has no images that an encoder could be pre-trained on")
+        raise ValueError(f"{type(self).__name__} has no images on which an encoder could be pre-trained")
 
     def in_fraction(self, fraction: float) -> TaskSettings:
-        """The same for a run that has only this fraction of the iterations."""
+        """These settings for a run with only a fraction of the iterations."""
         return self
 
     def quick(self, config: Config) -> Config:
-        """The run `config` with these tasks, at a size that ends within minutes on 2 cores."""
+        """The settings `config` of a whole run, reduced to a size that takes minutes on 2 cores."""
         return replace(config, iterations=max(1, config.iterations // 4))
 
 
 class LearnerSettings(Part, path="learner"):
-    """Settings of a learner."""
+    """The base of the settings of a learner."""
 
     steps: int
-    """inner steps in training"""
+    """The number of inner steps in training."""
 
     @abstractmethod
     def build(self, task: TaskSettings, distribution: Distribution) -> Learner:
-        """A learner with fresh weights for these tasks. Raises ValueError where it does not fit them."""
+        """A learner with fresh weights for these tasks. Raises ValueError if it does not fit the tasks."""
 
     def asks_for(self, name: str) -> bool:
-        """Whether the learner is made of what a task gives by this name."""
+        """Whether the learner's constructor has the argument `name`, which a task provides."""
         return False
 
 
 class OuterSettings(Part, path="algorithm"):
-    """Settings of an outer loop, or of another way to train a learner."""
+    """The base of the settings of an outer loop, or of another method that trains a learner."""
 
     uses_query: ClassVar[bool] = True
-    """whether an iteration collects a query batch beside the support batches"""
+    """Whether an iteration collects a query batch in addition to the support batches."""
     fixed_length: ClassVar[bool] = False
-    """whether recipes train for the preset's own iterations, whatever environment steps other methods may take"""
+    """Whether recipes use the preset's number of iterations instead of a common number of environment steps."""
     step_weights: tuple[float, ...] = ()
-    """weights of the losses after each inner step; none: only the last counts"""
+    """The weights of the losses after each inner step; an empty tuple for only the loss after the last step."""
     guided: ClassVar[bool] = False
-    """whether training imitates an expert"""
+    """Whether adapted policies imitate an expert in training."""
     expert: str = ""
-    """the run folder of that expert"""
+    """The run folder of the expert."""
 
     def check(self, config: Config) -> None:
         if self.step_weights:
@@ -106,29 +106,29 @@ class OuterSettings(Part, path="algorithm"):
                 raise ValueError(f"{self.path}.{error}") from None
 
     def outer_loop(self, config: Config, learner: Learner) -> Algorithm:
-        """The outer loop over `learner`. Raises ValueError for a way to train that has none."""
-        raise ValueError(f"{type(self).__name__} is no outer loop over a learner: `metarl train` trains it")
+        """The outer loop for `learner`. Raises ValueError for a training method that is not an outer loop."""
+        raise ValueError(f"{type(self).__name__} is no outer loop of a learner: train it by `metarl train`")
 
     def training(self, config: Config, learner: Learner, distribution: Distribution, device: torch.device) -> Training:
-        """What trains `learner`. Raises ValueError where it does not go with the learner or the tasks."""
+        """The training of `learner`. Raises ValueError if it does not fit the learner or the tasks."""
         return MetaTraining(
             self.outer_loop(config, learner), distribution, iterations=config.iterations,
             meta_batch=config.meta_batch, seed=config.seed,
         )  # fmt: skip
 
     def initial(self) -> Record:
-        """What is behind a run that begins: nothing, or the training of the expert that it imitates."""
+        """The record of a new run, which includes the environment steps and the time of training its expert."""
         return Record("")
 
     def tasks(self, config: Config) -> int:
-        """Tasks an iteration, each with all its trajectories."""
+        """The number of tasks per iteration, each with all its trajectories."""
         return config.meta_batch
 
     def env_steps(self, config: Config) -> int:
-        """Environment steps an iteration takes where no episode ends early; 0 for supervised tasks."""
+        """The number of environment steps per iteration if no episode ends early; 0 for supervised tasks."""
         batches = config.learner.steps + self.uses_query
         return config.meta_batch * config.task.episodes * config.task.episode_steps * batches
 
     def quick(self, config: Config) -> Config:
-        """The run `config` in an environment, at a size that ends within minutes on 2 cores."""
+        """The settings `config` of a run in an environment, reduced to a size that takes minutes on 2 cores."""
         return replace(config, meta_batch=20, iterations=120)

@@ -1,4 +1,4 @@
-"""Settings of Stable-Baselines3's PPO, which trains the MAML paper's baselines without adaptation."""
+"""Settings of PPO from Stable-Baselines3, which trains the MAML paper's baselines without adaptation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from metarl.experiments.config.parts import OuterSettings
-from metarl.experiments.config.settings import MOST, Clip, Epochs, Width, check_hidden, check_lrs
+from metarl.experiments.config.settings import MAX_NUMBER, Clip, Epochs, Width, check_hidden, check_lrs
 from metarl.ranges import NonNegative, Positive, Range, UnitInterval
 
 if TYPE_CHECKING:
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PPOSettings(OuterSettings):
-    """No adaptation in training: Stable-Baselines3's PPO, a new task at every episode.
+    """PPO from Stable-Baselines3 without adaptation: one policy, and a new task in each episode.
 
-    An iteration is `meta_batch` sub-environments × one horizon, each from a new start, then the epochs.
+    In an iteration, `meta_batch` sub-environments are reset and run for one horizon; then the policy is updated.
     """
 
     lr: Positive = 3e-4
     """learning rate of Adam"""
     lr_end: NonNegative = 0.0
-    """learning rate at the last iteration, to which it falls linearly"""
+    """learning rate at the end of training; it decreases linearly"""
     epochs: Epochs = 10
-    """passes over the samples of an iteration"""
-    batch_size: Annotated[int, Range(2, MOST)] = 3200
-    """samples a gradient step"""
+    """number of passes over the samples of an iteration"""
+    batch_size: Annotated[int, Range(2, MAX_NUMBER)] = 3200
+    """number of samples in a minibatch"""
     clip: Clip = 0.2
-    """how far the ratio of probabilities may leave 1 before the surrogate is flat"""
+    """clipping range ε of the probability ratio, which is clipped to [1 − ε, 1 + ε]"""
     gae_lambda: UnitInterval = 0.95
-    """λ of the advantage estimates"""
+    """λ of generalised advantage estimation"""
     entropy: NonNegative = 0.0
     """weight of the entropy bonus"""
     value_hidden: tuple[Width, ...] = (64, 64)
-    """units of each hidden layer of the value net, which the policy shares nothing with"""
+    """number of units of each hidden layer of the value network, which shares no layers with the policy"""
     max_gradient: Positive = 0.5
-    """largest norm of the gradient, which is scaled down to it"""
+    """maximum norm of the gradient, to which larger gradients are scaled"""
 
     fixed_length = True
 
@@ -67,6 +67,6 @@ class PPOSettings(OuterSettings):
 
 
 def check_environment(config: Any, name: str) -> None:
-    """Raise ValueError where the tasks of `config` are supervised."""
+    """Raise ValueError if the tasks of `config` are supervised."""
     if not config.task.episodes:
-        raise ValueError(f"algorithm is {name}, which trains in environments: give a supervised task another one")
+        raise ValueError(f"algorithm is {name}, which trains in environments: use another one for supervised tasks")

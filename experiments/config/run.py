@@ -1,4 +1,4 @@
-"""Every setting of a run, and how settings become tasks, a learner and what trains it."""
+"""All settings of a run, from which its tasks, its learner and its training are created."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from metarl.experiments.config.parts import LearnerSettings, OuterSettings, TaskSettings
-from metarl.experiments.config.settings import FREE, Cores, Iterations, Number, Seed, Steps
+from metarl.experiments.config.settings import INCIDENTAL, Cores, Iterations, Number, Seed, Steps
 from metarl.ranges import Settings, Whole, shown
 
 if TYPE_CHECKING:
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """Every setting of a run."""
+    """All settings of a run."""
 
     task: TaskSettings
     learner: LearnerSettings
     algorithm: OuterSettings
     meta_batch: Number = 40
-    """tasks an iteration; for PPO: sub-environments"""
+    """number of tasks per iteration; for PPO, number of sub-environments"""
     iterations: Iterations = 500
-    """updates of the outer loop"""
-    seed: Seed = field(default=0, metadata=FREE)
-    """what all random numbers of the run follow from"""
-    chunk: Number | None = field(default=None, metadata=FREE)
-    """tasks differentiated at a time, by each thread; None: all (most memory)"""
-    threads: Cores = field(default=0, metadata=FREE)
-    """simulator threads; 0: all cores; results do not depend on it"""
-    torch_threads: Cores = field(default=0, metadata=FREE)
-    """torch's threads on the CPU; 0: as torch finds it, and recorded: sums in float32 differ in the last bit by it"""
-    log_every: Number = field(default=1, metadata=FREE)
-    """iterations a row of progress.csv"""
+    """number of updates of the outer loop"""
+    seed: Seed = field(default=0, metadata=INCIDENTAL)
+    """seed of all random numbers of the run"""
+    chunk: Number | None = field(default=None, metadata=INCIDENTAL)
+    """number of tasks that each thread differentiates at a time; None: all, which needs the most memory"""
+    threads: Cores = field(default=0, metadata=INCIDENTAL)
+    """number of simulator threads, on which results do not depend; 0: the number of cores"""
+    torch_threads: Cores = field(default=0, metadata=INCIDENTAL)
+    """number of torch's threads on the CPU, which affects rounding and is saved with the run; 0: torch's default"""
+    log_every: Number = field(default=1, metadata=INCIDENTAL)
+    """number of iterations between rows of progress.csv"""
     checkpoint_every: Number = 10
-    """iterations a checkpoint"""
-    keep: Whole = field(default=6, metadata=FREE)
-    """checkpoints that are kept, evenly spaced, beside the newest two; 0: all"""
-    test_steps: Steps = field(default=3, metadata=FREE)
-    """gradient steps that `metarl evaluate` shows"""
-    test_tasks: Number = field(default=40, metadata=FREE)
-    """tasks that `metarl evaluate` averages over"""
-    validation_tasks: Number = field(default=40, metadata=FREE)
-    """tasks that the best checkpoint is chosen by"""
+    """number of iterations between checkpoints"""
+    keep: Whole = field(default=6, metadata=INCIDENTAL)
+    """number of evenly spaced checkpoints that are kept in addition to the newest two; 0: all"""
+    test_steps: Steps = field(default=3, metadata=INCIDENTAL)
+    """maximum number of gradient steps in `metarl evaluate`"""
+    test_tasks: Number = field(default=40, metadata=INCIDENTAL)
+    """number of held-out tasks in `metarl evaluate`"""
+    validation_tasks: Number = field(default=40, metadata=INCIDENTAL)
+    """number of validation tasks for choosing the best checkpoint"""
 
     def check_together(self) -> None:
         self.task.check(self)
@@ -59,48 +59,48 @@ class Config(Settings):
 
     @property
     def env_steps(self) -> int:
-        """Environment steps an iteration takes where no episode ends early; 0 for supervised tasks."""
+        """The number of environment steps per iteration if no episode ends early; 0 for supervised tasks."""
         return self.algorithm.env_steps(self)
 
     @property
     def tasks(self) -> int:
-        """Tasks an iteration, with all their trajectories; PPO's sub-environments have one each."""
+        """The number of tasks per iteration, each with all its trajectories (for PPO, one per sub-environment)."""
         return self.algorithm.tasks(self)
 
     @property
     def schedule(self) -> Schedule:
-        """How long the run is, and what it writes when."""
+        """The number of iterations, and when rows of progress and checkpoints are written."""
         from metarl.run.loop import Schedule
 
         return Schedule(self.iterations, self.log_every, self.checkpoint_every, self.keep)
 
     def with_data(self, data: str | None = None) -> Config:
-        """The same with the images in the folder `data` (None: the one that is set), as an absolute path."""
+        """These settings with `data` (None: the current setting) as the folder of images, as an absolute path."""
         return replace(self, task=self.task.with_data(None if data is None else os.path.abspath(data)))
 
     def distribution(self, device: torch.device, *, split: Split = "train") -> Distribution:
-        """The tasks to train on, to choose a checkpoint by ("validation"), or to test on."""
+        """The distribution of tasks for training, for choosing a checkpoint ("validation") or for tests."""
         return self.task.distribution(device, threads=self.threads, split=split)
 
     def build_learner(self, distribution: Distribution, device: torch.device) -> Learner:
-        """A learner with fresh weights, drawn from torch's generator."""
+        """A learner with weights that are initialised with torch's random number generator."""
         return self.learner.build(self.task, distribution).to(device)
 
     def outer_loop(self, learner: Learner) -> Algorithm:
-        """The outer loop over `learner`. Raises ValueError for settings of a way to train that has none."""
+        """The outer loop for `learner`. Raises ValueError for a training method that is not an outer loop."""
         return self.algorithm.outer_loop(self, learner)
 
     def training(self, learner: Learner, distribution: Distribution, device: torch.device) -> Training:
-        """What trains `learner` on the tasks of `distribution`."""
+        """The training of `learner` on the tasks of `distribution`."""
         return self.algorithm.training(self, learner, distribution, device)
 
 
 def restore(default: Any, values: Any, *, where: str = "settings") -> Any:
-    """Settings of the class of `default`, a dataclass, from JSON `values`, lists as tuples.
+    """Settings of the same dataclass as `default`, from JSON `values`, in which lists stand for tuples.
 
-    A setting that is not among them did not exist when the run was made: it gets its class's default, under which all
-    is as it was, not what the preset says today. Raises ValueError for an unknown name, a part that is missing and a
-    value that the setting does not take.
+    A setting that is missing in `values` did not exist when the run was made. It gets the default of its class, with
+    which the run behaves as it did then, and not the value of the present preset. Raises ValueError for an unknown
+    name, a missing part or an invalid value.
     """
     if not isinstance(values, dict):
         raise ValueError(f"{where} is {shown(values)}: give a part of the settings, {{name: value}}")

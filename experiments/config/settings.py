@@ -1,4 +1,4 @@
-"""What the dataclasses of settings share: each setting is checked, and a message names it as the command line does."""
+"""Types and checks that the dataclasses of settings share; errors name a setting as the command line does."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from metarl.ranges import Range, Settings
 
 Device = Literal["auto", "cpu", "cuda"]
-MOST = 1_000_000_000
-Number = Annotated[int, Range(1, MOST)]
-"""Of tasks, shots, steps and the like: 1, 2, …; that so many fit the memory is checked where they are drawn."""
-Seed = Annotated[int, Range(0, MOST)]
-LAST = 99_999_999
-Iterations = Annotated[int, Range(1, LAST)]
-"""A checkpoint's name has eight digits."""
+MAX_NUMBER = 1_000_000_000
+Number = Annotated[int, Range(1, MAX_NUMBER)]
+"""A number of tasks, shots, steps or the like: 1, 2, …; sampling checks whether they fit into memory."""
+Seed = Annotated[int, Range(0, MAX_NUMBER)]
+MAX_ITERATIONS = 99_999_999
+Iterations = Annotated[int, Range(1, MAX_ITERATIONS)]
+"""A number of iterations, limited by the eight digits in the names of checkpoints."""
 Steps = Annotated[int, Range(0, 10_000)]
-"""Inner steps, each of which keeps a graph of its own."""
+"""A number of inner steps, limited because the graphs of all steps are kept in memory."""
 Width = Annotated[int, Range(1, 100_000)]
-"""Units of a hidden layer."""
+"""The number of units of a hidden layer."""
 Cores = Annotated[int, Range(0, 1024)]
-"""Threads; 0: as many as there are cores."""
+"""A number of threads; 0 stands for the number of cores."""
 Epochs = Annotated[int, Range(1, 10_000)]
 Clip = Annotated[float, Range(0, 1, above=True)]
-"""How far a ratio of probabilities may leave 1."""
+"""The clipping range ε of a probability ratio, which is clipped to [1 − ε, 1 + ε]."""
 Fraction = Annotated[float, Range(0, 1, above=True)]
-FREE = {"free": True}
-"""Marks a setting that leaves what is learned alone: runs that differ in it are still of one group."""
-METHODS_OWN = {"methods_own": True}
-"""Marks a setting of a task that belongs to the method: with another value of any other, scores do not compare."""
-LARGEST_NET = 2**28  # parameters, 1 GiB: a meta-gradient holds several copies
+INCIDENTAL = {"incidental": True}
+"""Marks a setting that is not part of the method: runs that differ only in such settings are compared as seeds."""
+METHOD_SETTING = {"method_setting": True}
+"""Marks a setting of a task that is part of the method. Scores are comparable only if all others are equal."""
+LARGEST_NET = 2**28  # parameters, which take 1 GiB; a meta-gradient needs several copies
 
 
 class Part(Settings, ABC):
-    """The base of a part of `Config`; a subclass says which, `class TaskSettings(Part, path="task")`.
+    """The base of a part of `Config`. A subclass defines the part's name: `class TaskSettings(Part, path="task")`.
 
-    A message that begins with a setting's name then begins with its path: "task.shots is 0: …".
+    Error messages begin with the setting's name on the command line: "task.shots is 0: …".
     """
 
     path: ClassVar[str] = ""
@@ -54,24 +54,24 @@ class Part(Settings, ABC):
             raise ValueError(f"{self.path}.{error}") from None
 
     def but(self, **changes: Any) -> Self:
-        """The same with some settings changed."""
+        """A copy of these settings with `changes`."""
         return replace(self, **changes)  # type: ignore[type-var]  # every subclass is a dataclass
 
     def check(self, config: Any) -> None:
-        """Raise ValueError where this does not go with the other parts of the `Config`."""
+        """Raise ValueError if these settings are inconsistent with the other parts of the `Config`."""
 
 
 def check_hidden(hidden: tuple[int, ...], name: str) -> None:
-    """Raise ValueError where a net of these hidden layers would not fit the memory."""
+    """Raise ValueError if a network with these hidden layers would not fit into memory."""
     count = sum(a * b for a, b in pairwise(hidden))
     if count > LARGEST_NET:
         raise ValueError(
-            f"{name} is {hidden}: that is a net of {count:,} parameters, {4 * count / 2**30:,.0f} GiB each copy; give "
-            f"layers with {LARGEST_NET:,} parameters at most"
+            f"{name} is {hidden}: that is a network with {count:,} parameters, {4 * count / 2**30:,.0f} GiB each copy; "
+            f"give layers with at most {LARGEST_NET:,} parameters"
         )
 
 
 def check_lrs(lr: float, lr_end: float) -> None:
-    """Raise ValueError where a step size would rise."""
+    """Raise ValueError if the learning rate would increase."""
     if lr_end > lr:
         raise ValueError(f"lr_end is {lr_end}, more than lr, {lr}: give 0 ≤ lr_end ≤ lr")

@@ -8,7 +8,7 @@ import torch
 
 from metarl.core import Distribution
 from metarl.experiments.config.parts import Given, TaskSettings
-from metarl.experiments.config.settings import METHODS_OWN, Number, Width, check_hidden
+from metarl.experiments.config.settings import METHOD_SETTING, Number, Width, check_hidden
 from metarl.losses import mse, squared_change
 from metarl.nets.mlp import MLP
 from metarl.tasks.folder import Split
@@ -20,13 +20,13 @@ class SinusoidSettings(TaskSettings):
     """Sinusoid regression."""
 
     shots: Number = 5
-    """K, support points a task"""
-    train_shots: Number | None = field(default=None, metadata=METHODS_OWN)
-    """support points a task in training, where they differ"""
+    """number of support points per task, K"""
+    train_shots: Number | None = field(default=None, metadata=METHOD_SETTING)
+    """number of support points per task in training; None: `shots`"""
     queries: Number = 10
-    """query points a task"""
-    hidden: tuple[Width, ...] = field(default=(40, 40), metadata=METHODS_OWN)
-    """units of each hidden layer"""
+    """number of query points per task"""
+    hidden: tuple[Width, ...] = field(default=(40, 40), metadata=METHOD_SETTING)
+    """number of units of each hidden layer of the network"""
 
     loss = staticmethod(mse)
     divergence = staticmethod(squared_change)

@@ -1,6 +1,7 @@
-"""Presets, TASK-METHOD: every experiment that `metarl train` knows by name, at its published size.
+"""Presets: the experiments that `metarl train` knows by their names, TASK-METHOD.
 
-They are tables of plain values, one for each kind of task. Nothing slow is imported, so `metarl list` is quick.
+They are defined in tables of plain values, one for each kind of task. This package imports nothing slow, so that
+`metarl list` is fast.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ PRESETS: dict[str, Preset] = {
 
 @cache
 def preset(name: str) -> Config:
-    """The settings of the preset called `name`. Raises ValueError, with the nearest names, when there is none."""
+    """The settings of the preset `name`. Raises ValueError, with similar names, if it does not exist."""
     if name not in PRESETS:
         hint = similar(name, PRESETS)
         raise ValueError(f"unknown preset {name!r}: {hint}{' ' * bool(hint)}`metarl list` shows all")

@@ -1,12 +1,15 @@
-"""Presets of the environments.
+"""Presets of environments.
 
-Locomotion in the MAML paper's physics (Finn et al. 2017, section 5.3): 100-100 units, std 1 the whole action range,
-horizon 200, α 0.1, then 0.05, tests with 20 trajectories a task. The paper trains ReLU policies on raw observations
-with λ = 1, 500 iterations of 40 tasks × 20 trajectories within a KL of 0.01; here smaller meta-batches within a larger
-KL, tanh, normalised observations and shorter advantage estimates reach its returns with a fraction of its environment
-steps (docs/reproductions/what_mattered.md). In Gymnasium's physics (an action lasts five times as long) 64-64 units and
-horizon 100, as later work has it (ProMP, garage, learn2learn). There they scale actions by 0.1; 0.3 was better after
-one gradient step, 1 never got under way.
+Presets in the MAML paper's physics (Finn et al. 2017, section 5.3) have two hidden layers of 100 units, a standard
+deviation of 1 (half of the action range), a horizon of 200, α = 0.1 in the first inner step and 0.05 in later ones, and
+tests with 20 trajectories per task. The paper trains ReLU policies without normalising observations, with λ = 1, for
+500 iterations of 40 tasks × 20 trajectories, within a KL divergence of 0.01. The presets have smaller meta-batches, a
+larger KL divergence, tanh, normalised observations and a smaller λ, and reach the paper's returns with a fraction of
+its environment steps (docs/reproductions/what_mattered.md).
+
+Presets in Gymnasium's physics, in which an action takes five times as long, have 64 units and a horizon of 100, as in
+later work (ProMP, garage, learn2learn). Actions are scaled by 0.1 in that work. Here, 0.3 was better after one gradient
+step, and with 1 policies did not learn.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ BASE = Preset(
     ),
     learner=made("GradientLearner", lr=LR),
     algorithm=made("TRPO", max_kl=0.1, curvature_every=(6, 15)),
-    run={"meta_batch": 20, "iterations": 500, "chunk": 4, "validation_tasks": 20},  # 4: tensors stay in the caches
+    run={"meta_batch": 20, "iterations": 500, "chunk": 4, "validation_tasks": 20},  # tensors of 4 tasks fit in caches
 )  # fmt: skip
 GYMNASIUM: Changes = {"task.horizon": 100, "task.hidden": (64, 64), "task.action_scale": 0.3}
 
@@ -36,7 +39,7 @@ ANT_DIR: Changes = {
 POINT: Changes = {
     "task.train_trajectories": None, "task.normalise": False, "iterations": 100, "validation_tasks": 200,
 }  # fmt: skip
-PEARL: Changes = {"task.horizon": 200}  # as the PEARL suite has it (Rakelly et al. 2019)
+PEARL: Changes = {"task.horizon": 200}  # as in the PEARL suite (Rakelly et al. 2019)
 CLASSIC_CONTROL: Changes = {"task.horizon": 200, "iterations": 100}
 BANDIT: Changes = {"task.horizon": None, "task.hidden": (32,), "task.normalise": False, "iterations": 100}
 META_WORLD = {  # task: (benchmark, what it is)
@@ -56,7 +59,7 @@ def arm(benchmark: str) -> Changes:
     }  # fmt: skip
 
 
-SIZES: dict[str, Changes] = {  # where an environment's differ
+SIZES: dict[str, Changes] = {  # settings of environments that differ from those above
     "AntDir": ANT_DIR,
     "AntDir-MAML2017": ANT_DIR,
     "AntVel-MAML2017": {"task.gae_schedule": (0.95, 0.8, 0.25), "meta_batch": 10, "iterations": 800},
@@ -74,12 +77,12 @@ SIZES: dict[str, Changes] = {  # where an environment's differ
     "Bandit50": BANDIT,
     "TabularMDP": {**BANDIT, "task.train_trajectories": 20},
     **{benchmark: arm(benchmark) for benchmark, _ in META_WORLD.values()},
-    "": {"task.env": "", "task.horizon": None, "task.action_scale": 1.0},  # any: its own time limit and action range
+    "": {"task.env": "", "task.horizon": None, "task.action_scale": 1.0},  # any environment that --task.env names
 }
-# The losses after one step and after two count: trained for one, the second overshoots.
+# The losses after both inner steps are minimised. If only the first one is trained, the second one overshoots.
 TWO_STEPS: Changes = {"learner.steps": 2, "algorithm.step_weights": (0.5, 0.5)}
 
-# The paper's baselines: one policy for all tasks, and one that observes the task. 256 are PPO's sub-environments.
+# The paper's baselines: a policy without adaptation, and one that observes the task. PPO has 256 sub-environments.
 PPO: Changes = {
     "algorithm": made(f"{CONFIG}.ppo:PPOSettings"), "learner.steps": 0, "task.gae_schedule": None,
     "task.inner_gae": None, "meta_batch": 256, "validation_tasks": 40,
@@ -89,20 +92,20 @@ METHODS: dict[str, Changes] = {
     "fomaml": {"learner.first_order": True},
     "meta-sgd": {"learner.lr": (0.1,), "learner.learn_lr": True},
     "anil": {"learner.adapt": "head"},
-    "gmps": {  # the schedule is of the query's advantages, which imitation has no use for
+    "gmps": {  # there is no GAE schedule, because imitation does not use the advantages of queries
         "algorithm": made(f"{CONFIG}.guided:GuidedSettings"), "task.gae_schedule": None, "iterations": 100,
     },
     "promp": {"algorithm": made("ProMP", lr=1e-3), "iterations": 1001},
     "reptile": {"learner.steps": 3, "algorithm": made("Reptile", lr=1.0, lr_end=0.1)},
     "pretrained": PPO,
-    "oracle": {**PPO, "task.observe_goal": True, "test_steps": 0},  # it has nothing to adapt to
+    "oracle": {**PPO, "task.observe_goal": True, "test_steps": 0},  # it needs no adaptation
 }  # fmt: skip
 TRUST_REGION = ("maml", "fomaml", "meta-sgd", "anil")
-PPO_STEPS = {"pretrained": (3_000_000, 1_000_000), "oracle": (10_240_000, 3_072_000)}  # environment steps; the point's
+PPO_STEPS = {"pretrained": (3_000_000, 1_000_000), "oracle": (10_240_000, 3_072_000)}  # env steps; for point-nav
 
 
 def preset(world: str | None, method: str) -> Preset:
-    """The preset of an environment, such as "AntDir-MAML2017", and a method; None: of an environment that is given."""
+    """The preset of a method in an environment such as "AntDir-MAML2017"; None is any environment of --task.env."""
     name = world or ""
     paper, point = name.endswith("-MAML2017"), name.startswith("PointNav")
     base = BASE if world is None else BASE.but({"task.env": f"metarl/{world}-v0"})
@@ -115,7 +118,7 @@ def preset(world: str | None, method: str) -> Preset:
     return made
 
 
-MUJOCO = {  # task: (environment, what it is, whether the MAML paper has it)
+MUJOCO = {  # task: (environment, description, whether it is in the MAML paper)
     "half-cheetah-vel": ("HalfCheetahVel", "run at the goal velocity", True),
     "half-cheetah-dir": ("HalfCheetahDir", "run forwards or backwards", True),
     "ant-vel": ("AntVel", "run at the goal velocity", True),
@@ -137,7 +140,7 @@ CLASSIC = {
     "bandit-50": ("Bandit50", "explore, then exploit"),
     "tabular-mdp": ("TabularMDP", "explore, then exploit"),
 }
-CHOOSING = ("maml", "fomaml", "meta-sgd", "anil", "promp", "reptile")  # PPO's and the expert's policies are Gaussian
+WITHOUT_PPO = ("maml", "fomaml", "meta-sgd", "anil", "promp", "reptile")  # PPO trains Gaussian policies
 ANY = Task(
     "environment", "your own, by --task.env ID",
     {method: preset(None, method) for method in METHODS},
@@ -152,10 +155,10 @@ def _tasks() -> list[Task]:
             older = {method: preset(f"{world}-MAML2017", method) for method in METHODS}
             tasks.append(Task(f"{name}-2017", about, older))
     for name, (world, about) in CLASSIC.items():
-        methods = METHODS if world == "PendulumParams" else CHOOSING
+        methods = METHODS if world == "PendulumParams" else WITHOUT_PPO
         tasks.append(Task(name, about, {method: preset(world, method) for method in methods}))
     for name, (benchmark, about) in META_WORLD.items():
-        tasks.append(Task(name, about, {method: preset(benchmark, method) for method in CHOOSING}))
+        tasks.append(Task(name, about, {method: preset(benchmark, method) for method in WITHOUT_PPO}))
     return [*tasks, ANY]
 
 

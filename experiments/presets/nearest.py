@@ -1,4 +1,4 @@
-"""The nearest of known names to one that is not known, for messages."""
+"""Suggestions of similar names in error messages for unknown names."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What of `known` may have been meant by `name`, or else all of it, to follow a colon in a message."""
+    """A question that suggests the names in `known` similar to `name`, or a list of all names if none is similar."""
     names = list(known)
     return similar(name, names) or f"choose one of {', '.join(names)}"
 
 
 def similar(name: str, known: Iterable[str]) -> str:
-    """What of `known` may have been meant by `name`, as a question; "" where nothing is near."""
+    """A question that suggests the names in `known` that are similar to `name`; "" if none is similar."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
     return f"did you mean {' or '.join(near)}?" if near else ""

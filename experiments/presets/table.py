@@ -1,4 +1,4 @@
-"""What the tables of presets are made of: plain values, so that `metarl list` reads them at once, without torch."""
+"""The types of the tables of presets, which contain plain values and can be read without importing torch."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
 
 
 class Made(NamedTuple):
-    """A part of an experiment: a public name of metarl or "module:name", and the settings that are not its defaults."""
+    """A task, learner or outer loop: a public name of metarl or "module:name", with settings that are not defaults."""
 
     kind: str
     settings: Mapping[str, Any]
 
 
 def made(kind: str, **settings: Any) -> Made:
-    """The part of this kind with these settings."""
+    """A task, learner or outer loop with these settings, where `kind` is a public name of metarl or "module:name"."""
     return Made(kind, settings)
 
 
 class Preset(NamedTuple):
-    """An experiment: its task, its learner, its outer loop, and the settings of the run (`Config`)."""
+    """An experiment: its task, its learner, its outer loop, and the other settings of the run (see `Config`)."""
 
     task: Made
     learner: Made
@@ -30,7 +30,7 @@ class Preset(NamedTuple):
     run: Mapping[str, Any]
 
     def but(self, changes: Mapping[str, Any]) -> Preset:
-        """The same with some settings changed: {"task.shots": 1, "meta_batch": 5}, or a part: {"learner": made(…)}."""
+        """A copy with changed settings, {"task.shots": 1, "meta_batch": 5}, or parts, {"learner": made(…)}."""
         parts: dict[str, Any] = self._asdict()
         for name, value in changes.items():
             part, dot, setting = name.rpartition(".")
@@ -43,7 +43,7 @@ class Preset(NamedTuple):
         return Preset(**parts)
 
     def config(self) -> Config:
-        """The settings, each of which has been checked."""
+        """The dataclass of the settings, which are checked."""
         from metarl.experiments.config.derived import settings_class  # imports torch
         from metarl.experiments.config.run import Config
 
@@ -54,13 +54,13 @@ class Preset(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What presets train on: their names are NAME-METHOD."""
+    """A task and its presets, whose names are NAME-METHOD."""
 
     name: str
-    about: str
+    about: str  # a short description
     presets: Mapping[str, Preset]  # by method
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods that there are presets of."""
+        """The methods that have a preset for this task."""
         return tuple(self.presets)

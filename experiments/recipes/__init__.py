@@ -1,1 +1,1 @@
-"""Recipes, one for each published result: `metarl reproduce TASK` runs one."""
+"""Recipes that reproduce published results, which `metarl reproduce TASK` runs."""

@@ -1,7 +1,7 @@
-"""A recipe reproduces one published result: train presets over seeds, choose checkpoints, evaluate, compare, draw.
+"""A recipe reproduces a published result: it trains presets with several seeds, evaluates and compares them.
 
-Everything it does is kept in run folders and done once: started again, it goes on where it was stopped, at the
-iteration. In reinforcement learning methods spend the same environment steps, not the same iterations.
+A recipe that is started again continues from the checkpoints in its run folders. In reinforcement learning, all methods
+use the same number of environment steps instead of the same number of iterations.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from metarl.run.load import load_options, resume
 
 @dataclass(frozen=True)
 class Recipe:
-    """A task's presets, what each may spend, and the numbers to stand beside."""
+    """The presets of a task, their budget of environment steps, and published scores."""
 
-    task: str  # the presets' first words, "half-cheetah-vel-2017"
-    env_steps: int | None = None  # of training, for each method and seed; PPO's baselines, what they guide, and all
-    # where it is None, train for their presets' own iterations
+    task: str  # the beginning of the presets' names, such as "half-cheetah-vel-2017"
+    env_steps: int | None = None  # in training, for each method and seed, except for PPO and guided search; None, and
+    # for these methods: determined by the preset's number of iterations
     methods: tuple[str, ...] = (
         "maml", "promp", "fomaml", "reptile", "meta-sgd", "anil", "gmps", "pretrained", "oracle",
     )  # fmt: skip
     seeds: tuple[int, ...] = (0, 1, 2)
-    published: Mapping[str, Sequence[float]] = field(default_factory=dict)  # name: return after 0, 1, … gradient steps
+    published: Mapping[str, Sequence[float]] = field(default_factory=dict)  # name: score after 0, 1, … gradient steps
 
     @checked
     def run(
@@ -51,10 +51,10 @@ class Recipe:
         data: str | None = None,
         device: torch.device,
     ) -> None:
-        """Train and evaluate each of `methods` with each of `seeds` (none: all of the recipe's), then report.
+        """Train and evaluate `methods` with `seeds` (by default, those of the recipe), and write a report.
 
-        `fraction` of the budget gives a quick look; `data` is the folder of an image data set. Run folders are made in
-        `runs`/TASK, tables and pictures in `results`/TASK (with a fraction: TASK-FRACTION, both).
+        `fraction` reduces the budget of training, and `data` is the folder of an image data set. Run folders are
+        created in `runs`/TASK, tables and figures in `results`/TASK (with a fraction, TASK-FRACTION).
         """
         if unknown := sorted(set(methods) - set(self.methods)):
             raise ValueError(f"{self.task} has no recipe for {unknown[0]!r}: choose of {', '.join(self.methods)}")
@@ -64,7 +64,7 @@ class Recipe:
             with write_errors(made):
                 made.mkdir(parents=True, exist_ok=True)
             check_writable(made)
-        for seed in seeds or self.seeds:  # seed by seed: a first whole picture comes early
+        for seed in seeds or self.seeds:  # all methods with the first seed come first, to be comparable early
             for method in methods or self.methods:
                 path = folder / f"{method}-{seed}"
                 config = self.config(method, seed=seed, fraction=fraction, data=data)
@@ -85,7 +85,7 @@ class Recipe:
         return {method: paths for method, paths in found.items() if paths}
 
     def config(self, method: str, *, seed: int, fraction: float, data: str | None = None) -> Config:
-        """The settings of one run; in a fraction of it, credit lengthens over as many environment steps as in all."""
+        """The settings of a run. With a fraction, the GAE schedule takes as many environment steps as in a full run."""
         config = replace(preset(f"{self.task}-{method}"), seed=seed)
         if data is not None:
             config = config.with_data(data)
@@ -95,10 +95,10 @@ class Recipe:
         return replace(config, task=config.task.in_fraction(fraction), iterations=max(1, int(fraction * iterations)))
 
     def train(self, path: Path, config: Config, *, device: torch.device) -> None:
-        """Train to the end of the budget, from the start or from where the run in `path` stands."""
+        """Train until the end of the budget, and continue from the newest checkpoint if the run in `path` has one."""
         data = config.task.data
         method = path.name.rpartition("-")[0]
-        if not (path / "config.json").exists():  # or what a killed process has begun
+        if not (path / "config.json").exists():
             print(f"{path}: {config.iterations} iterations", file=sys.stderr)
             runner.start(f"{self.task}-{method}", config, path, device=device)
             return
@@ -112,7 +112,7 @@ class Recipe:
             resume(path, **load_options(device, data))
 
     def evaluate(self, path: Path, *, device: torch.device, data: str | None = None) -> None:
-        """Write the run's evaluation.json: the checkpoint that is best on validation tasks, on the test tasks."""
+        """Evaluate the best checkpoint on validation tasks with the test tasks, and write evaluation.json."""
         file = path / "evaluation.json"
         if not file.exists():
             print(f"{path}: choosing the checkpoint on validation tasks, testing it", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What a recipe leaves behind: evaluations, a table and pictures."""
+"""The report of a recipe: evaluations, tables and figures."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ from metarl.experiments.report.style import LINES, save
 from metarl.experiments.report.tables import table, write_csv, write_json
 from metarl.files import read_text, write_text
 
-GOAL_STEPS = 3  # gradient steps of the picture of velocities
+GOAL_STEPS = 3  # number of gradient steps in the figure of velocities
 
 
 def write_report(
     runs: Mapping[str, Sequence[Path]], results: Path, *, published: Mapping[str, Sequence[float]], device: torch.device
 ) -> None:
-    """Write into `results` what `runs`, {method: evaluated run folders, one a seed}, have to say.
+    """Write the report of `runs`, {method: evaluated run folders, one for each seed}, into the folder `results`.
 
-    METHOD-SEED.json are the evaluations, which `metarl compare` reads; table.csv and table.json the comparison;
-    adaptation.png the return against gradient steps beside the `published` numbers; learning.png the return against
-    environment steps, where the lines can be told apart; velocity.png, for a goal velocity, what MAML's first seed
-    reaches; waves.png, for sinusoids, the curves that each method's first seed fits.
+    - METHOD-SEED.json: the evaluations, which `metarl compare` reads
+    - table.csv, table.json: the comparison
+    - adaptation.png: scores against gradient steps, with the `published` ones
+    - learning.png: learning curves, unless there are too many methods to distinguish
+    - velocity.png: for goal velocities, the velocities of the first seed of MAML
+    - waves.png: for sinusoids, the fitted curves of the first seed of each method
     """
     results.mkdir(parents=True, exist_ok=True)
     every = [path for paths in runs.values() for path in paths]
@@ -51,7 +53,7 @@ def write_report(
 
 
 def draw_velocities(path: Path, out: Path, *, title: str, device: torch.device) -> None:
-    """Draw the velocity that the run in `path` reaches on each test goal, before and after adaptation."""
+    """Draw the velocity of the run in `path` for each goal in tests, before and after adaptation."""
     iteration = read_evaluation(path).iteration
     goals, before, after = achieved_velocities(path, steps=GOAL_STEPS, iteration=iteration, device=device)
     reached = {"before adaptation": before, f"after {gradient_steps(GOAL_STEPS)}": after}

@@ -1,10 +1,10 @@
-"""The published results that `metarl reproduce TASK` runs, as a table.
+"""The table of recipes that `metarl reproduce TASK` runs.
 
-Published returns in the MAML paper's physics are those of the files that its authors released: one checkpoint each,
-after 160 million environment steps (Finn et al. 2017, Figures 4 and 5). Test tasks of the -dir tasks are their training
-tasks: there are two. Published losses of the sinusoids are the paper's (section 5.1), which has them after 1, 5 and 10
-gradient steps. Omniglot's small background sets, whole alphabets held out, are no published result: they are what a
-laptop learns from in minutes.
+Published returns in the MAML paper's physics are from the files that its authors released, which have one checkpoint
+after 160 million environment steps each (Finn et al. 2017, figures 4 and 5). The -dir tasks have two goals, which are
+used in training and in tests. Published losses of sinusoids are from the paper (section 5.1), after 1, 5 and 10
+gradient steps. There are no published results for Omniglot's small background sets with held-out alphabets; they are a
+task that can be learned in minutes on a laptop.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ LOCOMOTION = (
             "oracle (paper)": (524.8,),
         },
     ),
-    # in Gymnasium's physics, horizon 100
+    # the tasks in Gymnasium's physics, with horizon 100
     Recipe("half-cheetah-vel", env_steps=8_000_000),
     Recipe("half-cheetah-dir", env_steps=8_000_000),
     Recipe("ant-dir", env_steps=40_000_000),

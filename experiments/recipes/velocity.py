@@ -1,4 +1,4 @@
-"""The velocity that adapted policies reach, beside the goal they were asked for."""
+"""The velocities that adapted policies reach for given goal velocities."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from metarl.train import Stream, generator
 
 
 def achieved_velocities(path: Path, *, steps: int, iteration: int, device: torch.device) -> tuple[np.ndarray, ...]:
-    """Goals [tasks] and the velocities [tasks] reached before and after `steps` gradient steps, m/s.
+    """The goals [tasks], and the velocities [tasks] before and after `steps` gradient steps, in m/s.
 
-    Of the run in `path` after `iteration` iterations, on its test tasks. A velocity is the mean over the second half
-    of the task's trajectories, whose actions are drawn as in evaluation.
+    They are measured on the test tasks of the run in `path`, with its checkpoint after `iteration` iterations. A
+    velocity is the mean over the second half of trajectories, whose actions are sampled as in evaluation.
     """
     trained = load(path, **load_options(device, None))
     distribution, learner, tests = trained.tasks, trained.learner, trained.tests
     if not isinstance(distribution, WorldDistribution) or distribution.template.goals.space.shape != (1,):
-        raise ValueError(f"{path} has no goal velocities: choose a run of a velocity task")
+        raise ValueError(f"{path} has no goal velocities: choose a run of a task with goal velocities")
     trained.load(iteration)
     tasks = distribution.sample(tests.tasks, generator(Stream.TEST, 0))
     with torch.no_grad():
@@ -35,11 +35,11 @@ def achieved_velocities(path: Path, *, steps: int, iteration: int, device: torch
 
 
 def velocity(tasks: WorldTasks, predict: Predictor) -> np.ndarray:
-    """Mean forward velocity [T] over the second half of fresh trajectories; 0 once an episode has ended.
+    """The mean forward velocity [T] over the second half of new trajectories; 0 after an episode has ended.
 
-    The tasks' distribution names x_velocity alone in its `info`.
+    x_velocity must be the only key in the `info` of the tasks' distribution.
     """
-    seen = tasks.trajectories(predict)
+    rollout = tasks.trajectories(predict)
     half = tasks.distribution.horizon // 2
-    moving = torch.where(seen.mask.bool(), seen.info[..., 0], 0.0)[:, half:]
-    return moving.mean((1, 2)).numpy()
+    velocities = torch.where(rollout.mask.bool(), rollout.info[..., 0], 0.0)[:, half:]
+    return velocities.mean((1, 2)).numpy()

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
-STEPS = (0, 1, 10)  # gradient steps of the picture
+STEPS = (0, 1, 10)  # numbers of gradient steps in the figure
 STYLES = (BEFORE, "-.", "-")
 COLUMNS = 4
-CANDIDATES = 5  # waves, of which the highest is drawn
+CANDIDATES = 5  # number of sinusoids from which the one with the largest amplitude is chosen
 GRID = torch.linspace(-5, 5, 201).view(1, -1, 1)
 
 
 class Wave:
-    """A test task of a run: its support, its true curve, and what was fitted after some numbers of steps."""
+    """A test task of a run: its support, its true curve, and the fitted curves after several numbers of steps."""
 
     def __init__(self, path: Path, *, device: torch.device, seed: int = 0) -> None:
         trained = load(path, **load_options(device, None))
@@ -50,14 +50,14 @@ class Wave:
 
 
 def fitted(predict: Predictor, device: torch.device) -> np.ndarray:
-    """The curves [T, 201] on `GRID`; of the mean, where predictions are (mean, log-std)."""
+    """The predicted curves [T, 201] on `GRID`, or the means if predictions are (mean, log-std)."""
     with torch.no_grad():
         outputs = predict(GRID.to(device).expand(CANDIDATES, -1, -1))
     return (outputs[0] if isinstance(outputs, tuple) else outputs)[..., 0].cpu().numpy()
 
 
 def waves_figure(runs: Mapping[str, Path], *, device: torch.device, title: str = "") -> Figure:
-    """A panel for each of `runs`, {method: evaluated run folder}, all on the same wave and support."""
+    """A figure with a panel for each of `runs`, {method: evaluated run folder}, for one sinusoid and its support."""
     rows = -(-len(runs) // COLUMNS)
     picture = new_figure(10, 1.0 + 2.2 * rows)
     axes = list(picture.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True).flat)

@@ -1,1 +1,1 @@
-"""What is made of evaluated runs: comparisons, tables, plots and films."""
+"""Comparisons, tables, plots and films of runs."""

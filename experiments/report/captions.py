@@ -1,4 +1,4 @@
-"""What a film says of a task and of how it is met."""
+"""Captions of films: the goal of a task, and the measured quantity that it concerns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metarl.envs.goals import Corners, Direction, Goals, Heading, Square, Target
 
 
 def goal_in_words(goals: Goals, task: np.ndarray) -> str:
-    """What `task` [task] asks for."""
+    """A caption that describes the goal of `task`, an array [task]."""
     if isinstance(goals, TargetVelocity):
         return f"goal: {task[0]:.2f} m/s"
     if isinstance(goals, Direction):
@@ -24,7 +24,7 @@ def goal_in_words(goals: Goals, task: np.ndarray) -> str:
 
 
 def measured_in_words(env: TaskEnv, info: dict[str, Any]) -> str:
-    """What `info` says of the quantity that the goal is about; "" before the first step and where it says nothing."""
+    """A caption with the quantity in `info` that the goal concerns; "" before the first step or if there is none."""
     goals, task = env.world.goals, env.task
     if isinstance(goals, TargetVelocity | Direction) and "x_velocity" in info:
         return f"velocity {info['x_velocity']:.2f} m/s"

@@ -1,4 +1,4 @@
-"""Comparison of evaluated runs over seeds and tasks: which method scores how much, and how surely."""
+"""Comparison of the scores of evaluated runs, with confidence intervals over seeds and tasks."""
 
 from __future__ import annotations
 
@@ -24,69 +24,69 @@ RANDOM = "random initialisation"
 
 @dataclass(frozen=True)
 class Row:
-    """One method, its seeds pooled."""
+    """One method with all its seeds."""
 
     name: str
     preset: str
-    settings: dict[str, Any]  # that tell it from other rows of its preset
+    settings: dict[str, Any]  # those that differ between the rows of this preset
     seeds: tuple[int, ...]
     iterations: tuple[int, ...]  # of each seed's checkpoint
-    env_steps: tuple[int, ...]  # trained, each seed; 0 in supervised runs
+    env_steps: tuple[int, ...]  # environment steps of each seed's training; 0 in supervised runs
     scores: np.ndarray  # [seeds, steps + 1, tasks]
     random: bool = False
 
     @cached_property
     def mean(self) -> list[Estimate]:
-        """The mean score after 0, 1, … gradient steps, with its interval; nan where a run diverged."""
+        """The mean score after 0, 1, … gradient steps with its interval; nan if a run diverged."""
         return self._estimates(mean)
 
     @cached_property
     def iqm(self) -> list[Estimate]:
-        """The interquartile mean, likewise."""
+        """The interquartile mean of the scores, in the same form as `mean`."""
         return self._estimates(interquartile_mean)
 
     @property
     def seed_means(self) -> np.ndarray:
-        """Each seed's mean score: [steps + 1, seeds]."""
+        """The mean score of each seed, [steps + 1, seeds]."""
         return self.scores.mean(axis=2).T
 
     def _estimates(self, statistic: Statistic) -> list[Estimate]:
-        """Every number of steps is resampled alike, whatever else is in the table."""
+        """The statistic for each number of steps. The same resamples are used for each, whatever the table contains."""
         steps = self.scores.swapaxes(0, 1)
         return [estimate(s, statistic, rng=np.random.default_rng(0), resamples=RESAMPLES) for s in steps]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Methods on the same held-out tasks, in the order given; then random initialisations, the first method's first."""
+    """The scores of several methods on the same held-out tasks, followed by those of random initialisations."""
 
-    task: str  # what the presets' names begin with
+    task: str  # the common beginning of the presets' names
     metric: str
     tasks: int
     test_seed: int  # of the held-out tasks
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...]  # in the order in which the runs are given
 
     @property
     def shown(self) -> list[Row]:
-        """The rows for people to read: of random initialisations only the first method's."""
+        """The rows that tables and figures show: all methods, and the random initialisation of the first method."""
         random = [row for row in self.rows if row.random]
         return [row for row in self.rows if not row.random] + random[:1]
 
     @property
     def intervals(self) -> str:
-        """What the intervals are, in words."""
+        """A description of the intervals."""
         counts = {len(row.seeds) > 1 for row in self.rows}
         over = ["runs within each task"] * (True in counts) + ["tasks, where there is one run"] * (False in counts)
         return f"95 % intervals of {RESAMPLES:,} bootstrap resamples of {'; of '.join(over)}"
 
 
 def compare(runs: Sequence[Path]) -> Comparison:
-    """The comparison of `runs`: run folders that have an evaluation.json, such files, or "pretrained:NAME".
+    """Compare `runs`: run folders with an evaluation.json, such files, or "pretrained:NAME".
 
-    A trained initialisation that comes with the package without an evaluation is evaluated for it. A row is a group of
-    `grouped`, a method whose seeds are pooled. A random initialisation is a row for all methods that share it. Raises
-    ValueError where runs were evaluated on different tasks, by different metrics or with different seeds of the
-    held-out tasks, for a seed given twice, and for a file that is damaged or lacks the scores of each task.
+    Trained initialisations in the package that have no evaluation are evaluated first. Each row is a method with all
+    its seeds (see `grouped`). A random initialisation that several methods share has one row. Raises ValueError if runs
+    were evaluated on different tasks, with different metrics or with different seeds of the held-out tasks, for a
+    seed that is given twice, and for a file that is damaged or lacks the scores of each task.
     """
     if not runs:
         raise ValueError("nothing to compare: give one or more run folders, or evaluation files")
@@ -100,10 +100,10 @@ def compare(runs: Sequence[Path]) -> Comparison:
 
 
 def picture(comparison: Comparison, *, references: Mapping[str, Sequence[float]] | None = None) -> Figure:
-    """Mean scores against gradient steps; `references` are published ones, {label: [after 0, 1, … steps]}.
+    """A figure of mean scores against gradient steps.
 
-    Accuracies, some of which are of methods without gradient steps, are shown method by method, without the random
-    initialisations.
+    `references` are published scores {label: [after 0, 1, … steps]}. The figure for accuracies, which includes methods
+    without gradient steps, has one line for each method and no random initialisations.
     """
     from metarl.experiments.report.figures import Curve, accuracy_figure, adaptation_figure
 
@@ -111,7 +111,7 @@ def picture(comparison: Comparison, *, references: Mapping[str, Sequence[float]]
     for row in comparison.shown:
         value, low, high = zip(*row.mean, strict=True)
         curves.append(Curve(row.name, value, low, high, random=row.random))
-    intervals = comparison.intervals.replace("; ", ";\n")  # where methods differ in them, a line would be too long
+    intervals = comparison.intervals.replace("; ", ";\n")  # two lines if methods have different intervals
     title = f"{comparison.task}, {comparison.tasks} held-out tasks\n{intervals}"
     if comparison.metric == "accuracy":
         return accuracy_figure([curve for curve in curves if not curve.random], title=title)
@@ -123,13 +123,13 @@ def _check_same_task(one: Evaluation, other: Evaluation) -> None:
         a, b = one.task.get(name), other.task.get(name)
         if a != b:
             what = "the goals of their held-out tasks differ" if name == GOALS else f"their {name} is {a} and {b}"
-            raise ValueError(f"{one.source} and {other.source} share no table, {what}: compare them apart")
+            raise ValueError(f"{one.source} and {other.source} cannot be compared, {what}: compare them separately")
 
 
 def rows_of(groups: Sequence[Group[Evaluation]]) -> tuple[list[Row], list[Row]]:
-    """A row a group; and their random initialisations, each once, that of the first group first.
+    """The rows of the groups, and the rows of their random initialisations, beginning with that of the first group.
 
-    Raises ValueError where runs of a group show other numbers of gradient steps.
+    Raises ValueError if the runs of a group were evaluated with different numbers of gradient steps.
     """
     trained = [_row(group) for group in groups]
     return trained, _random_rows(trained, groups)
@@ -139,7 +139,7 @@ def _row(group: Group[Evaluation]) -> Row:
     for one, other in pairwise(group.runs):
         if len(one.scores) != len(other.scores):
             counts = f"{len(one.scores) - 1} and {len(other.scores) - 1} gradient steps"
-            raise ValueError(f"{one.source} and {other.source} show {counts}: evaluate them anew with the same --steps")
+            raise ValueError(f"{one.source}, {other.source} have {counts}: evaluate them again with the same --steps")
     return Row(
         name=group.name, preset=group.preset, settings=group.settings, seeds=tuple(e.seed for e in group.runs),
         iterations=tuple(e.iteration for e in group.runs), env_steps=tuple(e.env_steps for e in group.runs),
@@ -148,9 +148,9 @@ def _row(group: Group[Evaluation]) -> Row:
 
 
 def _random_rows(trained: Sequence[Row], groups: Sequence[Group[Evaluation]]) -> list[Row]:
-    """Random initialisations, each once: one that another has whole, seeds and steps, is not shown again.
+    """The rows of random initialisations, without those whose scores another row contains.
 
-    They differ where methods differ in the net or in the inner loop that adapts it.
+    Random initialisations differ if the methods have different networks or inner loops.
     """
     found: list[tuple[Row, list[int]]] = []
     for i in sorted(range(len(groups)), key=lambda i: -groups[i].runs[0].scores.size * len(groups[i].runs)):
@@ -171,7 +171,7 @@ def _random_rows(trained: Sequence[Row], groups: Sequence[Group[Evaluation]]) ->
 
 
 def _contains(row: Row, other: Row) -> bool:
-    """Whether all scores of `other` are in `row`, seed by seed and step by step."""
+    """Whether `row` contains the scores of `other` for all its seeds and numbers of steps."""
     if not set(other.seeds) <= set(row.seeds) or other.scores.shape[1] > row.scores.shape[1]:
         return False
     mine = row.scores[[row.seeds.index(seed) for seed in other.seeds], : other.scores.shape[1]]

@@ -1,4 +1,4 @@
-"""What `metarl evaluate --json` wrote of a run, read back for tables and plots."""
+"""Reading the files that `metarl evaluate --json` writes, for tables and plots."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ INCIDENTAL = {f.name for f in fields(Config) if f.metadata.get("incidental")} | 
     f"{kind.path}.{f.name}" for kind in (*KINDS, GuidedSettings) for f in fields(kind) if f.metadata.get("incidental")
 }
 METHOD_SETTING = {f.name for kind in KINDS for f in fields(kind) if f.metadata.get("method_setting")}
-Scores = Sequence[Sequence[float | None]]  # null: diverged
+Scores = Sequence[Sequence[float | None]]  # null if adaptation diverged
 Setting = bool | float | str | None | Sequence[bool | float | str]
 
 
@@ -42,8 +42,8 @@ class Evaluation:
 
     source: Path
     preset: str
-    settings: dict[str, Any]  # "learner.lr": [0.1], …, less those of INCIDENTAL
-    task: dict[str, Any]  # what must be equal for scores to compare, by the name an error gives it
+    settings: dict[str, Any]  # "learner.lr": [0.1], …, without those of INCIDENTAL
+    task: dict[str, Any]  # what must be equal for scores to be comparable, by the name in error messages
     seed: int  # of training
     iteration: int
     env_steps: int
@@ -55,9 +55,9 @@ class Evaluation:
 
 
 def evaluation_of(run: Path) -> Evaluation:
-    """`read_evaluation` of a run folder or file; an initialisation "pretrained:NAME" is evaluated now if it has none.
+    """The evaluation of a run folder or of an evaluation file, or of an initialisation "pretrained:NAME".
 
-    It is evaluated as `metarl evaluate` does it, and nothing is written beside its weights.
+    A "pretrained:NAME" without an evaluation is evaluated as by `metarl evaluate`. Nothing is written into its folder.
     """
     path = resolve_run(run)
     if path == run or (path / EVALUATION).exists():
@@ -70,10 +70,10 @@ def evaluation_of(run: Path) -> Evaluation:
 
 
 def read_evaluation(path: Path) -> Evaluation:
-    """The evaluation in the file `path`, or the evaluation.json in the run folder `path`.
+    """Read the evaluation in the file `path`, or in evaluation.json in the run folder `path`.
 
-    Raises ValueError, naming the file and the command that writes it anew, where it is missing or damaged, and for an
-    evaluation.json in the folder of another run than the one that was evaluated.
+    Raises ValueError, with the command that writes the file, if it is missing or damaged, and if the evaluation.json in
+    a run folder is the evaluation of another run.
     """
     if path.name == EVALUATION and (path.parent / CONFIG).exists():
         path = path.parent
@@ -81,7 +81,7 @@ def read_evaluation(path: Path) -> Evaluation:
     command = f"metarl evaluate {path if path.is_dir() else 'RUN'} --json {file}"
     if not file.exists():
         raise ValueError(f"there is no {file}: write it by `{command}`")
-    stored = Stored(file, remedy=f"evaluate anew by `{command}`")
+    stored = Stored(file, remedy=f"evaluate again by `{command}`")
     if path.is_dir():
         stored.check_run(RunFolder.open(path).config["run"])
     preset, tasks = stored.value("preset", str), stored.value("tasks", Count)
@@ -96,22 +96,22 @@ def read_evaluation(path: Path) -> Evaluation:
     task |= {TASKS: tasks, TEST_SEED: stored.value("seed", Whole), GOALS: goals}
     task |= {"transductive evaluation": stored.value("transductive", bool, True)}
     return Evaluation(
-        file, preset, {name: value for name, value in settings.items() if name not in INCIDENTAL}, task, settings["seed"],
-        stored.value("iteration", Whole), stored.value("env_steps", Whole), metric, steps, tasks, scores,
-        random_scores,
+        file, preset, {name: value for name, value in settings.items() if name not in INCIDENTAL}, task,
+        settings["seed"], stored.value("iteration", Whole), stored.value("env_steps", Whole), metric, steps, tasks,
+        scores, random_scores,
     )  # fmt: skip
 
 
 def _scores(stored: Stored, name: str, shape: tuple[int, int]) -> np.ndarray:
-    """The scores called `name`, nan for null. Raises ValueError where they have another shape."""
+    """The scores with the key `name`, with nan for null. Raises ValueError if they have another shape."""
     values = stored.value(name, Scores)
     if len(values) != shape[0] or any(len(row) != shape[1] for row in values):
-        raise stored.damaged(f"{name} has not the shape {list(shape)}")
+        raise stored.damaged(f"{name} does not have the shape {list(shape)}")
     return np.array(values, dtype=float)
 
 
 def settings_of(stored: Stored, preset: str) -> dict[str, Any]:
-    """The settings of the run by dotted names; one that did not exist yet then has its class's default."""
+    """The settings of the run by dotted names; those that did not exist when it was made have their class's default."""
     found = stored.value("settings", dict)
     stored.check(Whole, found.get("seed"), "settings.seed")
     complete = dict(found)
@@ -126,7 +126,7 @@ def settings_of(stored: Stored, preset: str) -> dict[str, Any]:
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Settings in settings by dotted names, in whatever depth: of a script's run, also what an object was made of."""
+    """The values of nested settings with their dotted names. In runs of scripts, they include constructor arguments."""
     nested = value.items() if isinstance(value, dict) else enumerate(value) if _holds_settings(value) else None
     if nested is None:
         yield name, value
@@ -140,5 +140,5 @@ def _holds_settings(value: Any) -> bool:
 
 
 def _defines_task(name: str) -> bool:
-    part, _, rest = name.partition(".")  # "tasks" are a script's
+    part, _, rest = name.partition(".")  # "tasks" in the runs of scripts
     return part in ("task", "tasks") and rest not in METHOD_SETTING and name not in INCIDENTAL

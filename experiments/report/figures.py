@@ -1,6 +1,6 @@
-"""Pictures of several runs: adaptation beside published curves, learning curves over seeds, goals and what was reached.
+"""Figures of several runs: scores after adaptation, learning curves, and achieved against goal quantities.
 
-Each function returns a Matplotlib figure 8 inches wide. ValueError without matplotlib.
+Each function returns a Matplotlib figure with a width of 8 inches. They raise ValueError if matplotlib is missing.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 WIDTH = 8.0  # inches
 GREYS = ("0.25", "0.45", "0.6")  # of random initialisations and published numbers
-MARKERS = "os^Dv<>pX"  # one more than colours: a ninth line differs from the first
-DODGE = 0.05  # between the first and the last line's markers, of the axis, so that intervals stand beside each other
+MARKERS = "os^Dv<>pX"  # one more than there are colours, so that the ninth line differs from the first
+DODGE = 0.05  # horizontal shift from the first to the last line, as a fraction of the axis, to separate intervals
 
 
 class Curve(NamedTuple):
-    """A line of the adaptation figure: entry k is after k gradient steps, nan where adaptation diverged."""
+    """A line of the adaptation figure: entry k is the score after k gradient steps, nan if adaptation diverged."""
 
     label: str
     value: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
-    random: bool = False  # of a random initialisation: grey and dotted
+    random: bool = False  # whether it is of a random initialisation, which is drawn grey and dotted
 
 
 def adaptation_figure(
@@ -51,10 +51,10 @@ def adaptation_figure(
     title: str = "",
     references: Mapping[str, Sequence[float]] | None = None,
 ) -> Figure:
-    """Mean score after 0, 1, … gradient steps with its interval, a line a curve (Finn et al. 2017, figures 2 and 5).
+    """A figure of mean scores with intervals against the number of gradient steps (Finn et al. 2017, figures 2 and 5).
 
-    `references` are published numbers {label: [value after 0, 1, … gradient steps]}, drawn grey and dashed; nan where
-    none was published.
+    `references` are published scores {label: [value after 0, 1, … gradient steps]}, with nan for those that were not
+    published; they are drawn grey and dashed.
     """
     picture = new_figure(WIDTH, 5.0)
     (axis,) = panels(picture, 1)
@@ -72,7 +72,7 @@ def adaptation_figure(
         )  # fmt: skip
     hollow = cycle(MARKERS)
     for label, values in published.items():
-        axis.errorbar(  # without errors: the legend lists what `plot` draws first
+        axis.errorbar(  # not `plot`, whose lines would be listed first in the legend
             np.arange(len(values)), np.asarray(values, float), label=label, color=next(greys), linestyle=BEFORE,
             linewidth=1.2, marker=next(hollow), markersize=6, markerfacecolor="white", zorder=1.5,
         )  # fmt: skip
@@ -87,14 +87,15 @@ def adaptation_figure(
 
 
 def learning_figure(runs: Mapping[str, Sequence[Path]], *, title: str = "") -> Figure:
-    """Scores before and after adaptation in training, {label: run folders of its seeds}, against environment steps.
+    """A figure of scores in training, before and after adaptation, against environment steps.
 
-    Lines are means over seeds, bands reach from the lowest to the highest seed. A label's curves end where its
-    shortest run does. A method that does not adapt in training, such as a pre-trained policy, is on the left alone.
-    Raises ValueError for a folder that is no run folder or has no rows yet, and for runs with different metrics.
+    `runs` are {label: run folders of all seeds}. Lines are means over seeds, and bands extend from the lowest to the
+    highest seed. The curves of a label end with its shortest run. A method that does not adapt in training, such as a
+    pre-trained policy, is only in the left panel. Raises ValueError for a folder that is not a run folder or has no
+    rows of progress yet, and for runs with different metrics.
     """
     if not runs or not all(runs.values()):
-        raise ValueError("nothing to draw: give each label one or more run folders")
+        raise ValueError("there is nothing to draw: give each label one or more run folders")
     read = {label: [read_run(path) for path in paths] for label, paths in runs.items()}
     progress = Progress([run for several in read.values() for run in several])
     picture = new_figure(WIDTH, 4.2)
@@ -124,10 +125,10 @@ def goal_figure(
     quantity: str = "velocity",
     unit: str = "m/s",
 ) -> Figure:
-    """What was achieved against the goal asked for, {label: one value a goal}; on the diagonal it is met.
+    """A figure of achieved values against goals; on the diagonal, the goal is achieved.
 
-    Labels are, say, "before adaptation" and "after 1 gradient step": the first is drawn hollow. Raises ValueError
-    where a label has another number of values than there are goals.
+    `achieved` is {label: one value for each goal}, with labels such as "before adaptation" and "after 1 gradient step".
+    Markers of the first label are hollow. Raises ValueError if the numbers of values and goals differ.
     """
     picture = new_figure(WIDTH, 6.0)
     (axis,) = panels(picture, 1)
@@ -140,7 +141,7 @@ def goal_figure(
         values = np.asarray(achieved[label], float)
         if values.shape != goals.shape:
             shapes = f"shape {values.shape} for goals of {goals.shape}"
-            raise ValueError(f"{label!r} has values of {shapes}: give one a goal")
+            raise ValueError(f"{label!r} has values of {shapes}: give one value for each goal")
         face = "white" if i == 0 and len(achieved) > 1 else colour
         axis.scatter(goals, values, s=30, marker=marker, facecolor=face, edgecolor=colour, label=label, zorder=2 + i)
     axis.set(xlabel=f"goal {quantity} ({unit})", ylabel=f"achieved {quantity} ({unit})", xlim=ends)
@@ -150,9 +151,10 @@ def goal_figure(
 
 
 def accuracy_figure(curves: Sequence[Curve], *, title: str = "") -> Figure:
-    """The accuracy of each method with its interval, the best on top: before adaptation (hollow) and at the end.
+    """A figure of the accuracies of all methods with intervals, with the best method at the top.
 
-    A method without gradient steps has one entry, after it has read the support.
+    Hollow markers are accuracies before adaptation. A method without gradient steps has one entry, the accuracy after
+    reading the support.
     """
     picture = new_figure(WIDTH, 1.2 + 0.24 * len(curves))
     (axis,) = panels(picture, 1)

@@ -1,4 +1,4 @@
-"""A film's frames: episodes side by side with their captions, composed and written as .mp4 or .gif."""
+"""The frames of a film: episodes are composed side by side with captions, and written as .mp4 or .gif."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 BAND, TEXT, BEFORE, AFTER = (24, 26, 30), (235, 235, 235), (240, 180, 90), (110, 190, 245)  # colours
-GAP = (128, 128, 128)  # colour of the line between the halves
-PALETTE = 96  # colours of a GIF, besides those above
+GAP = (128, 128, 128)  # colour of the line between episodes
+PALETTE = 96  # number of colours of a GIF in addition to those above
 
 
 class Format(NamedTuple):
-    """The size of a half's picture and of the band of text above it, in pixels, and how many actions pass a frame."""
+    """The layout of a film, in pixels."""
 
-    width: int
+    width: int  # of the picture of an episode
     height: int
-    band: int
-    font: int
-    every: int
+    band: int  # height of the band with captions above it
+    font: int  # size of the font
+    every: int  # number of actions per frame
 
     @property
     def line(self) -> int:
-        """Pixels from one line of text to the next."""
+        """The distance between lines of text, in pixels."""
         return self.band // 3
 
 
@@ -37,13 +37,13 @@ FORMATS = {".mp4": Format(480, 384, 96, 20, every=1), ".gif": Format(320, 240, 6
 
 
 class Shot(NamedTuple):
-    """A moment of an episode."""
+    """One moment of an episode."""
 
     picture: np.ndarray  # [height, width, 3] uint8
     step: int
-    measured: str  # "velocity 1.43 m/s"
+    measured: str  # such as "velocity 1.43 m/s"
     total: float  # return so far
-    over: bool  # the episode ended here, before its time
+    over: bool  # whether the episode terminated here
 
 
 class Panel(NamedTuple):
@@ -56,7 +56,7 @@ class Panel(NamedTuple):
 
 
 def compose(panels: Sequence[Panel], *, slowed: str, form: Format) -> Iterator[Image]:
-    """The film's frames; an episode that has ended holds its last picture while the others go on."""
+    """Yield the frames of the film. An episode that has ended shows its last picture until the others end."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size=form.font)
@@ -81,12 +81,12 @@ def compose(panels: Sequence[Panel], *, slowed: str, form: Format) -> Iterator[I
 
 
 def writer(suffix: str) -> Callable[[Path, Iterator[Image], float], None]:
-    """What writes frames as `suffix`. ValueError where a package is missing."""
+    """A function that writes frames to a file with this suffix. Raises ValueError if a package is missing."""
     try:
         import_module("PIL.ImageFont")
         if suffix == ".mp4":
             import_module("imageio")
-            import_module("imageio_ffmpeg").get_ffmpeg_exe()  # RuntimeError where the package came without it
+            import_module("imageio_ffmpeg").get_ffmpeg_exe()  # raises RuntimeError if there is no ffmpeg
     except (ImportError, RuntimeError) as error:
         raise ValueError(f'films need imageio, ffmpeg, Pillow ({error}): pip install "metarl-torch[video]"') from None
     return _write_mp4 if suffix == ".mp4" else _write_gif
@@ -103,14 +103,14 @@ def _write_mp4(path: Path, frames: Iterator[Image], rate: float) -> None:
             for shot in shots:
                 writer.append_data(shot)
         whole = count_frames_and_secs(str(path))[0] == len(shots)
-    except (OSError, RuntimeError):  # with all that ffmpeg has to say
+    except (OSError, RuntimeError):  # whose messages contain the whole output of ffmpeg
         whole = False
     if not whole:
         raise OSError("ffmpeg could not write all of the film")
 
 
 def _write_gif(path: Path, frames: Iterator[Image], rate: float) -> None:
-    """One palette for all frames and no dithering, so that what stands still costs nothing."""
+    """Write a GIF with one palette and without dithering, so that parts that do not move take no space."""
     from PIL.Image import Dither
 
     first = next(frames)

@@ -1,4 +1,4 @@
-"""Runs of one method grouped: their training seeds are pooled, and what tells the groups apart is their name."""
+"""Grouping of runs by method: a group contains all seeds, and its name includes the settings that differ."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 
 class Trained(Protocol):
-    """What is known of a run."""
+    """A run that can be grouped."""
 
     @property
     def source(self) -> Path: ...
@@ -19,7 +19,7 @@ class Trained(Protocol):
     def preset(self) -> str: ...
     @property
     def settings(self) -> dict[str, Any]:
-        """Those that change what is learned, by dotted names."""
+        """The settings that are part of the method, by dotted names."""
 
     @property
     def seed(self) -> int: ...
@@ -30,19 +30,19 @@ Kind = TypeVar("Kind", bound=Trained)
 
 @dataclass(frozen=True)
 class Group(Generic[Kind]):
-    """Runs of one preset and equal settings, by their seeds."""
+    """Runs of one preset with equal settings and different seeds."""
 
     name: str
     preset: str
-    settings: dict[str, Any]  # that tell it from other groups of its preset
-    runs: tuple[Kind, ...]
+    settings: dict[str, Any]  # those that differ between the groups of this preset
+    runs: tuple[Kind, ...]  # ordered by seed
 
 
 def grouped(runs: Sequence[Kind]) -> list[Group[Kind]]:
-    """`runs` in groups, in the order in which each group's first run is given.
+    """The groups of `runs`, in the order of the first run of each group.
 
-    Runs of one preset and equal settings are a group, whatever their training seeds; runs of one preset with other
-    settings are another group, whose name says what differs. Raises ValueError for a seed given twice.
+    Runs of one preset with equal settings, except for the seed, are a group. The name of a group includes the settings
+    in which it differs from other groups of its preset. Raises ValueError for a seed that is given twice.
     """
     found: dict[str, list[Kind]] = {}
     for run in runs:
@@ -56,8 +56,8 @@ def grouped(runs: Sequence[Kind]) -> list[Group[Kind]]:
                 both = f"{one.source} and {other.source}"
                 raise ValueError(f"{both} are both seed {one.seed} of {one.preset}: give one of the two")
         first = ordered[0]
-        kin = [others[0].settings for others in found.values() if others[0].preset == first.preset]
-        differing = _differing(first.settings, kin)
+        all_settings = [others[0].settings for others in found.values() if others[0].preset == first.preset]
+        differing = _differing(first.settings, all_settings)
         words = [f"{name} {_words(value)}" for name, value in differing.items()]
         name = ", ".join([first.preset.removeprefix(prefix), *words])
         groups.append(Group(name, first.preset, differing, tuple(ordered)))
@@ -65,18 +65,18 @@ def grouped(runs: Sequence[Kind]) -> list[Group[Kind]]:
 
 
 def common(presets: set[str]) -> str:
-    """What the names of several presets, TASK-METHOD, begin with, whole words and a hyphen each; "" for one."""
+    """The words, each with a hyphen, with which the names TASK-METHOD of several presets begin; "" for one preset."""
     if len(presets) == 1:
         return ""
     columns = zip(*(preset.split("-")[:-1] for preset in presets), strict=False)
     return "".join(f"{words[0]}-" for words in takewhile(lambda words: len(set(words)) == 1, columns))
 
 
-def _differing(settings: dict[str, Any], kin: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Those of `settings` that some of `kin` have otherwise."""
-    kin = list(kin)
-    names = sorted({name for one in kin for name in one})
-    return {n: settings.get(n) for n in names if any(one.get(n) != settings.get(n) for one in kin)}
+def _differing(settings: dict[str, Any], others: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Those of `settings` that have a different value in some of `others`."""
+    others = list(others)
+    names = sorted({name for other in others for name in other})
+    return {n: settings.get(n) for n in names if any(other.get(n) != settings.get(n) for other in others)}
 
 
 def _words(value: Any) -> str:

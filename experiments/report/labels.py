@@ -1,4 +1,4 @@
-"""Words in pictures: names beside the ends of lines, legends, numbers of gradient steps."""
+"""Labels of lines, and legends, in figures."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-GAP = 0.055  # between two labels, at least, in heights of the axes
+GAP = 0.055  # minimum distance between labels, as a fraction of the height of the axes
 
 
 def gradient_steps(k: int) -> str:
-    """`k` gradient steps in words."""
+    """The words "1 gradient step" or "k gradient steps"."""
     return f"{k} gradient step{'' if k == 1 else 's'}"
 
 
 def label_ends(axis: Axes, names: Sequence[str], ends: Sequence[tuple[float, float]], colours: Sequence[Any]) -> None:
-    """Write the names beside the axes, each in its colour at the height of its line's end, apart from the others."""
-    axis.get_ylim()  # settles the limits that transData follows
+    """Write names on the right of the axes, each in the colour and at the height of the end of its line.
+
+    Names that would overlap are moved apart.
+    """
+    axis.get_ylim()  # computes the limits, on which transData depends
     to_fraction = axis.transData + axis.transAxes.inverted()
     heights = [float(y) if isfinite(y := to_fraction.transform(end)[1]) else 0.0 for end in ends]
     lines = max(name.count("\n") + 1 for name in names)
-    size = min(1.0, 1 / (GAP * lines * len(names)))  # smaller where they would not all fit
-    for name, height, colour in zip(names, spread(heights, GAP * lines * size), colours, strict=True):
+    size = min(1.0, 1 / (GAP * lines * len(names)))  # smaller letters if not all names fit
+    for name, height, colour in zip(names, separate(heights, GAP * lines * size), colours, strict=True):
         axis.text(1.02, height, name, color=colour, transform=axis.transAxes, va="center", fontsize=10 * size)
 
 
-def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """`heights` moved, in their order, until no two are nearer than `gap` and none is above 1."""
+def separate(heights: Sequence[float], gap: float) -> list[float]:
+    """Move `heights` apart, keeping their order, so that distances are at least `gap` and none is above 1."""
     order = sorted(range(len(heights)), key=lambda i: heights[i])
     moved = list(heights)
     for below, i in pairwise(order):
@@ -44,7 +47,7 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
 
 
 def style_legend(axis: Axes, *, single: bool) -> None:
-    """A legend of line styles below the axes: each once, in grey unless all lines have a `single` colour."""
+    """Add a legend of line styles below the axes. Lines are grey in it unless all have a `single` colour."""
     unique = {str(line.get_label()): line for line in reversed(axis.get_lines())}
     handles, labels = list(unique.values())[::-1], list(unique)[::-1]
     legend = axis.legend(handles, labels, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12))
@@ -54,7 +57,7 @@ def style_legend(axis: Axes, *, single: bool) -> None:
 
 
 def legend_below(picture: Figure, axis: Axes) -> None:
-    """A legend of what `axis` shows below the whole picture, where no line is."""
+    """Add a legend of the lines in `axis` below the whole figure."""
     handles, labels = axis.get_legend_handles_labels()
     longest = max(map(len, labels))
     columns = min(len(labels), 4 if longest <= 16 else 3 if longest <= 24 else 2)

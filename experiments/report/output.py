@@ -1,4 +1,4 @@
-"""Files that a command was asked to write: checked before the work begins, and they appear whole or not at all."""
+"""Checks of the output files of a command, which are made before the command starts its work."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from metarl.run.folder import CONFIG, owner
 
 
 def check_output(out: Path, suffixes: Sequence[str]) -> Path:
-    """The file that `out` names, or the link there leads to. Raises ValueError where it cannot be written.
+    """The path `out`, with links resolved. Raises ValueError if a file cannot be written there.
 
-    Its name must end in one of `suffixes` (lower case, with the dot) and its folder must exist and be writable. A
-    regular file there will be replaced, but no device, no pipe and none of the files that a run folder needs. A link
-    in a run folder is refused: who made the run may have laid it.
+    The name must end in one of `suffixes` (lower case, with the dot), and the folder must exist and be writable. An
+    existing regular file may be replaced, but not a device, a pipe or a file that a run folder needs. Links in run
+    folders are refused, because a run folder may come from somebody else.
     """
     if out.suffix.lower() not in suffixes:
         raise ValueError(f"cannot write {out}: its name must end in one of {', '.join(suffixes)}")
@@ -23,13 +23,13 @@ def check_output(out: Path, suffixes: Sequence[str]) -> Path:
     if target.exists() and not target.is_file():
         raise ValueError(f"cannot write {out}: it is {file_kind(target.stat().st_mode)}, choose another name")
     if target.suffix.lower() not in suffixes:
-        raise ValueError(f"cannot write {out}: it leads to {target}, whose name ends in none of {', '.join(suffixes)}")
+        raise ValueError(f"cannot write {out}: it links to {target}, whose name ends in none of {', '.join(suffixes)}")
     if out.is_symlink() and (out.parent / CONFIG).exists():
         raise ValueError(f"cannot write {out}: it is a link in a run folder, remove it or choose another name")
     if not target.parent.is_dir():
-        raise ValueError(f"cannot write {out}: its folder does not exist, make it first")
+        raise ValueError(f"cannot write {out}: its folder does not exist, create it first")
     if not os.access(target.parent, os.W_OK):
-        raise ValueError(f"cannot write {out}: its folder cannot be written to")
+        raise ValueError(f"cannot write {out}: its folder is not writable, choose another one")
     if (run := owner(target)) is not None:
         raise ValueError(f"cannot write {out}: the run in {run} needs that file, choose another name")
     return target

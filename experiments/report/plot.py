@@ -1,4 +1,4 @@
-"""Plots of runs: learning curves beside the score after 0 … K gradient steps, as .png, .pdf or .svg."""
+"""Plots of runs: learning curves, and scores after 0 … K gradient steps, as .png, .pdf or .svg."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MARGIN = 28  # letters of a label's line
+MARGIN = 28  # maximum number of characters in a line of a label
 
 
 def plot_runs(run_folders: Sequence[Path], out: Path) -> None:
-    """Plot the runs in `run_folders` into the picture `out`; evaluation.json in a folder brings a second panel.
+    """Plot the runs in `run_folders` into the file `out`, with a second panel if they contain an evaluation.json.
 
-    A trained initialisation that comes with the package, "pretrained:NAME", stands for its run folder. Seeds of one
-    preset with equal settings are pooled. Raises ValueError for a folder that is no run folder or has no rows yet, for
-    runs with different metrics, for a seed given twice, for an `out` of another kind or without a folder, and without
-    matplotlib.
+    "pretrained:NAME" stands for the run folder of a trained initialisation in the package. Seeds of one preset with
+    equal settings are pooled. Raises ValueError for a folder that is not a run folder or has no rows of progress yet,
+    for runs with different metrics, for a seed that is given twice, for an `out` that cannot be written, and if
+    matplotlib is missing.
     """
     check_output(out, SUFFIXES)
     if not run_folders:
-        raise ValueError("nothing to plot: give one or more run folders")
+        raise ValueError("there is nothing to plot: give one or more run folders")
     save(figure(grouped([read_run(path) for path in run_folders])), out)
 
 
 def figure(groups: Sequence[Group[Run]]) -> Figure:
-    """The figure of `groups`, one colour each: progress on the left, adaptation on the right where a run has it."""
+    """A figure of `groups`, each in one colour: learning curves, and adaptation on the right if a run is evaluated."""
     runs = [run for group in groups for run in group.runs]
     progress = Progress(runs)
     evaluated = any(run.evaluation for run in runs)
@@ -75,10 +75,10 @@ def figure(groups: Sequence[Group[Run]]) -> Figure:
 def draw_progress(
     axis: Axes, progress: Progress, groups: Sequence[Group[Run]], colours: Sequence[Any]
 ) -> list[tuple[float, float]]:
-    """Scores before (dashed) and after adaptation (solid), against environment steps or, without them, iterations.
+    """Draw scores before (dashed) and after adaptation (solid) against environment steps or iterations.
 
-    Lines are means over the seeds of a group, bands reach from the lowest to the highest seed. Returns where the last
-    line of each group ends.
+    Lines are means over the seeds of a group, and bands extend from the lowest to the highest seed. Returns the end of
+    the last line of each group.
     """
     ends = []
     for group, colour in zip(groups, colours, strict=True):
@@ -95,9 +95,9 @@ def draw_progress(
 
 
 def draw_adaptation(axis: Axes, groups: Sequence[Group[Run]], colours: Sequence[Any]) -> None:
-    """Evaluations: mean scores after 0 … K steps with their 95 % intervals, as `metarl compare` has them.
+    """Draw mean scores after 0 … K gradient steps with 95 % intervals, which are those of `metarl compare`.
 
-    Dotted is a random initialisation, that of the first method on each task, in its colour.
+    The random initialisation of the first method on each task is dotted, in the colour of that method.
     """
     tasks: dict[str, list[tuple[Group[Evaluation], Any]]] = {}  # groups and their colours
     for group, colour in zip(groups, colours, strict=True):
@@ -113,7 +113,7 @@ def draw_adaptation(axis: Axes, groups: Sequence[Group[Run]], colours: Sequence[
     for row, colour in lines:
         mean, low, high = zip(*row.mean, strict=True)
         style, label = (RANDOM, "random initialisation") if row.random else ("-", "trained")
-        steps, shade = range(len(mean)), min(0.18, 0.5 / len(lines))  # many bands lie on each other
+        steps, shade = range(len(mean)), min(0.18, 0.5 / len(lines))  # lighter if many bands overlap
         axis.plot(steps, mean, color=colour, linewidth=1.6, linestyle=style, marker="o", markersize=4, label=label)
         axis.fill_between(steps, low, high, color=colour, alpha=shade / 2 if row.random else shade, linewidth=0)
     gradient_step_axis(axis)
@@ -132,6 +132,6 @@ def _colours(count: int) -> list[Any]:
 
 
 def _label(group: Group[Run]) -> str:
-    """The group's name, in lines that are not too long for a margin."""
+    """The group's name, in lines of at most `MARGIN` characters."""
     seeds = f" ({len(group.runs)} seeds)" if len(group.runs) > 1 else ""
     return fill(group.name + seeds, MARGIN, break_on_hyphens=False)

@@ -1,4 +1,4 @@
-"""Scores in training: read from run folders, pooled over seeds, and drawn against environment steps or iterations."""
+"""Learning curves: scores in training are read from run folders, pooled over seeds and drawn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from metarl.experiments.report.evaluated import EVALUATION, FREE, Evaluation, read_evaluation, settings_of
+from metarl.experiments.report.evaluated import EVALUATION, INCIDENTAL, Evaluation, read_evaluation, settings_of
 from metarl.experiments.report.labels import gradient_steps
 from metarl.experiments.report.stored import Stored
 from metarl.run.folder import CONFIG, RunFolder
@@ -21,17 +21,17 @@ from metarl.run.progress import read_progress
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ROWS = 50  # curves of more rows than twice this are smoothed by a running mean
-GRID = 400  # points of a curve that is averaged over seeds with rows at other places
+ROWS = 50  # curves with more than twice as many rows are smoothed by a running mean
+GRID = 400  # number of points of a curve that is averaged over seeds with different rows
 SCORE = re.compile(r"(return|accuracy|loss)_(\d+)")
 
 
 class Run(NamedTuple):
-    """What a run folder has to show."""
+    """The progress and, if it exists, the evaluation in a run folder."""
 
     source: Path
     preset: str
-    settings: dict[str, Any]  # "learner.lr": [0.1], …, those that change what is learned
+    settings: dict[str, Any]  # those that are part of the method: "learner.lr": [0.1], …
     seed: int
     metric: str  # "return", "accuracy" or "loss"
     iterations: list[float]
@@ -41,14 +41,14 @@ class Run(NamedTuple):
 
 
 class Progress:
-    """The axes of scores in training that `runs` share: environment steps or iterations, and how they are smoothed.
+    """The learning curves of `runs` with a common x-axis (environment steps or iterations) and smoothing.
 
     Raises ValueError for runs with different metrics.
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
         if len(metrics := {run.metric for run in runs}) > 1:
-            raise ValueError(f"these runs score {' and '.join(sorted(metrics))}, which share no axis: draw them apart")
+            raise ValueError(f"these runs have the metrics {' and '.join(sorted(metrics))}: draw them separately")
         self.metric = runs[0].metric
         self.simulated = all(run.env_steps[-1] > 0 for run in runs)
         self.window = max(1, max(len(run.iterations) for run in runs) // ROWS)
@@ -56,14 +56,14 @@ class Progress:
         self.adapted = f"after {gradient_steps(steps.pop())}" if len(steps) == 1 else "after adaptation"
 
     def notes(self, *, bands: bool) -> list[str]:
-        """What is to be said of the curves, and of their bands where there are any."""
+        """Notes that describe the curves and, if there are any, their bands."""
         smoothed = [f"running mean of {self.window} rows"] * (self.window > 1)
         return smoothed + ["bands: lowest to highest seed"] * bands
 
     def draw(self, axis: Axes, runs: Sequence[Run], steps: int, *, shade: float, **line: Any) -> tuple[float, float]:
         """Draw the mean of `runs` after `steps` gradient steps, and a band from the lowest to the highest.
 
-        `shade` is the opacity of the band, `line` the style of the line. Returns where the line ends.
+        `shade` is the opacity of the band, and `line` the style of the line. Returns the end of the line.
         """
         x, scores = self.pooled(runs, steps)
         mean = scores.mean(axis=0)
@@ -73,7 +73,7 @@ class Progress:
         return float(x[-1]), float(mean[-1])
 
     def pooled(self, runs: Sequence[Run], steps: int) -> tuple[Sequence[float] | np.ndarray, np.ndarray]:
-        """Smoothed scores after `steps` gradient steps, where all `runs` have them: x [n], scores [runs, n]."""
+        """The x-axis [n] and the smoothed scores [runs, n] after `steps` gradient steps, as far as all `runs` reach."""
         curves = [
             (run.env_steps if self.simulated else run.iterations, running_mean(run.scores[steps], self.window))
             for run in runs
@@ -92,11 +92,11 @@ class Progress:
 
 
 def read_run(path: Path) -> Run:
-    """The run in the folder `path`, or "pretrained:NAME"; its newest checkpoint tells where progress.csv is gone."""
+    """Read the run in the folder `path` or "pretrained:NAME". Without a progress.csv, that of the newest checkpoint."""
     path = resolve_run(path)
     folder, config = RunFolder.open(path), path / CONFIG
     preset = folder.config["preset"]
-    settings = settings_of(Stored(config, remedy="restore it or train anew"), preset)
+    settings = settings_of(Stored(config, remedy="restore it or train again"), preset)
     progress = path / "progress.csv"
     if not os.path.lexists(progress) and folder.checkpoints():
         progress = folder.newest() / progress.name
@@ -110,19 +110,19 @@ def read_run(path: Path) -> Run:
         metric = found[0][1] if 0 in scores else ""
         iterations, env_steps = columns["iteration"], columns["env_steps"]
     except (ValueError, KeyError) as error:
-        raise ValueError(f"{progress} is damaged ({error}): restore it or train anew") from None
+        raise ValueError(f"{progress} is damaged ({error}): restore it or train again") from None
     if not metric:
-        raise ValueError(f"{progress} has no column return_0, accuracy_0 or loss_0: restore it or train anew")
+        raise ValueError(f"{progress} has no column return_0, accuracy_0 or loss_0: restore it or train again")
     evaluation = read_evaluation(path) if os.path.lexists(path / EVALUATION) else None
     if evaluation is not None and evaluation.metric != metric:
         raise ValueError(
-            f"{evaluation.source} scores {evaluation.metric} and {progress} {metric}: write it anew by "
-            f"`metarl evaluate {path} --json {evaluation.source}`"
+            f"the metric of {evaluation.source} is {evaluation.metric}, that of {progress} is {metric}: evaluate again "
+            f"by `metarl evaluate {path} --json {evaluation.source}`"
         )
-    learned = {name: value for name, value in settings.items() if name not in FREE}
+    learned = {name: value for name, value in settings.items() if name not in INCIDENTAL}
     return Run(path, preset, learned, settings["seed"], metric, iterations, env_steps, scores, evaluation)
 
 
 def running_mean(values: Sequence[float], window: int) -> list[float]:
-    """The mean of each value and the up to `window` − 1 before it."""
+    """The running mean of `values`: of each value and the `window` − 1 values before it, if there are as many."""
     return [fmean(values[max(0, i + 1 - window) : i + 1]) for i in range(len(values))]

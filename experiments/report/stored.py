@@ -1,4 +1,4 @@
-"""JSON files of scores: a row a line for people to read, and checked when they are read, as anybody may edit them."""
+"""JSON files of scores, which are written in a readable form, and checked when they are read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REQUIRED = object()
 
 
 class Stored:
-    """The object in the JSON file `file`; every error names the file and ends with `remedy`, what to do."""
+    """The JSON object in `file`. Error messages contain the file name and end with `remedy`."""
 
     def __init__(self, file: Path, *, remedy: str) -> None:
         self.file, self.remedy = file, remedy
@@ -23,10 +23,10 @@ class Stored:
         except (ValueError, RecursionError) as error:
             raise self.damaged(error) from None
         if not isinstance(self.values, dict):
-            raise self.damaged("it holds no object")
+            raise self.damaged("it contains no object")
 
     def value(self, name: str, hint: Any, default: Any = REQUIRED) -> Any:
-        """What is called `name`, which must fit the annotation `hint`; `default` where it is missing."""
+        """The value with the key `name`, which must fit the type hint; `default` if it is missing."""
         if name not in self.values:
             if default is REQUIRED:
                 raise self.damaged(f"it has no {name}")
@@ -35,24 +35,24 @@ class Stored:
         return self.values[name]
 
     def check(self, hint: Any, value: Any, name: str) -> None:
-        """Raise ValueError unless `value`, called `name`, fits the annotation `hint`."""
+        """Raise ValueError unless `value`, which has the key `name`, fits the type hint."""
         try:
             check(hint, value, name)
         except ValueError as error:
             raise self.damaged(error) from None
 
     def check_run(self, run: str) -> None:
-        """Raise ValueError unless the file says that it is of the run whose id is `run`."""
+        """Raise ValueError unless the file contains the scores of the run whose id is `run`."""
         if self.value("run", str) != run:
             raise ValueError(f"{self.file} holds the scores of another run: {self.remedy}")
 
     def damaged(self, reason: object) -> ValueError:
-        """An error that says why the file cannot be used."""
+        """An error that gives the reason why the file cannot be used."""
         return ValueError(f"{self.file} is damaged ({reason}): {self.remedy}")
 
 
 def write_stored(values: dict[str, Any], file: Path) -> None:
-    """Write `values` as JSON, a line each; of a list of lists or objects, a line for each of these."""
+    """Write `values` as JSON with one line for each, or for each element of a list of lists or of objects."""
     lines = []
     for name, value in values.items():
         text = json.dumps(value)

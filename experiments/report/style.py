@@ -1,4 +1,4 @@
-"""How pictures look: figures, axes, colours and line styles, and how a picture is written to a file."""
+"""The style of figures: sizes, axes, colours and line styles, and writing a figure to a file."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".png", ".pdf", ".svg")
-# Okabe and Ito's colours, told apart by the colour-blind, without the yellow that white paper swallows.
+# The colours of Okabe and Ito, which colour-blind people can distinguish, without yellow, which is too light on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINES = (*COLOURS, "#8C564B")  # brown as well; grey is for random initialisations and published numbers
+LINES = (*COLOURS, "#8C564B")  # and brown; grey is used for random initialisations and published numbers
 GREY = "#808080"
-BEFORE, RANDOM = (0, (4, 1.5)), ":"  # line styles: before adaptation, and of a random initialisation
+BEFORE, RANDOM = (0, (4, 1.5)), ":"  # line styles of scores before adaptation and of random initialisations
 DPI = 150
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size, in inches. Raises ValueError without matplotlib."""
+    """An empty figure with a width and a height in inches. Raises ValueError if matplotlib is missing."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -35,7 +35,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def panels(picture: Figure, count: int, *, sharey: bool = False) -> list[Axes]:
-    """`count` axes side by side in `picture`, with horizontal grid lines; `sharey`: on one scale."""
+    """Add `count` axes with horizontal grid lines to `picture`, next to each other; `sharey`: with the same y-axis."""
     axes = list(picture.subplots(1, count, squeeze=False, sharey=sharey)[0])
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
@@ -45,7 +45,7 @@ def panels(picture: Figure, count: int, *, sharey: bool = False) -> list[Axes]:
 
 
 def logarithmic(axis: Axes) -> None:
-    """Make the y-axis logarithmic; as many ticks are labelled as its limits have room for."""
+    """Make the y-axis logarithmic, with a number of labelled ticks that suits its limits."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     axis.set_yscale("log")
@@ -66,9 +66,9 @@ def gradient_step_axis(axis: Axes) -> None:
 
 
 def save(picture: Figure, out: Path) -> None:
-    """Write `picture` to `out`, a .png, .pdf or .svg. Raises ValueError where `check_output` does."""
+    """Write `picture` to `out`, a .png, .pdf or .svg. Raises ValueError if it cannot be written."""
     out = check_output(out, SUFFIXES)
-    drawn = io.BytesIO()  # on a full disk Matplotlib's PDFs fail with an error of their own making
+    drawn = io.BytesIO()  # because Matplotlib raises an unrelated error when a disk is full
     picture.savefig(drawn, format=out.suffix[1:].lower(), dpi=DPI)
     with atomic_write(out) as path:
         path.write_bytes(drawn.getvalue())

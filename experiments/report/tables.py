@@ -1,4 +1,4 @@
-"""A comparison as a table on the terminal, CSV and JSON."""
+"""Tables of a comparison for the terminal, and as CSV and JSON files."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from metarl.files import write_text
 from metarl.statistics import Estimate
 
 STATISTICS = ("mean", "iqm")
-FIRST, CELL = 27, 18  # columns of a terminal that a method's name and a number of gradient steps take
+FIRST, CELL = 27, 18  # widths, in characters, of the columns for names and for each number of gradient steps
 
 
 def table(comparison: Comparison, *, width: int = 140) -> Table:
-    """Method × gradient steps: mean and interquartile mean, their intervals below them, and the spread of the seeds.
+    """A table of methods × gradient steps: means and interquartile means with intervals, and the range over seeds.
 
-    Of random initialisations there is one row, the first method's. As many numbers of gradient steps are shown as
-    `width`, columns of the terminal, has room for: the first two and the last always.
+    The random initialisation of the first method has one row. If the table would be wider than `width` characters, some
+    numbers of gradient steps are left out, but not the first two and the last.
     """
     steps = _shown(max(row.scores.shape[1] for row in comparison.shown), room=(width - FIRST) // CELL)
     better = "less" if comparison.metric in SMALLER_IS_BETTER else "more"
@@ -37,7 +37,7 @@ def table(comparison: Comparison, *, width: int = 140) -> Table:
     notes = f"{comparison.tasks} held-out tasks of seed {comparison.test_seed}; {comparison.intervals}; "
     notes += "IQM: mean of the middle half of all scores" + "; by seed: lowest and highest mean of a seed" * several
     if len(comparison.rows) > len(comparison.shown):
-        notes += f"; {RANDOM}: the first method's, the others' are written by --csv and --json"
+        notes += f"; {RANDOM}: that of the first method; --csv and --json write those of all methods"
     method = Column("method", min_width=len("initialisation"))
     result = Table(method, "", title=title, caption=notes, box=SIMPLE_HEAD)
     for k in steps:
@@ -58,9 +58,10 @@ def table(comparison: Comparison, *, width: int = 140) -> Table:
 
 
 def write_csv(comparison: Comparison, file: Path) -> None:
-    """Write a line a method and number of gradient steps; empty where adaptation diverged.
+    """Write a CSV file with a line for each method and number of gradient steps; empty cells if adaptation diverged.
 
-    Beside the statistics: preset, number of seeds and tasks, and the mean of the seeds' environment steps.
+    In addition to the statistics, a line has the preset, the numbers of seeds and tasks, and the mean over seeds of the
+    environment steps in training.
     """
     text = io.StringIO()
     columns = ["method", "preset", "seeds", "tasks", "env_steps", "gradient_steps"]
@@ -75,7 +76,7 @@ def write_csv(comparison: Comparison, file: Path) -> None:
 
 
 def write_json(comparison: Comparison, file: Path) -> None:
-    """Write everything, the means of each seed too, a line a row; null where adaptation diverged."""
+    """Write a JSON file with a line for each row, which includes the mean of each seed; null if adaptation diverged."""
     rows = []
     for row in comparison.rows:
         entry: dict[str, Any] = {"method": row.name, "preset": row.preset, "settings": row.settings}
@@ -89,7 +90,7 @@ def write_json(comparison: Comparison, file: Path) -> None:
 
 
 def _shown(count: int, *, room: int) -> list[int]:
-    """Numbers of gradient steps, of 0 … `count` − 1, for `room` columns, at least three."""
+    """The numbers of gradient steps, out of 0 … `count` − 1, that are shown in `room` columns (at least three)."""
     if count <= max(room, 3):
         return list(range(count))
     between = max(room, 3) - 2
@@ -97,7 +98,7 @@ def _shown(count: int, *, room: int) -> list[int]:
 
 
 def _cell(found: Estimate) -> str:
-    """Two lines: the estimate and its interval, with as many decimals as the interval deserves."""
+    """Two lines with the estimate and its interval; the number of decimals depends on the width of the interval."""
     if not isfinite(found.value):
         return "diverged\n"
     value, low, high = (f"{x:.{_decimals(found.high - found.low)}f}" for x in found)
@@ -105,14 +106,14 @@ def _cell(found: Estimate) -> str:
 
 
 def _span(values: np.ndarray, found: Estimate) -> str:
-    """From the lowest to the highest of `values`, with as many decimals as their mean, `found`."""
+    """The lowest and the highest of `values`, with as many decimals as their mean, `found`."""
     decimals = _decimals(found.high - found.low)
     return f"{values.min():.{decimals}f} … {values.max():.{decimals}f}" if isfinite(found.value) else "diverged"
 
 
 def _decimals(width: float) -> int:
-    """Decimals that give half of `width` two digits."""
-    return min(6, max(0, 1 - floor(log10(width / 2)))) if width > 0 else 3  # also for nan
+    """The number of decimals for which half of `width` has two significant digits."""
+    return min(6, max(0, 1 - floor(log10(width / 2)))) if width > 0 else 3  # 3 also for nan
 
 
 def _range(counts: tuple[int, ...]) -> str:

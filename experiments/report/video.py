@@ -1,4 +1,4 @@
-"""Films side by side, as .mp4 or .gif: one task before and after adaptation, or several after it."""
+"""Films of a policy on one task before and after adaptation, or on several tasks after it, side by side."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from metarl.rl.rollout import WorldDistribution
 from metarl.run.load import load
 from metarl.train import Stream, generator
 
-FASTEST = 25  # actions shown a second: the 2017 environments take 50 or 100 a second and are slowed down
+FASTEST = 25  # maximum number of actions per second; environments with more, such as those of 2017, are slowed down
 
 
 def film_run(run_folder: str | Path, out: Path, *, tasks: Sequence[float] = (), steps: int | None, seed: int) -> None:
-    """Film the trained initialisation of `run_folder` on one task before and after `steps` gradient steps, into `out`.
+    """Film the policy of `run_folder` on a task before and after `steps` gradient steps, side by side, into `out`.
 
-    `tasks` are goals where a goal is one number; with more than one, the film shows each after adaptation. Without, a
-    held-out task is drawn with `seed`. `steps` defaults to the learner's inner steps. All start in the same state and
-    take the policy's mean action. Raises ValueError for a supervised run, an environment that draws no pictures, a
-    task outside the space, an `out` of another kind or without a folder, and where OpenGL or an extra package is
-    missing.
+    `tasks` are goals, if goals are single numbers; for more than one, the film shows all of them after adaptation. By
+    default, one held-out task is sampled with `seed`, and `steps` is the learner's number of inner steps. All episodes
+    start from the same state and use the mean actions of the policy. Raises ValueError for a supervised run, an
+    environment without images, a task outside its space and an `out` that cannot be written, and if OpenGL or a
+    package is missing.
     """
     out = check_output(out, list(FORMATS))
     write = writer(out.suffix.lower())
@@ -40,12 +40,12 @@ def film_run(run_folder: str | Path, out: Path, *, tasks: Sequence[float] = (), 
     distribution, learner = trained.tasks, trained.learner
     if not isinstance(distribution, WorldDistribution):
         preset = trained.folder.config["preset"]
-        raise ValueError(f"{run_folder} is a run of {preset}, supervised: there is nothing to film")
+        raise ValueError(f"{run_folder} is a run of {preset}, which is supervised: there is nothing to film")
     world, name = type(distribution.template), distribution.template.name
     if distribution.kind is not world or "rgb_array" not in world.render_modes:
         raise ValueError(
-            f"{run_folder} cannot be filmed: {name} is no World class that draws pictures; adapt a policy by "
-            "metarl.adapt_policy and draw the environment in a loop of your own"
+            f"{run_folder} cannot be filmed, because {name} is not a World class that renders images: adapt a policy "
+            "by metarl.adapt_policy and render the environment in your own loop"
         )
     steps = learner.steps if steps is None else steps
     form = FORMATS[out.suffix.lower()]
@@ -71,7 +71,7 @@ def film_run(run_folder: str | Path, out: Path, *, tasks: Sequence[float] = (), 
 
 
 def choose_task(distribution: WorldDistribution, task: float | None, seed: int) -> np.ndarray:
-    """The goal [task]: `task` where given, else one of the test stream, drawn with `seed`."""
+    """The goal [task]: `task` if it is given, otherwise one that is sampled with `seed` as in tests."""
     world = distribution.template
     if task is None:
         return world.sample_tasks(1, generator(Stream.TEST, seed))[0]
@@ -82,7 +82,10 @@ def choose_task(distribution: WorldDistribution, task: float | None, seed: int) 
 
 
 def record(env: TaskEnv, policy: AdaptedPolicy, *, horizon: int, every: int, seed: int) -> list[Shot]:
-    """An episode of the policy's mean actions from the initial state of `seed`: every `every`-th step and the last."""
+    """Record an episode with the policy's mean actions from the initial state of `seed`.
+
+    Returns every `every`-th step and the last one.
+    """
     observation, info = env.reset(seed=seed)
     shots, total, over = [], 0.0, False
     for step in range(horizon + 1):
@@ -100,9 +103,9 @@ def record(env: TaskEnv, policy: AdaptedPolicy, *, horizon: int, every: int, see
 
 
 def check_drawing(env: TaskEnv) -> None:
-    """Draw once, before the work. Without a display OpenGL is asked of EGL, unless MUJOCO_GL says otherwise."""
+    """Render one image, to raise ValueError early. Without a display, EGL is used unless MUJOCO_GL is set."""
     if sys.platform == "linux" and not any(os.environ.get(v) for v in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")):
-        os.environ["MUJOCO_GL"] = "egl"  # read when the first picture is drawn
+        os.environ["MUJOCO_GL"] = "egl"  # MuJoCo reads it when the first image is rendered
     env.reset(seed=0)
     try:
         env.render()

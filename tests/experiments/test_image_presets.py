@@ -69,7 +69,7 @@ def test_methods_inside_conv4_say_so(method: str, tmp_path: Path, capsys: pytest
     preset = f"omniglot-5way-1shot-{method}"
     with pytest.raises(SystemExit):
         main(["train", preset, "--task.architecture", "mlp", "--out", str(tmp_path / "run")])
-    assert f"{method} works inside Conv4: train it with --task.architecture conv4" in capsys.readouterr().err
+    assert f"{method} needs the layers of Conv4: train it with --task.architecture conv4" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("asked")

@@ -93,7 +93,7 @@ def test_a_checkpoint_that_diverged_is_never_the_best(run: Path, monkeypatch: py
     file.write_text(json.dumps({**head, "scores": scores}))
     assert load_checkpoint(trained, "best").iteration == 2  # the earlier of two equal ones
     file.write_text(json.dumps({**head, "scores": dict.fromkeys(scores)}))
-    with pytest.raises(ValueError, match=r"no checkpoint of .* has a finite score .* train anew with a smaller"):
+    with pytest.raises(ValueError, match=r"no checkpoint of .* has a finite score .* train again with a smaller"):
         load_checkpoint(trained, "best")
     file.unlink()
     if before is not None:

@@ -62,7 +62,7 @@ def test_settings_that_do_not_go_together() -> None:
         (lambda: replace(POINT, task=POINT.task.but(min_std=2.0)), "task.min_std is 2.0, more than init_std, 1.0"),
         (lambda: replace(POINT, task=POINT.task.but(env="metarl/Point")), "task.env: unknown environment 'metarl/Poi"),
         (lambda: replace(POINT, learner=POINT.learner.but(steps=1)), "algorithm.step_weights has 2 entries for 1 inn"),
-        (lambda: replace(sinusoid, learner=settings_class("SiameseNet")(), algorithm=one), "made of 'encoder'"),
+        (lambda: replace(sinusoid, learner=settings_class("SiameseNet")(), algorithm=one), "needs 'encoder'"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=said):
             new_training(config(), cpu)

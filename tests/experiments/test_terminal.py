@@ -91,14 +91,14 @@ def test_only_the_first_interrupt_is_heard() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, old)
-    with terminal.hearing_once():
+    with terminal.interrupt_once():
         assert signal.getsignal(signal.SIGINT) is not old
     assert signal.getsignal(signal.SIGINT) is old
 
 
 def interrupted_twice() -> None:
     """Ctrl-C, and again while leaving."""
-    with terminal.hearing_once():
+    with terminal.interrupt_once():
         try:
             signal.raise_signal(signal.SIGINT)
         finally:

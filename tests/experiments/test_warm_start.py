@@ -116,20 +116,20 @@ def settings(method: str) -> Config:
     return preset(f"omniglot-small-5way-1shot-{method}")
 
 
-def planted(method: str) -> tuple[nn.Module, dict[str, Tensor]]:
-    """A fresh learner with an encoder of random weights planted in it, and these weights."""
+def with_encoder(method: str) -> tuple[nn.Module, dict[str, Tensor]]:
+    """A fresh learner with an encoder of random weights with_encoder in it, and these weights."""
     config = settings(method)
     learner = runner.new_learner(config, config.distribution(CPU), CPU)
     other = Conv4(1, None)
     for p in other.parameters():
         nn.init.normal_(p)
-    warm_start.plant(learner, other.state_dict())
+    warm_start.load_encoder(learner, other.state_dict())
     return learner, other.state_dict()
 
 
 @pytest.mark.parametrize("method", ["maml", "anil", "bayesian-maml", "reptile", "meta-lstm", "imaml", "maml-plus-plus"])
 def test_a_last_layer_that_is_adapted_begins_at_0(method: str) -> None:
-    learner, _ = planted(method)
+    learner, _ = with_encoder(method)
     heads = [value for name, value in learner.state_dict().items() if name.startswith("net.head.")]
     assert len(heads) == 2
     assert not any(head.any() for head in heads)
@@ -137,7 +137,7 @@ def test_a_last_layer_that_is_adapted_begins_at_0(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["cavia", "relation", "mann", "gnn"])
 def test_what_else_a_learner_has_is_left_alone(method: str) -> None:
-    learner, given = planted(method)
+    learner, given = with_encoder(method)
     config = settings(method)
     fresh = runner.new_learner(config, config.distribution(CPU), CPU).state_dict()
     given |= {name: 0.5 * value for name, value in given.items() if "3.norm" in name}
@@ -147,7 +147,7 @@ def test_what_else_a_learner_has_is_left_alone(method: str) -> None:
 
 
 def test_normalisations_after_each_step_begin_as_the_encoder_s() -> None:
-    learner, given = planted("maml-plus-plus")
+    learner, given = with_encoder("maml-plus-plus")
     assert isinstance(learner, MAMLPlusPlus)
     for name, rows in learner.norms.items():
         assert all(torch.equal(row, given[name.replace("/", ".")]) for row in rows)
@@ -174,4 +174,4 @@ def test_features_have_unit_variance(tmp_path: Path) -> None:
     with torch.no_grad():
         net = warm_start.encoders(learner)[0]
         variance = torch.stack([net(x).var(0).mean() for x in query.x]).mean()
-    assert 0.5 < float(variance) / warm_start.COMPARED**2 < 2  # of other images than those it was measured on
+    assert 0.5 < float(variance) / warm_start.METRIC_SCALE**2 < 2  # of other images than those it was measured on

@@ -18,7 +18,7 @@ from metarl.experiments.benchmark.__main__ import main
         ("sampling --hidden 0", "hidden is (0,)"),
         ("update --repeats nan", "repeats is 'nan'"),
         ("iteration --device gpu", "device is 'gpu': give one of 'auto', 'cpu', 'cuda'"),
-        ("scaling --tasks", "tasks has no entry"),
+        ("scaling --tasks", "tasks is empty"),
         ("scaling --plot x.txt", ".png, .pdf, .svg"),
         ("accuracy --iterations 0", "iterations is 0"),
         ("supervised --repeats 0", "repeats is 0"),

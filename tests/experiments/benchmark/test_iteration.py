@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from metarl.experiments.benchmark import iteration, scaling, update
-from metarl.experiments.benchmark.sampling import yardstick
+from metarl.experiments.benchmark.sampling import machine_speed
 from metarl.experiments.config.run import Config
 from metarl.experiments.presets import preset
 
@@ -45,7 +45,7 @@ def test_the_parts_of_an_iteration_add_up() -> None:
 
 
 def test_the_yardstick_is_a_rate() -> None:
-    assert 1e3 < yardstick(num_envs=20, steps=50) < 1e7
+    assert 1e3 < machine_speed(num_envs=20, steps=50) < 1e7
 
 
 def test_the_update_is_taken_apart_and_its_approximation_measured() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from metarl.experiments.benchmark import peers, sampling
 from metarl.experiments.benchmark.measure import Timing
-from metarl.experiments.benchmark.sampling import Sampling, matched, open_loop
+from metarl.experiments.benchmark.sampling import Sampling, matched_replay, open_loop
 from metarl.rl.rollout import WorldDistribution
 
 TINY = {"tasks": 2, "trajectories": 2, "horizon": 4, "hidden": (8,), "repeats": 1}
@@ -50,7 +50,7 @@ def test_the_matched_floor_is_the_same_trajectory(monkeypatch: pytest.MonkeyPatc
     world = distribution.world(4)
     world.set_tasks(1.0)
     predict = Sampling(**TINY).policies(distribution)  # type: ignore[arg-type]
-    replay = matched(distribution, world, predict)  # type: ignore[arg-type]
+    replay = matched_replay(distribution, world, predict)  # type: ignore[arg-type]
     replay(world)  # type: ignore[arg-type]
     first = world.qpos.copy()  # type: ignore[attr-defined]
     replay(world)  # type: ignore[arg-type]
@@ -61,7 +61,7 @@ def test_the_matched_floor_is_the_same_trajectory(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(sampling, "open_loop", weaker)
     with pytest.raises(RuntimeError, match="ended elsewhere"):
-        matched(distribution, world, predict)  # type: ignore[arg-type]
+        matched_replay(distribution, world, predict)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [1, 3, 20])
@@ -90,7 +90,7 @@ def test_rates_count_steps_and_the_best_size_of_a_peer_is_the_one_compared(monke
     monkeypatch.setattr(sampling, "SIZES", {"Other": (5, 10)})
     monkeypatch.setitem(peers.MAKERS, "Other", fake)
     report = Sampling(**TINY).report("metarl/HalfCheetahVel-v0")  # type: ignore[arg-type]
-    assert {row.name: row.lr for row in report.rows} == {
+    assert {row.name: row.rate for row in report.rows} == {
         "metarl, policies in the loop": 16,  # 2 tasks × 2 trajectories × 4 steps in 1 s
         "matched floor": 32,
         "matched floor, contacts searched for": 16,

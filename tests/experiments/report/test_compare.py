@@ -54,11 +54,11 @@ def test_an_evaluation_of_another_run_is_refused_in_a_run_folder(tmp_path: Path)
     file.write_text(json.dumps(evaluation() | {"run": "another"}))
     (tmp_path / "config.json").write_text(config())
     assert message([tmp_path]) == message([file])
-    assert message([file]).endswith(f"holds the scores of another run: evaluate anew by `{command}`")
+    assert message([file]).endswith(f"holds the scores of another run: evaluate again by `{command}`")
     unnamed = evaluation()
     del unnamed["run"]
     file.write_text(json.dumps(unnamed))
-    assert f"{file} is damaged (it has no run): evaluate anew by `{command}`" in message([tmp_path])
+    assert f"{file} is damaged (it has no run): evaluate again by `{command}`" in message([tmp_path])
     (tmp_path / "published.json").write_text(json.dumps(unnamed))  # results of before runs were named
     assert compare([tmp_path / "published.json"]).rows[0].name == "point-nav-maml"
 
@@ -158,7 +158,7 @@ def test_runs_that_cannot_be_pooled(tmp_path: Path) -> None:
     assert "0.json and" in (text := message(write(tmp_path, evaluation(), evaluation())))
     assert "are both seed 0 of point-nav-maml: give one of the two" in text
     text = message(write(tmp_path, evaluation(), shorter(evaluation(training_seed=1))))
-    assert "show 1 and 0 gradient steps: evaluate them anew with the same --steps" in text
+    assert "have 1 and 0 gradient steps: evaluate them again with the same --steps" in text
     assert "give one or more" in message([])
 
 
@@ -169,7 +169,7 @@ def test_an_evaluation_of_an_earlier_version(tmp_path: Path, key: str) -> None:
     (file,) = write(tmp_path, stored)
     text = message([file])
     assert f"{file} is damaged (it has no {key})" in text
-    assert f"evaluate anew by `metarl evaluate RUN --json {file}`" in text
+    assert f"evaluate again by `metarl evaluate RUN --json {file}`" in text
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_the_picture_has_a_line_a_row_and_the_published_ones(tmp_path: Path) -> 
     [
         ({"steps": "01"}, "steps is '01'"), ({"steps": [0, 2]}, r"steps is \[0, 2\]"), ({"steps": []}, r"steps is \["),
         ({"random_scores": [[float("nan"), 0, 0]] * 2}, "random_scores is"), ({"scores": None}, "scores is None"),
-        ({"scores": [["a", 1, 2]] * 2}, "scores is"), ({"scores": [[1, 2, 3], [1, 2]]}, "scores has not the shape"),
+        ({"scores": [["a", 1, 2]] * 2}, "scores is"), ({"scores": [[1, 2, 3], [1, 2]]}, "does not have the shape"),
         ({"tasks": 0}, "tasks is 0"), ({"tasks": True}, "tasks is True"), ({"iteration": -1}, "iteration is -1"),
         ({"env_steps": 1.5}, "env_steps is 1.5"), ({"metric": "speed"}, "metric is 'speed'"),
         ({"seed": None}, "seed is"), ({"preset": ["maml"]}, "preset is"), ({"goals": [1, 2, 3]}, "goals is"),
@@ -218,7 +218,7 @@ def test_the_picture_has_a_line_a_row_and_the_published_ones(tmp_path: Path) -> 
 )  # fmt: skip
 def test_an_evaluation_that_was_edited(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     (file,) = write(tmp_path, evaluation() | change)
-    with pytest.raises(ValueError, match=rf"^[^\n]*0.json is damaged \({said}[^\n]*: evaluate anew by [^\n]*$"):
+    with pytest.raises(ValueError, match=rf"^[^\n]*0.json is damaged \({said}[^\n]*: evaluate again by [^\n]*$"):
         compare([file])
 
 

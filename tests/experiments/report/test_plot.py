@@ -16,7 +16,7 @@ from matplotlib.image import imread
 
 from metarl.experiments.report.compare import compare
 from metarl.experiments.report.groups import grouped
-from metarl.experiments.report.labels import spread
+from metarl.experiments.report.labels import separate
 from metarl.experiments.report.plot import figure, plot_runs
 from metarl.experiments.report.progress import ROWS, read_run, running_mean
 
@@ -183,10 +183,10 @@ def test_running_mean_looks_back_only() -> None:
 
 
 def test_spread_keeps_the_order_the_gap_and_the_bounds() -> None:
-    assert spread([0.2, 0.8], 0.1) == [0.2, 0.8]
-    np.testing.assert_allclose(spread([0.5, 0.5, 0.1], 0.1), [0.5, 0.6, 0.1])
-    np.testing.assert_allclose(spread([1.0, 0.99, 0.98], 0.1), [1.0, 0.9, 0.8])
-    assert np.diff(spread([0.0] * 30, 0.05)).min() > 0.049  # more than fit are still apart
+    assert separate([0.2, 0.8], 0.1) == [0.2, 0.8]
+    np.testing.assert_allclose(separate([0.5, 0.5, 0.1], 0.1), [0.5, 0.6, 0.1])
+    np.testing.assert_allclose(separate([1.0, 0.99, 0.98], 0.1), [1.0, 0.9, 0.8])
+    assert np.diff(separate([0.0] * 30, 0.05)).min() > 0.049  # more than fit are still apart
 
 
 def test_png_has_its_size_and_both_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,7 +146,7 @@ def test_one_row_of_random_initialisation_and_all_of_them_in_files(tmp_path: Pat
         "maml", "anil", "promp", "random initialisation (maml)",
     ]  # fmt: skip
     assert any(line.split()[:1] == ["initialisation"] for line in said(comparison, width=50))  # not cut off
-    assert "the first method's, the others' are written by --csv and --json" in " ".join(" ".join(lines).split())
+    assert "that of the first method; --csv and --json write those of all methods" in " ".join(" ".join(lines).split())
     write_csv(comparison, tmp_path / "table.csv")
     written = [row["method"] for row in csv.DictReader((tmp_path / "table.csv").open())]
     assert [name for name in dict.fromkeys(written) if name.startswith("random")] == [

@@ -187,7 +187,7 @@ def message(run: Path, out: Path, **options: Any) -> str:
 
 def test_errors_name_the_thing_and_the_remedy(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "film.gif"
-    assert "sinusoid-maml, supervised" in message(small("sinusoid-maml", tmp_path / "sinusoid"), out)
+    assert "sinusoid-maml, which is supervised" in message(small("sinusoid-maml", tmp_path / "sinusoid"), out)
     assert "is not a run folder" in message(tmp_path, out)
     assert ".mp4, .gif" in message(run, tmp_path / "film.avi")
     assert "folder does not exist" in message(run, tmp_path / "none" / "film.gif")
@@ -195,7 +195,7 @@ def test_errors_name_the_thing_and_the_remedy(run: Path, tmp_path: Path, monkeyp
     assert "steps is -1" in message(run, out, steps=-1)
     with monkeypatch.context() as patch:
         patch.setattr(PointNav2017, "render_modes", ())
-        assert "cannot be filmed: PointNav2017 is no World class that draws pictures" in message(run, out)
+        assert "cannot be filmed, because PointNav2017 is not a World class that renders images" in message(run, out)
     cheetah = small("half-cheetah-vel-maml", tmp_path / "cheetah", horizon=2)
     said = message(cheetah, out, tasks=[1.0, 9.0])
     assert "task [9.0] is not allowed; give finite values between [0.0] and [3.0]" in said
