@@ -12,6 +12,7 @@ from . import tasks as tasks
 from .algorithms.alpha import AlphaLearner as AlphaLearner
 from .algorithms.alpha import AlphaMAML as AlphaMAML
 from .algorithms.base import Algorithm as Algorithm
+from .algorithms.deml import DEML as DEML
 from .algorithms.descent import Descent as Descent
 from .algorithms.fixed import Fixed as Fixed
 from .algorithms.multi_step import MultiStep as MultiStep

@@ -79,6 +79,20 @@ def headed(
     return GradientLearner(net, loss, steps=steps, lr=lr, rematerialise=rematerialise)
 
 
+@checked
+def concept_learner(
+    encoder: nn.Module, loss: Loss, features: Count, outputs: Count, *, steps: Whole = 5, lr: Positive = 0.1
+) -> GradientLearner:
+    """Meta-SGD on the features of an encoder, which the inner loop does not adapt (Zhou et al. 2018).
+
+    Args:
+        steps: number of inner steps
+        lr: initial value of the learned inner learning rates
+    """
+    net = Headed(encoder, features=features, outputs=outputs)
+    return GradientLearner(net, loss, steps=steps, lr=lr, learn_lr=True, adapt="head")
+
+
 def matching(encoder: nn.Module, ways: int, features: int) -> MatchingNet:
     """Matching networks with full context embeddings (Vinyals et al. 2016)."""
     return MatchingNet(encoder, ways=ways, full_context=FullContext(features))

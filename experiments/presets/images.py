@@ -56,6 +56,10 @@ METHODS: dict[str, Changes] = {
         **learned_by(f"{CONFIG}.builders:headed", steps=1, lr=(0.4,)),
         "algorithm": made(f"{CONFIG}.builders:empirical_bayes", lr=1e-3, lr_end=0.0),
     },
+    "deml": {
+        **learned_by(f"{CONFIG}.builders:concept_learner", steps=5, lr=0.1),
+        "algorithm": made(f"{CONFIG}.deml:DEMLSettings"),
+    },
     "cavia": learned_by(f"{CONFIG}.builders:image_cavia"),
     "imaml": learned_by("IMAML", steps=16, lr=(0.1,)),
     "meta-lstm": learned_by("MetaLSTM", steps=5, lr=0.1, adapt="head"),
@@ -103,6 +107,7 @@ WARM_STARTED: dict[str, Changes] = {  # others: QUICK
     "maml-plus-plus": LIKE_MAML,
     "alpha-maml": {"learner.steps": 3, "learner.lr": 0.1},
     "bayesian-maml": {"learner.lr": (0.1,), **LIKE_MAML},
+    "deml": GENTLE,
     "imaml": {"learner.steps": 8, **GENTLE, **FROZEN_HEAD},  # half the paper's: tests and checkpoints take as many
     "meta-lstm": {**QUICK, **FROZEN_HEAD},
     "learned-optimizer": {**QUICK, **FROZEN_HEAD},
