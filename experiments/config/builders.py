@@ -1,6 +1,6 @@
-"""Learners and outer loops that need more than their own constructor: a line of the presets names each function.
+"""Functions that build the learners and outer loops of presets which need more than a call of a constructor.
 
-The arguments before the asterisk are what a task gives to a learner, or a run to an outer loop; those after it are the
+Positional arguments are provided by the task (for learners) or by the run (for outer loops). Keyword arguments are the
 settings.
 """
 
@@ -33,14 +33,17 @@ from metarl.ranges import Count, NonNegative, Positive, Whole, checked
 
 
 @checked
-def image_cavia(net: nn.Module, loss: Loss, *, context: Count = 100, steps: Whole = 2, lr: Positive = 1.0) -> CAVIA:
+def image_cavia(
+    net: nn.Module, loss: Loss, *, context: Count = 100, steps: Whole = 2, lr: Positive = 1.0,
+    rematerialise: bool = False,
+) -> CAVIA:  # fmt: skip
     """CAVIA whose context modulates Conv4's third block (Zintgraf et al. 2019, section 4.2).
 
     Args:
-        context: numbers in the context
-        steps: inner steps in training
-        lr: inner step size
-        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
+        context: size of the context vector
+        steps: number of inner steps in training
+        lr: inner learning rate
+        rematerialise: recompute inner steps in the backward pass, so that memory grows with √steps; a third slower
     """
     film = FiLM(_conv4(net, "cavia"), context=context)
     return CAVIA(film, loss, context=context, steps=steps, lr=lr, rematerialise=rematerialise)
@@ -51,13 +54,13 @@ def sinusoid_cavia(
     loss: Loss, widths: Sequence[Count], *, context: Count = 5, steps: Whole = 1, lr: Positive = 1.0,
     rematerialise: bool = False,
 ) -> CAVIA:  # fmt: skip
-    """CAVIA whose context is further inputs of an MLP (Zintgraf et al. 2019, section 4.1).
+    """CAVIA whose context is an additional input of an MLP (Zintgraf et al. 2019, section 4.1).
 
     Args:
-        context: numbers in the context
-        steps: inner steps in training
-        lr: inner step size
-        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
+        context: size of the context vector
+        steps: number of inner steps in training
+        lr: inner learning rate
+        rematerialise: recompute inner steps in the backward pass, so that memory grows with √steps; a third slower
     """
     net = Concatenated(MLP(1 + context, 1, hidden=widths))
     return CAVIA(net, loss, context=context, steps=steps, lr=lr, rematerialise=rematerialise)
@@ -68,12 +71,12 @@ def headed(
     encoder: nn.Module, loss: Loss, features: Count, outputs: Count, *, steps: Whole = 1,
     lr: Sequence[Positive] = (0.1,), rematerialise: bool = False,
 ) -> GradientLearner:  # fmt: skip
-    """MAML on a net that also gives its head's inputs, which the Laplace term is computed from (Grant et al. 2018).
+    """MAML with a network that also returns its features, which Laplace's approximation needs (Grant et al. 2018).
 
     Args:
-        steps: inner steps in training
-        lr: inner step size for step 1, 2, …; the last holds for all further steps
-        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
+        steps: number of inner steps in training
+        lr: inner learning rate, or one for each step; the last holds for further steps
+        rematerialise: recompute inner steps in the backward pass, so that memory grows with √steps; a third slower
     """
     net = Headed(encoder, features=features, outputs=outputs)
     return GradientLearner(net, loss, steps=steps, lr=lr, rematerialise=rematerialise)
@@ -100,16 +103,16 @@ def matching(encoder: nn.Module, ways: int, features: int) -> MatchingNet:
 
 @checked
 def nearest_pixels(ways: Count) -> NearestNeighbour:
-    """The label of the nearest support image, by the squared distance of pixels."""
+    """Nearest-neighbour classification by the squared distance between pixels."""
     return NearestNeighbour(ways=ways)
 
 
 @checked
 def relation(encoder: nn.Module, ways: Count, *, hidden: Count = 8) -> RelationNet:
-    """Relation networks, which compare Conv4's feature maps by convolutions (Sung et al. 2018).
+    """Relation networks, which compare the feature maps of Conv4 by convolutions (Sung et al. 2018).
 
     Args:
-        hidden: units of the last hidden layer
+        hidden: number of units of the last hidden layer
     """
     net = _conv4(encoder, "relation")
     filters = len(net.get_parameter("blocks.0.norm.weight"))
@@ -119,20 +122,20 @@ def relation(encoder: nn.Module, ways: Count, *, hidden: Count = 8) -> RelationN
 
 @checked
 def sinusoid_lstm(loss: Loss, *, hidden: Count = 128) -> LSTMRegressor:
-    """An LSTM that reads the points of a sinusoid and then answers (Hochreiter et al. 2001).
+    """An LSTM that reads the support points of a sinusoid and then predicts (Hochreiter et al. 2001).
 
     Args:
-        hidden: hidden units of the LSTM
+        hidden: number of hidden units of the LSTM
     """
     return LSTMRegressor(loss, hidden=hidden)
 
 
 @checked
 def image_lstm(encoder: nn.Module, ways: Count, features: Count, *, hidden: Count = 200) -> LSTMClassifier:
-    """An LSTM that reads the support and then classifies, on normalised features, as `mann` has them.
+    """An LSTM that reads the support and then classifies the query, on normalised features (see `mann`).
 
     Args:
-        hidden: hidden units of the LSTM
+        hidden: number of hidden units of the LSTM
     """
     return LSTMClassifier(nn.Sequential(encoder, BatchNorm(features)), ways=ways, features=features, hidden=hidden)
 
@@ -141,15 +144,15 @@ def image_lstm(encoder: nn.Module, ways: Count, features: Count, *, hidden: Coun
 def mann(
     encoder: nn.Module, ways: Count, features: Count, *, controller: Count = 200, slots: Count = 128, width: Count = 40
 ) -> MANN:
-    """A memory-augmented network on normalised features: those of an untrained Conv4 hardly differ.
+    """A memory-augmented neural network on normalised features, because an untrained Conv4 gives similar features.
 
     Args:
-        controller: units of the LSTM that controls the memory
-        slots: rows of the memory
-        width: numbers in a row of the memory
+        controller: number of units of the LSTM that controls the memory
+        slots: number of rows of the memory
+        width: size of a row of the memory
     """
-    spread = nn.Sequential(encoder, BatchNorm(features))
-    return MANN(spread, ways=ways, features=features, controller=controller, slots=slots, width=width)
+    normalised = nn.Sequential(encoder, BatchNorm(features))
+    return MANN(normalised, ways=ways, features=features, controller=controller, slots=slots, width=width)
 
 
 @checked
@@ -166,7 +169,7 @@ def neural_statistician(
         decoder: sizes of the hidden layers of the decoder
     """
     if not isinstance(encoder, Conv4 | Dense):
-        raise ValueError("neural-statistician makes images of one size: train it with --task.architecture conv4 or mlp")
+        raise ValueError("neural-statistician needs images of one size: train it with --task.architecture conv4 or mlp")
     images = MLP(context + latent, math.prod(encoder.shape), hidden=decoder)
     return NeuralStatistician(
         encoder, images, ways=ways, features=features, context=context, latent=latent, hidden=hidden
@@ -178,9 +181,9 @@ def alpaca(*, encoding: Count = 32, hidden: Sequence[Count] = (128, 128), noise:
     """ALPaCA on a sinusoid: Bayesian linear regression on learned features (Harrison et al. 2018).
 
     Args:
-        encoding: numbers that a point is encoded in
-        hidden: units of each hidden layer of the encoder
-        noise: variance of the observations
+        encoding: number of features of an input
+        hidden: number of units of each hidden layer of the encoder
+        noise: variance of the noise of observations
     """
     return ALPaCA(MLP(1, encoding, hidden=hidden, activation="tanh"), features=encoding, noise=noise)
 
@@ -190,8 +193,8 @@ def cnp(*, encoding: Count = 128, hidden: Sequence[Count] = (128, 128)) -> CNP:
     """A conditional neural process on a sinusoid (Garnelo et al. 2018).
 
     Args:
-        encoding: numbers that a point is encoded in
-        hidden: units of each hidden layer of the encoder and of the decoder
+        encoding: size of the encoding of a support point
+        hidden: number of units of each hidden layer of the encoder and of the decoder
     """
     return CNP(MLP(2, encoding, hidden=hidden), MLP(encoding + 1, 2, hidden=hidden), features=encoding)
 
@@ -201,14 +204,14 @@ def empirical_bayes(
     learner: Learner, iterations: Count, chunk: Count | None, *, lr: Positive = 1e-3, lr_end: NonNegative = 1e-3,
     weight: NonNegative = 1e-6, step_weights: Sequence[NonNegative] = (), freeze: str = "",
 ) -> Descent:  # fmt: skip
-    """MAML as empirical Bayes: the curvature of the adapted head adds to the query loss (Grant et al. 2018).
+    """MAML as empirical Bayes: Laplace's approximation at the adapted head adds to the query loss (Grant et al. 2018).
 
     Args:
-        lr: learning rate of the outer loop's Adam
-        lr_end: learning rate at the last iteration, to which it goes linearly
-        weight: weight of the curvature's log-determinant
-        step_weights: weights of the query losses after each inner step; none: only the last counts
-        freeze: parameters whose names start so are not meta-learned
+        lr: learning rate of Adam in the outer loop
+        lr_end: learning rate at the end of training; it changes linearly
+        weight: weight of the log-determinant of the curvature
+        step_weights: weights of the query losses after each inner step; none: only the loss after the last step
+        freeze: start of the names of parameters that are not trained, such as net.head
     """
     loss = learner_loss(learner)
     objective = multi_step(loss, step_weights) if step_weights else final(loss)
@@ -220,5 +223,5 @@ def empirical_bayes(
 
 def _conv4(net: nn.Module, method: str) -> Conv4:
     if not isinstance(net, Conv4):
-        raise ValueError(f"{method} works inside Conv4: train it with --task.architecture conv4")
+        raise ValueError(f"{method} needs the layers of Conv4: train it with --task.architecture conv4")
     return net

@@ -1,8 +1,9 @@
 """Presets of few-shot classification of images.
 
-Inner loops and Conv4 of 64 filters are MAML's (Finn et al. 2017, section 5.2 and appendix A.1): 5-way one step with
-α 0.4, 20-way five with 0.1, three and five at test; miniImageNet five with 0.01, ten at test, 32 filters. The outer
-loop is Adam with 1e-3, which falls to 0.
+Networks and inner loops are those of the MAML paper (Finn et al. 2017, section 5.2 and appendix A.1). On Omniglot,
+Conv4 has 64 filters; 5-way tasks have one inner step with α = 0.4 in training and three in tests, and 20-way tasks five
+with α = 0.1. On miniImageNet, Conv4 has 32 filters, and there are five inner steps with α = 0.01 in training and ten in
+tests. The outer loop is Adam with a learning rate that decreases from 1e-3 to 0.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ JOINT = Preset(  # the pre-training of an encoder on all classes at once
 TWENTY_WAY: Changes = {"learner.steps": 5, "learner.lr": (0.1,), "meta_batch": 8, "test_steps": 5}
 DATA_SETS: dict[str, Changes] = {
     "omniglot": {},
-    "omniglot-small": {  # few characters: more of them by mirrors, harder tasks, and a warm start
+    "omniglot-small": {  # mirrored classes, tasks within one alphabet and a warm start, as there are few characters
         "task.shift": 2, "task.warp": 0.1, "task.train_queries": 5, "task.mirror": True, "task.same_alphabet": 1.0,
         "task.pretraining": 3_000, "learner.steps": 3, "learner.lr": (0.1,), "meta_batch": 8, "iterations": 500,
         "log_every": 50, "checkpoint_every": 100,
@@ -41,7 +42,7 @@ DATA_SETS: dict[str, Changes] = {
 
 
 def learned_by(kind: str, **settings: Any) -> Changes:
-    """The change to another learner."""
+    """The changes to a preset that replace its learner."""
     return {"learner": made(kind, **settings)}
 
 
@@ -94,12 +95,12 @@ METHODS: dict[str, Changes] = {
 }  # fmt: skip
 PROTONET_WAYS = {"omniglot": 60, "omniglot-small": 20, "miniimagenet": 30}  # in training (Snell et al. 2017)
 
-# Pre-trained weights are soon forgotten: outer step sizes are small where larger ones undo them.
+# Learning rates for methods that start from pre-trained weights, which larger learning rates would destroy.
 GENTLE: Changes = {"algorithm.lr": 1e-4}
 QUICK: Changes = {"algorithm.lr": 0.002}
 FROZEN_HEAD: Changes = {"algorithm.freeze": "net.head"}
 LIKE_MAML: Changes = {"learner.steps": 3, **GENTLE, **FROZEN_HEAD}
-WARM_STARTED: dict[str, Changes] = {  # others: QUICK
+WARM_STARTED: dict[str, Changes] = {  # QUICK is used for the other methods
     "maml": {**GENTLE, **FROZEN_HEAD},
     "fomaml": {**GENTLE, **FROZEN_HEAD},
     "meta-sgd": {**GENTLE, **FROZEN_HEAD},
@@ -108,10 +109,10 @@ WARM_STARTED: dict[str, Changes] = {  # others: QUICK
     "alpha-maml": {"learner.steps": 3, "learner.lr": 0.1},
     "bayesian-maml": {"learner.lr": (0.1,), **LIKE_MAML},
     "deml": GENTLE,
-    "imaml": {"learner.steps": 8, **GENTLE, **FROZEN_HEAD},  # half the paper's: tests and checkpoints take as many
+    "imaml": {"learner.steps": 8, **GENTLE, **FROZEN_HEAD},  # half as many steps as in the paper, which is faster
     "meta-lstm": {**QUICK, **FROZEN_HEAD},
     "learned-optimizer": {**QUICK, **FROZEN_HEAD},
-    "reptile": {"algorithm.lr": 0.1, **FROZEN_HEAD},  # the paper's 1 forgets pre-training soonest
+    "reptile": {"algorithm.lr": 0.1, **FROZEN_HEAD},  # 1, as in the paper, would destroy the pre-trained weights
     "protonet": {"meta_batch": 2, **QUICK},
     "siamese": GENTLE,
     "lstm": {"algorithm.lr": 0.003, "iterations": 1_500},  # at chance for its first 400 iterations
@@ -122,7 +123,7 @@ WARM_STARTED: dict[str, Changes] = {  # others: QUICK
 
 
 def preset(data: str, ways: int, shots: int, method: str) -> Preset:
-    """The preset of one data set, N-way K-shot, and method."""
+    """The preset of a method on N-way K-shot tasks of a data set."""
     sizes = {"task.images": data, "task.ways": ways, "task.shots": shots}
     made = BASE.but(sizes).but(TWENTY_WAY if ways == 20 else {}).but(DATA_SETS[data]).but(METHODS[method])
     if method == "protonet":
