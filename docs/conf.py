@@ -34,6 +34,7 @@ autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
 autodoc_typehints = "none"  # signatures stay readable; the ranges of arguments are in the text and in the errors
+autodoc_mock_imports = ["metaworld"]  # an extra that needs an older MuJoCo
 autodoc_default_options = {"members": True}
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!metarl\.).*")]  # names of other libraries: the site is built without a network
