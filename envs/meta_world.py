@@ -1,13 +1,14 @@
 """Meta-World: a robot arm with fifty kinds of tasks and hidden goals (Yu et al. 2019, arXiv 1910.10897).
 
-Importing this module registers the benchmarks' training and test tasks with Gymnasium: "metarl/ML1-reach-v3-train" and
-"metarl/ML1-reach-v3-test" and so on for every kind of task, and "metarl/ML10-train", … for ML10, ML25 and ML45. The
-module need not be imported by hand: the id "metarl.envs.meta_world:metarl/ML10-train" names it.
+The import of this module registers the training and test tasks of all benchmarks in Gymnasium:
+"metarl/ML1-reach-v3-train", "metarl/ML1-reach-v3-test" and so on for each kind of task, and "metarl/ML10-train", … for
+ML10, ML25 and ML45. The id "metarl.envs.meta_world:metarl/ML10-train" imports the module automatically.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from copy import deepcopy
 from functools import cache
 from typing import Any, Literal
 
@@ -36,13 +37,13 @@ KINDS = tuple(ALL_V3_ENVIRONMENTS)  # "reach-v3", …
 
 
 class MetaWorld(gymnasium.Env[np.ndarray, np.ndarray]):
-    """An arm that is given tasks of a Meta-World benchmark, whose goals it does not observe.
+    """A robot arm with the tasks of a Meta-World benchmark, whose goals it does not observe.
 
-    The tasks are the benchmark's own, `metaworld.ML10(seed=seed).train_tasks` and its like: 50 of each kind. ML1 has
-    one kind, `name`, with other goals for tests; the larger ones have other kinds for tests. A task is drawn at every
-    reset unless `set_task` has been called. Observations [39] are the hand, the gripper and the objects now and a step
-    earlier, and zeros for the goal; actions [4] move the hand and the fingers. Meta-World truncates after 500 steps and
-    terminates no episode. `info["success"]` is 1 in each step at whose end the task is solved, else 0.
+    The tasks are those of `metaworld.ML10(seed=seed).train_tasks` and the like, 50 of each kind. ML1 has one kind,
+    `name`, and other goals in tests; the other benchmarks have other kinds in tests. A task is sampled at each reset
+    unless `set_task` has been called. Observations [39] are the hand, the gripper and the objects in this step and in
+    the previous one, and zeros for the goal. Actions [4] move the hand and the fingers. Episodes are truncated after
+    500 steps and never terminate. `info["success"]` is 1 in steps at the end of which the task is solved, otherwise 0.
     """
 
     metadata = SawyerXYZEnv.metadata
@@ -66,28 +67,28 @@ class MetaWorld(gymnasium.Env[np.ndarray, np.ndarray]):
             raise ValueError(f"render_mode is {shown(render_mode)}: choose from {self.metadata['render_modes']}")
         self.benchmark, self.name, self.split, self.seed = benchmark, name, split, seed
         self.render_mode = render_mode
-        self.observation_space, self.action_space = spaces()
-        self._arm: Any = None  # the simulation of the present kind of task
+        self.observation_space, self.action_space = deepcopy(spaces())  # a space has random numbers of its own
+        self._arm: Any = None  # the simulation of the current kind of task
         self._kind = ""
         self._fixed = False
 
     @checked
     def sample_tasks(self, n: Whole, rng: np.random.Generator) -> list[Task]:
-        """n tasks: each kind as often as any other or once more, and of each kind all 50 before one comes again."""
+        """Sample n tasks with equal numbers (±1) of all kinds; all 50 tasks of a kind occur before one is repeated."""
         kinds = tasks_of(self.benchmark, self.name, self.split, self.seed)
         order = _shuffled(len(kinds), n, rng)
         decks = [iter(_shuffled(len(tasks), int((order == i).sum()), rng)) for i, tasks in enumerate(kinds)]
         return [kinds[i][next(decks[i])] for i in order]
 
     def set_task(self, task: Task) -> None:
-        """Ask for this task in all episodes that begin from now on."""
+        """Set the task of all following episodes."""
         self._take(task)
         self._fixed = True
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin an episode, whose start follows from its task alone; the seed is that of the tasks that are drawn."""
+        """Start an episode. Its initial state depends only on the task, and the task, if it is sampled, on the seed."""
         super().reset(seed=seed)
         if not self._fixed:
             self._take(self.sample_tasks(1, self.np_random)[0])
@@ -117,12 +118,12 @@ class MetaWorld(gymnasium.Env[np.ndarray, np.ndarray]):
 
 
 _idle: dict[tuple[str, str | None], list[SawyerXYZEnv]] = defaultdict(list)
-"""Arms by kind that a `MetaWorld` of this process has exchanged for one of another kind: each takes 20 MB and 0.2 s."""
+"""Unused simulations, by kind of task, that are kept for reuse, because creating one takes 0.2 s and 20 MB."""
 
 
 @cache
 def spaces() -> tuple[Space[Any], Space[Any]]:
-    """Of observations and actions: those of all kinds are equal while the goal is hidden."""
+    """The observation space and the action space, which are the same for all kinds of tasks if the goal is hidden."""
     arm = ALL_V3_ENVIRONMENTS["reach-v3"]()
     found = arm.observation_space, arm.action_space
     arm.close()
@@ -131,7 +132,7 @@ def spaces() -> tuple[Space[Any], Space[Any]]:
 
 @cache
 def tasks_of(benchmark: Benchmark, name: str | None, split: Split, seed: int) -> list[list[Task]]:
-    """The benchmark's tasks of a split, a list for each kind. Meta-World takes a second for each kind to draw them."""
+    """The tasks of a benchmark's split, a list for each kind, which Meta-World creates in about a second each."""
     made = _benchmark(benchmark, name, seed)
     tasks = made.train_tasks if split == "train" else made.test_tasks
     kinds = made.train_classes if split == "train" else made.test_classes
@@ -145,7 +146,7 @@ def _benchmark(benchmark: Benchmark, name: str | None, seed: int) -> Any:
 
 
 def _shuffled(count: int, n: int, rng: np.random.Generator) -> np.ndarray:
-    """n whole numbers below `count` in random order, each as often as any other or once more."""
+    """n integers below `count` in random order, with equal numbers (±1) of each."""
     return np.concatenate([np.empty(0, int), *(rng.permutation(count) for _ in range(-(-n // count)))])[:n]
 
 
