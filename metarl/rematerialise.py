@@ -34,10 +34,11 @@ def rematerialised_forward(learner: Learner, episodes: Episodes, objective: Call
     start = tree_map(lambda leaf: leaf.expand(count, *leaf.shape), learner.init())
     used = sorted({*_used_steps(learner, episodes, objective, start), steps})
     states, state = {0: start}, start
+    parameters = {f"learner.{name}": parameter for name, parameter in learner.named_parameters()}
     for first, last in pairwise(_boundaries(steps)):
         wanted = [k for k in used if first < k < last]
         run = partial(_segment, learner, first=first, wanted=wanted)
-        *between, state = _Segment.of(run, (dict(learner.named_parameters()), state, episodes.support[first:last]))
+        *between, state = _Segment.of(run, (parameters, state, episodes.support[first:last]))
         states |= {**dict(zip(wanted, between, strict=True)), last: state}
 
     def evaluate(kept: list[Tree], episode: Episodes) -> Tree:
@@ -76,30 +77,29 @@ def _segment(
     """The states after the `wanted` steps and after the last one of `support`, whose first batch is of step `first`."""
 
     def steps() -> list[Tree]:
-        found, now = [], state
+        between, now = [], state
         for k, batch in enumerate(support, first):
             now = learner.batched_step(now, batch, k)
             if k + 1 in wanted:
-                found.append(now)
-        return [*found, now]
+                between.append(now)
+        return [*between, now]
 
-    return call_with(learner, parameters, steps)
-
-
-def call_with(learner: Learner, parameters: dict[str, Tensor], function: Callable[[], Any]) -> Any:
-    """`function()`, in which the learner's parameters are replaced by `parameters`, tensors by name."""
-    return functional_call(_Call(learner, function), {f"learner.{name}": p for name, p in parameters.items()}, ())
+    found: list[Tree] = functional_call(Call(learner, steps), parameters, ())
+    return found
 
 
-class _Call(nn.Module):
-    """A function of nothing as the forward pass of a module that contains `learner`."""
+class Call(nn.Module):
+    """A function as the forward pass of a module that contains `learner`, for `torch.func.functional_call`.
 
-    def __init__(self, learner: Learner, function: Callable[[], Any]) -> None:
+    The names of the learner's parameters then begin with "learner.".
+    """
+
+    def __init__(self, learner: Learner, function: Callable[..., Any]) -> None:
         super().__init__()
         self.learner, self.function = learner, function
 
-    def forward(self) -> Any:
-        return self.function()
+    def forward(self, *arguments: Any) -> Any:
+        return self.function(*arguments)
 
 
 class _Segment(torch.autograd.Function):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import psutil
 import torch
@@ -32,12 +34,18 @@ def sample_tasks(distribution: Distribution, n: int, rng: np.random.Generator, c
 def check_memory(distribution: Distribution, n: int) -> None:
     """Raise ValueError if this process's share of `n` tasks needs more memory than the machine has."""
     n = -(-n // distributed.count())
-    need, there = distribution.memory(n), psutil.virtual_memory().total
+    need, there = distribution.memory(n), _total_memory()
     if need > there:
         raise ValueError(
             f"{n} tasks need at least {need / GIB:,.0f} GiB of memory and this machine has {there / GIB:,.0f}: sample "
             "fewer or smaller tasks"
         )
+
+
+@cache
+def _total_memory() -> int:
+    """The memory of the machine, in bytes."""
+    return int(psutil.virtual_memory().total)
 
 
 class Share(Tasks):

@@ -34,7 +34,11 @@ def generator(stream: Stream, seed: Whole, iteration: Whole = 0) -> np.random.Ge
 @checked
 def seed_torch(rng: np.random.Generator) -> None:
     """Seed torch's global generators, which initialise weights, from `rng`."""
-    torch.manual_seed(int(rng.integers(2**63)))
+    seed = int(rng.integers(2**63))
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:  # the same on a CPU, where `manual_seed` spends most of its time on accelerators that are not there
+        torch.default_generator.manual_seed(seed)
 
 
 @checked

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 PACKAGES = ("metarl", "torch", "numpy", "mujoco", "gymnasium", "stable-baselines3")
-REFERENCES = ("envpool", "higher", "torchopt", "learn2learn")  # whose versions are reported if they are installed
+REFERENCES = ("envpool", "higher", "torchopt", "learn2learn", "jax", "optax")  # reported if installed
 
 
 class Timing(NamedTuple):

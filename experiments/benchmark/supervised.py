@@ -18,8 +18,11 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
 from metarl.algorithms.descent import Descent
+from metarl.compiled import CompiledGradient
 from metarl.core import Episodes, Loss, meta_gradient
+from metarl.experiments.benchmark.jax_peer import jax_gradients
 from metarl.experiments.benchmark.measure import Report, Timing, interleave
+from metarl.experiments.benchmark.sinusoid_iterations import sinusoid_iterations
 from metarl.experiments.config.settings import Number
 from metarl.learners.gradient import GradientLearner
 from metarl.losses import Samples, cross_entropy, mse
@@ -31,6 +34,7 @@ from metarl.tasks.images import ImageClasses, Images
 from metarl.train import train
 
 Gradient = list[Tensor]
+COMPILED = ", compiled"
 
 
 class Problem(NamedTuple):
@@ -51,22 +55,25 @@ class Problem(NamedTuple):
 class Supervised(Settings):
     """The speed of second-order meta-gradients of sinusoids and of a convolutional classifier at Omniglot's size.
 
-    Candidates are metarl, a plain loop over tasks with torch.autograd.grad and, if they are installed, higher, TorchOpt
-    and learn2learn. Before the timing, their gradients are checked to be equal in float64. Each candidate uses one
-    torch thread or all, whichever is faster. The last table is the fraction of a training iteration that sampling
-    images takes.
+    Candidates are metarl, a plain loop over tasks with torch.autograd.grad and, if they are installed, higher,
+    TorchOpt, learn2learn and JAX. Before the timing, their gradients are checked to be equal in float64. Each candidate
+    uses one torch thread or all, whichever is faster; JAX chooses its threads itself. The other tables are whole
+    iterations of training on sinusoids, and the fraction of an iteration on images that sampling takes.
     """
 
     repeats: Number = 5
     """number of rounds that are measured, after one that is not"""
+    compiled: bool = False
+    """whether compiled meta-gradients are measured, too; compilation takes minutes"""
     json: Path | None = None
     """file, .json, to which the result is written"""
 
     def run(self) -> list[Report]:
         """Measure all meta-gradients, and iterations of training."""
         return [
-            measure("25 sinusoids, 5 steps, K=10, net 40-40", sinusoids, repeats=self.repeats),
-            measure("8 tasks of Conv4, 28×28, 5-way 1-shot, 5 steps", images, repeats=self.repeats),
+            measure(title, make, repeats=self.repeats, compiled=self.compiled) for title, make in PROBLEMS.items()
+        ] + [
+            sinusoid_iterations(repeats=self.repeats, compiled=self.compiled),
             training(repeats=self.repeats),
         ]
 
@@ -88,10 +95,10 @@ def training(*, repeats: int, classes: int = 1200, filters: int = 64) -> Report:
     return report
 
 
-def measure(title: str, make: Callable[[], Problem], *, repeats: int) -> Report:
+def measure(title: str, make: Callable[[], Problem], *, repeats: int, compiled: bool = False) -> Report:
     """Check that all candidates agree, measure them, and compare the first one with the others."""
     problem = make()
-    calls, missing = candidates(problem)
+    calls, missing = candidates(problem, compiled=compiled)
     check(make())
     tasks = len(problem.episodes.query.x)
     available = torch.get_num_threads()
@@ -103,6 +110,9 @@ def measure(title: str, make: Callable[[], Problem], *, repeats: int) -> Report:
     ours, *others = [report.add(name, timing, work=tasks) for name, timing in timings.items()]
     for other in others:
         report.compare(ours, other)
+    for row in (row for row in others if row.name.endswith(COMPILED)):
+        for other in (other for other in others if other.name not in problem.ours and other is not row):
+            report.compare(row, other)
     report.notes.append("torch threads, the faster number: " + ", ".join(f"{n} {k}" for n, k in threads.items()))
     report.notes.append("all candidates compute the same meta-gradient in float64")
     if missing:
@@ -146,6 +156,12 @@ def images(*, tasks: int = 8, steps: int = 5, ways: int = 5, queries: int = 15, 
     return Problem(plain, cross_entropy, 0.1, episodes, ours)
 
 
+PROBLEMS: dict[str, Callable[[], Problem]] = {
+    "25 sinusoids, 5 steps, K=10, net 40-40": sinusoids,
+    "8 tasks of Conv4, 28×28, 5-way 1-shot, 5 steps": images,
+}
+
+
 def share(source: nn.Module, target: nn.Module) -> None:
     """Copy parameters, in their order, to a network that may have other names for them."""
     with torch.no_grad():
@@ -170,11 +186,19 @@ def check(problem: Problem, *, tasks: int = 2) -> None:
             raise RuntimeError(f"{name} and the plain loop have different meta-gradients, relative error {error:.1e}")
 
 
-def candidates(problem: Problem) -> tuple[dict[str, Callable[[], Gradient]], list[str]]:
-    """Functions that compute the meta-gradient of `problem`, and the libraries that are not installed."""
+def candidates(
+    problem: Problem, *, compiled: bool = False
+) -> tuple[dict[str, Callable[[], Gradient]], list[str]]:
+    """Functions that compute the meta-gradient of `problem`, and the libraries that are not installed.
+
+    With `compiled`, the first form of ours is also compiled; it is then compared with the one that is not.
+    """
     calls: dict[str, Callable[[], Gradient]] = {
-        name: partial(ours, problem, net, chunk) for name, (net, chunk) in problem.ours.items()
+        name: partial(ours, problem, net, chunk, meta_gradient) for name, (net, chunk) in problem.ours.items()
     }
+    if compiled:
+        name, (net, chunk) = next(iter(problem.ours.items()))
+        calls[name + COMPILED] = partial(ours, problem, net, chunk, CompiledGradient())
     calls["plain loop"] = partial(over_tasks, problem, adapted_plainly)
     libraries = {"higher": adapted_by_higher, "torchopt": adapted_by_torchopt, "learn2learn": adapted_by_learn2learn}
     missing = []
@@ -183,13 +207,18 @@ def candidates(problem: Problem) -> tuple[dict[str, Callable[[], Gradient]], lis
             calls[name] = partial(over_tasks, problem, partial(adapted, import_module(name)))
         except ImportError:
             missing.append(name)
+    try:
+        calls |= jax_gradients(problem)
+    except ImportError:
+        missing.append("jax")
     return calls, missing
 
 
-def ours(problem: Problem, net: nn.Module, chunk: int | None) -> Gradient:
-    """The meta-gradient in metarl, by `meta_gradient` and a `GradientLearner`."""
+def ours(problem: Problem, net: nn.Module, chunk: int | None, gradient: Callable[..., Any]) -> Gradient:
+    """The meta-gradient of a `GradientLearner` by `gradient`, which is `meta_gradient` or a compiled one."""
     learner = GradientLearner(net, problem.loss, steps=len(problem.episodes.support), lr=problem.lr)
-    return meta_gradient(learner, problem.episodes, final(problem.loss), chunk=chunk)[1]
+    found: Gradient = gradient(learner, problem.episodes, final(problem.loss), chunk=chunk)[1]
+    return found
 
 
 def over_tasks(problem: Problem, query_loss: Callable[[Problem, list[Samples], Samples], Any]) -> Gradient:

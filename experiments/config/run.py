@@ -6,6 +6,7 @@ import os
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from metarl.compiled import Mode, compile_training
 from metarl.experiments.config.parts import LearnerSettings, OuterSettings, TaskSettings
 from metarl.experiments.config.settings import INCIDENTAL, Cores, Iterations, Number, Seed, Steps
 from metarl.ranges import Settings, Whole, shown
@@ -39,6 +40,9 @@ class Config(Settings):
     """number of simulator threads, on which results do not depend; 0: the number of cores"""
     torch_threads: Cores = field(default=0, metadata=INCIDENTAL)
     """number of torch's threads on the CPU, which affects rounding and is saved with the run; 0: torch's default"""
+    compile: Mode = field(default="off", metadata=INCIDENTAL)
+    """whether supervised meta-gradients are compiled, which takes minutes at first and affects rounding; auto: in runs
+    that are long enough to earn the time back"""
     log_every: Number = field(default=1, metadata=INCIDENTAL)
     """number of iterations between rows of progress.csv"""
     checkpoint_every: Number = 10
@@ -92,7 +96,9 @@ class Config(Settings):
 
     def training(self, learner: Learner, distribution: Distribution, device: torch.device) -> Training:
         """The training of `learner` on the tasks of `distribution`."""
-        return self.algorithm.training(self, learner, distribution, device)
+        training = self.algorithm.training(self, learner, distribution, device)
+        compile_training(training, self.compile)
+        return training
 
 
 def restore(default: Any, values: Any, *, where: str = "settings") -> Any:

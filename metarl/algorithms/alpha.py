@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from metarl.algorithms.base import Algorithm, exclusive
-from metarl.core import Episodes, Loss, Objective, meta_gradient
+from metarl.core import Episodes, Loss, Objective
 from metarl.learners.gradient import GradientLearner
 from metarl.objectives import final, learner_loss
 from metarl.ranges import Count, NonNegative, Positive, Whole, checked
@@ -51,6 +51,7 @@ class AlphaMAML(Algorithm):
     """
 
     learner: AlphaLearner
+    compilable = True
 
     @checked
     def __init__(
@@ -71,7 +72,7 @@ class AlphaMAML(Algorithm):
 
     @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:
-        loss, gradients = meta_gradient(self.learner, episodes, self.objective, chunk=self.chunk)
+        loss, gradients = self.meta_gradient(self.learner, episodes, self.objective, chunk=self.chunk)
         norm = self._assign_gradient(gradients)
         found = dict(zip(self.learner.parameters(), gradients, strict=True))
         hypergradient = found.pop(self.learner.alpha)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from torch.utils._pytree import tree_leaves
 
 from metarl.adaptable import HEAD, check_names
-from metarl.core import Episodes, Learner, Tree
+from metarl.core import Episodes, Learner, Tree, meta_gradient
 from metarl.described import Described
 from metarl.parts import lock
 from metarl.ranges import Count, check, checked
@@ -47,11 +47,13 @@ class Algorithm(Described, ABC):
     """An outer loop, which updates the parameters of `learner`. `uses_query` is False if it needs no query."""
 
     uses_query = True
+    compilable: ClassVar[bool] = False  # whether all of its meta-gradients are those of `self.meta_gradient`
 
     @checked
     def __init__(self, learner: Learner, *, chunk: Count | None = None) -> None:
         """`chunk` bounds the number of tasks that are differentiated at a time, and with it the memory."""
         self.learner, self.chunk = learner, chunk
+        self.meta_gradient: Callable[..., tuple[float, list[Tensor]]] = meta_gradient  # or a compiled one
 
     @abstractmethod
     def update(self, episodes: Episodes) -> dict[str, float]:

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LinearLR, LRScheduler
 
 from metarl.algorithms.base import Algorithm, check_decay, check_steps, exclusive
-from metarl.core import Episodes, Learner, Objective, meta_gradient
+from metarl.core import Episodes, Learner, Objective
 from metarl.objectives import final, learner_loss, multi_step
 from metarl.ranges import Count, NonNegative, Positive, check, checked
 
@@ -34,6 +34,8 @@ class Descent(Algorithm):
     meta-gradient is then noise (Kao et al. 2022). A frozen head that the inner loop adapts is set to 0 here; other
     frozen parameters keep their values. Raises ValueError if `freeze` matches no parameter.
     """
+
+    compilable = True
 
     @checked
     def __init__(
@@ -76,7 +78,7 @@ class Descent(Algorithm):
 
     @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:
-        loss, gradients = meta_gradient(self.learner, episodes, self.objective, chunk=self.chunk)
+        loss, gradients = self.meta_gradient(self.learner, episodes, self.objective, chunk=self.chunk)
         norm = self._assign_gradient(gradients)
         self.optimizer.step()
         if self.scheduler:

@@ -91,6 +91,7 @@ class FiLM(Described, nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         scale, shift = self.modulation(context).chunk(2)
-        weight, bias = (self.net.get_parameter(f"{self.norm}.{name}") for name in ("weight", "bias"))
+        parameters = dict(self.net.named_parameters())
+        weight, bias = (parameters[f"{self.norm}.{name}"] for name in ("weight", "bias"))
         modulated = {f"{self.norm}.weight": scale * weight, f"{self.norm}.bias": scale * bias + shift}
         return functional_call(self.net, modulated, (x,))

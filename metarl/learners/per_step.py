@@ -57,7 +57,8 @@ class MAMLPlusPlus(GradientLearner):
                 self.norms[name.replace(".", "/")].copy_(self.net.get_parameter(name))
 
     def init(self) -> dict[str, Tensor]:
-        return {**super().init(), **{name: self.net.get_parameter(name) for name in self._fixed}}
+        parameters = dict(self.net.named_parameters())
+        return {**super().init(), **{name: parameters[name] for name in self._fixed}}
 
     def descend(self, state: dict[str, Tensor], gradients: dict[str, Tensor], k: int) -> dict[str, Tensor]:
         k = min(k, self.steps - 1)

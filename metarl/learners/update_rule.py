@@ -54,12 +54,13 @@ class UpdateRule(Learner):
         """The parameters and the state of the rule after a step, given the support loss and its gradients."""
 
     def init(self) -> Adapted:
-        return Adapted({name: self.net.get_parameter(name) for name in self.names}, self.memory())
+        parameters = dict(self.net.named_parameters())
+        return Adapted({name: parameters[name] for name in self.names}, self.memory())
 
     @property
     def coordinates(self) -> int:
         """The total size of the adapted parameters."""
-        return sum(self.net.get_parameter(name).numel() for name in self.names)
+        return sum(parameter.numel() for name, parameter in self.net.named_parameters() if name in self.names)
 
     def step(self, state: Adapted, batch: Any, k: int) -> Adapted:
         at = tree_map(torch.detach, state.parameters)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from metarl.algorithms.base import Algorithm
+from metarl.compiled import Mode, compile_training
 from metarl.core import Distribution, Learner
 from metarl.description import NotRestorable, build, describe
 from metarl.ranges import Count, Whole, checked
@@ -42,6 +43,7 @@ def fit(
     log_every: Count | None = None,
     checkpoint_every: Count | None = None,
     keep: Whole = 6,
+    compile: Mode = "off",
 ) -> Trained:
     """Train the learner of `outer` on `tasks` in the run folder `out`, and return the trained run.
 
@@ -57,6 +59,9 @@ def fit(
     (default: as many as in training) on `test_tasks` tasks of `test` (default: of `validation`). A row is logged every
     `log_every` iterations (default: a hundredth of the run) and a checkpoint is written every `checkpoint_every`
     (default: a twentieth). In addition to the newest two checkpoints, `keep` evenly spaced ones are kept (0: all).
+
+    `compile="on"` compiles the meta-gradients of a gradient-based outer loop, and "auto" does so for long runs, which
+    earn the time of compilation back (`metarl.compiled`). Results are the same up to rounding.
 
     Several processes that torchrun starts share the tasks of each meta-batch, and process 0 writes the folder.
 
@@ -74,8 +79,11 @@ def fit(
         "outer": describe(outer), "tasks": describe(tasks), "validation": describe(validation), "test": describe(test),
         "iterations": iterations, "meta_batch": meta_batch, "seed": seed, "test_steps": tests.steps,
         "test_tasks": test_tasks, "validation_tasks": validation_tasks, "log_every": log_every,
-        "checkpoint_every": checkpoint_every, "keep": keep, "torch_threads": torch.get_num_threads(),
+        "checkpoint_every": checkpoint_every, "keep": keep, "compile": compile,
+        "torch_threads": torch.get_num_threads(),
     }  # fmt: skip
+    training = MetaTraining(outer, tasks, iterations=iterations, meta_batch=meta_batch, seed=seed)
+    compile_training(training, compile)
     name = f"{type(tasks).__name__}-{type(learner).__name__}"
     stored = {"made_by": MADE_BY, "preset": name, "settings": settings, "versions": versions()}
     run = open_together(path, settings, lambda: open_or_create(path, stored))
@@ -83,8 +91,7 @@ def fit(
     trained = Trained(run, learner, test or held_out, tests, partial(untrained, settings), lambda: held_out)
     with run.locked():
         run_training(
-            run, MetaTraining(outer, tasks, iterations=iterations, meta_batch=meta_batch, seed=seed), schedule,
-            initial=Record(run.config["run"]), metric=tasks.metric, warm_start=lambda: 0.0,
+            run, training, schedule, initial=Record(run.config["run"]), metric=tasks.metric, warm_start=lambda: 0.0,
             validate=None if tasks.metric == "return" else trained.validate, resume_command=_command(),
         )  # fmt: skip
     return trained
