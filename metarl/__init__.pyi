@@ -54,6 +54,8 @@ from .learners.metric import ProtoNet as ProtoNet
 from .learners.metric import RelationNet as RelationNet
 from .learners.metric import SiameseNet as SiameseNet
 from .learners.mixture import IMP as IMP
+from .learners.mlp_optimizer import MLPOptimizer as MLPOptimizer
+from .learners.mlp_optimizer import StepRule as StepRule
 from .learners.neural_statistician import NeuralStatistician as NeuralStatistician
 from .learners.per_step import MAMLPlusPlus as MAMLPlusPlus
 from .learners.snail import SNAIL as SNAIL

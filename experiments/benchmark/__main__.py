@@ -9,6 +9,7 @@ import sys
 from metarl.experiments.benchmark.accuracy import Accuracy
 from metarl.experiments.benchmark.iteration import Iteration
 from metarl.experiments.benchmark.measure import machine
+from metarl.experiments.benchmark.optimizers import Optimizers
 from metarl.experiments.benchmark.sampling import Sampling
 from metarl.experiments.benchmark.scaling import Scaling
 from metarl.experiments.benchmark.supervised import Supervised
@@ -18,7 +19,7 @@ from metarl.experiments.report.output import check_output
 from metarl.files import write_text
 
 PROGRAM = "python -m metarl.experiments.benchmark"
-Benchmark = Sampling | Update | Supervised | Iteration | Scaling | Accuracy
+Benchmark = Sampling | Update | Supervised | Iteration | Scaling | Accuracy | Optimizers
 
 
 def main(args: list[str] | None = None) -> None:

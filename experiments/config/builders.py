@@ -23,6 +23,7 @@ from metarl.learners.lstm import LSTMClassifier, LSTMRegressor
 from metarl.learners.mann import MANN
 from metarl.learners.matching import FullContext, MatchingNet
 from metarl.learners.metric import Comparison, RelationNet
+from metarl.learners.mlp_optimizer import MLPOptimizer, StepRule
 from metarl.learners.neural_statistician import NeuralStatistician
 from metarl.nets.conv4 import Conv4, FeatureMaps
 from metarl.nets.dense import Dense
@@ -138,6 +139,22 @@ def image_lstm(encoder: nn.Module, ways: Count, features: Count, *, hidden: Coun
         hidden: number of hidden units of the LSTM
     """
     return LSTMClassifier(nn.Sequential(encoder, BatchNorm(features)), ways=ways, features=features, hidden=hidden)
+
+
+@checked
+def mlp_optimizer(
+    net: nn.Module, loss: Loss, *, steps: Whole = 20, lr: Positive = 0.01, hidden: Sequence[Count] = (16, 16),
+    adapt: str = "",
+) -> MLPOptimizer:  # fmt: skip
+    """A learned optimiser with a rule of its own, together with the initial parameters of the net.
+
+    Args:
+        steps: number of inner steps
+        lr: initial learning rate of the rule, which is Adam before training
+        hidden: sizes of the hidden layers of the rule
+        adapt: start of the names of the parameters that are adapted; by default all, and head is the last layer
+    """
+    return MLPOptimizer(net, loss, StepRule(lr=lr, hidden=hidden), steps=steps, adapt=adapt)
 
 
 @checked

@@ -48,6 +48,11 @@ METHODS: dict[str, dict[str, Any]] = {
         "algorithm": made("Descent", lr=1e-3, lr_end=0.0, step_weights=(1.0,) * 5),
         "meta_batch": 5, "iterations": 5_000,
     },
+    "mlp-optimizer": {
+        "learner": made(f"{CONFIG}.builders:mlp_optimizer", steps=5, lr=0.01),
+        "algorithm": made("Descent", lr=1e-3, lr_end=0.0, step_weights=(1.0,) * 5),
+        "iterations": 10_000,
+    },
     "alpaca": {"learner": made(f"{CONFIG}.builders:alpaca"), "algorithm": LAST_STEP},
     "cnp": {"learner": made(f"{CONFIG}.builders:cnp"), "algorithm": LAST_STEP},
     "lstm": {"learner": made(f"{CONFIG}.builders:sinusoid_lstm"), "algorithm": LAST_STEP, "iterations": 10_000},

@@ -32,6 +32,8 @@ from metarl.learners.meta_lstm import MetaLSTM
 from metarl.learners.meta_networks import MetaNet
 from metarl.learners.metric import Comparison, ProtoNet, RelationNet, SiameseNet
 from metarl.learners.mixture import IMP
+from metarl.learners.mlp_optimizer import MLPOptimizer, StepRule
+from metarl.learners.neural_statistician import NeuralStatistician
 from metarl.learners.per_step import MAMLPlusPlus
 from metarl.learners.snail import SNAIL
 from metarl.learners.svm import MetaOptNet
@@ -46,6 +48,7 @@ SMALL = MLP(INPUTS, FEATURES, hidden=(4,))
 GRADIENT = {  # every learner of a net and a loss
     "gradient": GradientLearner, "adam": Adam, "imaml": IMAML, "maml++": MAMLPlusPlus, "alpha": AlphaLearner,
     "meta-lstm": MetaLSTM, "learned optimizer": partial(LearnedOptimizer, hidden=2),
+    "mlp optimizer": lambda net, loss, **k: MLPOptimizer(net, loss, StepRule(), **k),
     "cavia": lambda net, loss, **k: CAVIA(net, loss, context=2, **k),
 }  # fmt: skip
 READERS: dict[str, Callable[..., Learner]] = {  # every learner of an encoder
@@ -54,6 +57,7 @@ READERS: dict[str, Callable[..., Learner]] = {  # every learner of an encoder
     "siamese": partial(SiameseNet, features=FEATURES), "graph": partial(GNN, features=FEATURES),
     "relation": lambda net, **k: RelationNet(net, SMALL, **k), "cnp": partial(CNPClassifier, features=FEATURES),
     "lstm": partial(LSTMClassifier, features=FEATURES),
+    "statistician": lambda net, **k: NeuralStatistician(net, SMALL, features=FEATURES, **k),
     "mann": partial(MANN, features=FEATURES), "snail": partial(SNAIL, features=FEATURES, shots=1),
     "meta networks": partial(MetaNet, features=FEATURES), "fine-tune": partial(FineTune, features=FEATURES, classes=9),
 }  # fmt: skip
@@ -65,7 +69,7 @@ SETTINGS: dict[str, tuple[Callable[[], Any], str]] = {
     **{f"{name}: steps {steps}": (partial(make, SMALL, mse, steps=steps), f"steps is {steps}: give a whole number from")
        for name, make in GRADIENT.items() for steps in (-1, 0.5, None)},
     **{f"{name}: a rate of {lr}": (partial(make, SMALL, mse, lr=lr), f"lr is {lr}: give a finite number")
-       for name, make in GRADIENT.items() if name != "learned optimizer" for lr in (0, -1, NAN, INF, None)},
+       for name, make in GRADIENT.items() if "optimizer" not in name for lr in (0, -1, NAN, INF, None)},
     **{f"{name}: {ways} ways": (partial(make, SMALL, ways=ways), f"ways is {ways}: give a whole number from 2 up")
        for name, make in READERS.items() for ways in (1, -3, 2.5, None)},
     **{f"{name}: no encoder": (partial(make, 3, ways=2), "encoder is 3: give a Module")
