@@ -21,7 +21,7 @@ def test_a_partial_class_has_the_name_of_the_class() -> None:
 
 @pytest.mark.parametrize(
     ("imported", "remedy"),
-    [("nowhere_else", "see to that first"), (None, "start in the folder that holds it, or add that folder to PYTHON")],
+    [("nowhere_else", "solve this first"), (None, "start in the folder that contains it, or add that to PYTHON")],
 )
 def test_the_remedy_is_for_what_is_missing(
     imported: str | None, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
