@@ -15,7 +15,14 @@ from metarl.ranges import Count, NonNegative, Positive, Whole, checked
 
 
 class AlphaLearner(GradientLearner):
-    """MAML whose inner learning rate α, one number for all parameters and steps, is a parameter that starts at `lr`."""
+    """MAML whose inner learning rate α, one number for all parameters and steps, is a parameter that starts at `lr`.
+
+    Args:
+        steps: number of inner steps
+        lr: initial value of the inner learning rate α
+        first_order: treat the inner gradient as a constant in the outer loop
+        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
+    """
 
     @checked
     def __init__(

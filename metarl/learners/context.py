@@ -76,6 +76,10 @@ class FiLM(Described, nn.Module):
     γ and β [filters] are linear functions of the context, initialised so that γ = 1 and β = 0 for the context 0. h is
     the result of the normalisation, before ReLU and pooling. The paper modulates the third of four blocks. Raises
     ValueError for a block that the net does not have.
+
+    Args:
+        context: size of the context vector φ
+        block: which block is modulated, from 0
     """
 
     @checked

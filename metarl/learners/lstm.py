@@ -25,6 +25,8 @@ class LSTMRegressor(Learner):
     continues the sequence with its batch. Predictions depend on the order of the support.
 
     Args:
+        inputs: size of x
+        outputs: size of y
         hidden: hidden units of the LSTM
     """
 

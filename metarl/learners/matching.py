@@ -18,6 +18,9 @@ class MatchingNet(SupportLearner):
 
     Logits are log p (Vinyals et al. 2016, eq. 1 and section 2.1.1). With `full_context`, the embedding of each support
     image depends on the whole support, and that of a query on the support.
+
+    Args:
+        full_context: full-context embeddings of the features; by default the features themselves are compared
     """
 
     @checked
@@ -40,6 +43,9 @@ class FullContext(Described, nn.Module):
 
     A bidirectional LSTM runs over the support: g(x_i) = h→_i + h←_i + g'(x_i). A query attends to the support `reads`
     times: h_k = LSTM(f'(x), [h_{k−1}, r_{k−1}]) + f'(x), with r_k = softmax(h_k·g) g and h_0 = 0.
+
+    Args:
+        reads: how often a query attends to the support
     """
 
     @checked

@@ -107,6 +107,9 @@ class Comparison(Described, nn.Module):
 
     It has two convolution blocks with pooling and `channels` filters, and two linear layers (Sung et al. 2018, section
     3.4). Normalisation uses the statistics of the current pairs.
+
+    Args:
+        hidden: hidden units between the two linear layers
     """
 
     @checked

@@ -33,8 +33,12 @@ class UpdateRule(Learner):
     The initial parameters of the net are meta-parameters. With `adapt`, only parameters whose names start with it are
     adapted ("head" is the last layer), which saves memory for rules with a large state. Gradients and losses of the
     support are constants to the outer loop, so that there are no second derivatives; meta-gradients pass through the
-    parameters before each step and through the rule. `rematerialise` is that of `GradientLearner`. Raises ValueError if
-    `adapt` matches no parameter.
+    parameters before each step and through the rule. Raises ValueError if `adapt` matches no parameter.
+
+    Args:
+        steps: number of inner steps
+        adapt: the start of the names of the parameters that are adapted; by default all, and "head" is the last layer
+        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
     """
 
     @checked
