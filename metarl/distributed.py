@@ -11,9 +11,10 @@ from __future__ import annotations
 import itertools
 import os
 import pickle
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import timedelta
 from functools import cache
@@ -25,7 +26,7 @@ if TYPE_CHECKING:  # the command line imports this module, and torch is slow to 
 Item = TypeVar("Item")
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets, from which processes find another
 PATIENCE = timedelta(minutes=30)  # how long a process waits for the others in one exchange
-ROLL_CALL = 3.0  # seconds in which processes report that they are there, when one of them is not
+BEAT, LINGER = 1.0, 5.0  # seconds between signs of life, and in which a process ends when another is lost
 _working_alone: ContextVar[bool] = ContextVar("working_alone", default=False)
 
 
@@ -178,6 +179,7 @@ class _Processes:
         found: list[Any] = [None] * count()
         dist.all_gather_object(found, gpus >= int(os.environ.get("LOCAL_WORLD_SIZE", count())))
         self.nccl = dist.new_group(backend="nccl") if all(found) else None
+        threading.Thread(target=self.beat, daemon=True).start()
 
     def send(self, totals: Sequence[Tensor], to: int) -> None:
         self.dist.send(self._message(totals), to, group=self._group(totals))
@@ -206,18 +208,29 @@ class _Processes:
             for total, piece in zip(totals, pieces, strict=True):
                 total.copy_(piece.view_as(total))
 
-    def missing(self) -> list[int]:
-        """The processes that do not report, in a few seconds, that they are there."""
-        others = [r for r in range(count()) if r != rank()]
+    def beat(self) -> None:
+        """Count, in a thread, the seconds that this process has lived, and end it if it stays after another was lost.
+
+        A process that waits for one that is gone may not hear of it, as it waits for yet another.
+        """
+        with suppress(RuntimeError, OSError):  # at the end of the job nobody keeps the table any more
+            while not self.store.check(["lost"]):
+                self.store.add(f"beats/{rank()}", 1)
+                time.sleep(BEAT)
+            time.sleep(LINGER)
+            os._exit(2)
+
+    def lost(self) -> str:
+        """Say which processes have ended, as the first one found that noticed it."""
         try:
-            self.store.set(f"there/{rank()}", b"")
-            end = time.monotonic() + ROLL_CALL
-            while others and time.monotonic() < end:
-                time.sleep(0.05)
-                others = [r for r in others if not self.store.check([f"there/{r}"])]
-        except (RuntimeError, OSError):  # the store is gone, which process 0 keeps where torchrun does not
-            return [0]
-        return others
+            if not self.store.check(["lost"]):
+                before = [self.store.add(f"beats/{r}", 0) for r in range(count())]
+                time.sleep(2.5 * BEAT)
+                gone = [r for r in range(count()) if r != rank() and self.store.add(f"beats/{r}", 0) == before[r]]
+                self.store.compare_set("lost", "", ", ".join(map(str, gone)))
+            return str(self.store.get("lost").decode())
+        except (RuntimeError, OSError):  # process 0 kept the table, as torchrun was not there to do so
+            return ""
 
 
 @cache
@@ -254,15 +267,11 @@ def _all_there() -> Iterator[_Processes]:
     try:
         yield processes
     except RuntimeError as error:
-        missing = processes.missing()
-        if not missing:
-            reason = str(error).splitlines()[0]
-            raise ConnectionError(f"the processes lost their connection ({reason}): start them again") from None
-        who = ", ".join(map(str, missing))
-        raise ConnectionError(
-            f"process {who} of 0 … {count() - 1} has ended, and so do the others: start them again to go on from the "
-            "newest checkpoint"
-        ) from None
+        if who := processes.lost():
+            what = f"process {who} of 0 … {count() - 1} has ended, and so do the others"
+        else:
+            what = f"the processes have lost each other ({str(error).splitlines()[0]})"
+        raise ConnectionError(f"{what}: start them again to go on from the newest checkpoint") from None
 
 
 def _plain(error: BaseException) -> BaseException:

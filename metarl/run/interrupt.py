@@ -7,6 +7,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from metarl.distributed import first
 from metarl.run.display import notify
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -37,4 +38,5 @@ class Interrupt:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        notify("stopping after this iteration; a second signal stops at once and loses the iteration")
+        if first():
+            notify("stopping after this iteration; a second signal stops at once and loses the iteration")
