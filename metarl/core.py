@@ -45,6 +45,7 @@ class Episodes(NamedTuple):
 
     support: tuple[Tree, ...]  # one batch for each inner step
     query: Tree  # the batch on which the adapted learner is evaluated; () for outer loops that do not use it
+    old: Tree = ()  # outputs from before an update, with which an objective compares; () where none does
 
 
 Objective = Callable[[Sequence[Predict], Episodes], Tensor]

@@ -39,6 +39,8 @@ class ProMP(Descent):
         freeze: the start of the names of parameters that are not meta-learned
     """
 
+    compilable = False  # later steps of an update need what the first one recorded
+
     @checked
     def __init__(
         self,
@@ -73,7 +75,7 @@ class ProMP(Descent):
         loss, gradients, old = meta_gradient_and_outputs(self.learner, episodes, self._first, chunk=self.chunk)
         metrics = {"loss": loss, "gradient_norm": self._assign_gradient(gradients)}
         self.optimizer.step()
-        recorded = episodes._replace(query=(episodes.query, old))
+        recorded = episodes._replace(old=old)
         for _ in range(self.epochs - 1):
             _, gradients = meta_gradient(self.learner, recorded, self.penalised, chunk=self.chunk)
             self._assign_gradient(gradients)
@@ -88,17 +90,16 @@ class ProMP(Descent):
         return self.objective(predicts, episode), output
 
     def penalised(self, predicts: Sequence[Predict], episode: Episodes) -> Tensor:
-        """The objective with the penalty. The episode's query is (query, old outputs on the support batches)."""
-        query, old = episode.query
-        objective = self.objective(predicts, episode._replace(query=query))
-        return objective + self.penalty * self._divergence(predicts, episode.support, old)
+        """The objective with the penalty; the episode's `old` outputs are those on its support batches."""
+        objective = self.objective(predicts, episode)
+        return objective + self.penalty * self._divergence(predicts, episode.support, episode.old)
 
     @torch.no_grad()
     def _kl(self, support: tuple[Tree, ...], old: list[Tree]) -> float:
         """The mean over tasks of the current Σ_k divergence. The last inner step is not needed for it and omitted."""
         divergences = self.learner(
-            Episodes(support[:-1], (support, old)),
-            lambda predicts, episode: self._divergence(predicts, *episode.query),
+            Episodes(support[:-1], support, old),
+            lambda predicts, episode: self._divergence(predicts, episode.query, episode.old),
             chunk=self.chunk,
         )
         return float(of_all_tasks(divergences).mean())

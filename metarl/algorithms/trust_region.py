@@ -100,7 +100,7 @@ class TRPO(Algorithm):
         parameters = list(self.learner.parameters())
         start = parameters_to_vector(parameters).detach().clone()
         before, gradients, old = meta_gradient_and_outputs(self.learner, episodes, self._loss, chunk=self.chunk)
-        recorded = episodes._replace(query=(episodes.query, old))
+        recorded = episodes._replace(old=old)
         gradient = flatten(gradients)
         require_finite("the meta-gradient", float(gradient.norm()))
         metrics = {"loss": before, "gradient_norm": float(gradient.norm()), "kl": 0.0, "improvement": 0.0}
@@ -157,13 +157,11 @@ class TRPO(Algorithm):
 
     @torch.no_grad()
     def evaluate(self, recorded: Episodes) -> tuple[float, float]:
-        """The mean loss and divergence at the current parameters; the query of `recorded` is (query, old outputs)."""
+        """The mean loss and divergence at the current parameters from the `old` outputs of `recorded`."""
 
         def loss_and_divergence(predicts: Sequence[Predict], episode: Episodes) -> tuple[Tensor, Tensor]:
-            query, old = episode.query
-            episode = episode._replace(query=query)
             loss, new = self._loss(predicts, episode)
-            return loss, self._divergence(new, old, episode)
+            return loss, self._divergence(new, episode.old, episode)
 
         loss, kl = self.learner(recorded, loss_and_divergence, chunk=self.chunk)
         return float(of_all_tasks(loss).mean()), float(of_all_tasks(kl).mean())

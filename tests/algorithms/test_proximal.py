@@ -89,7 +89,7 @@ def test_the_penalty_is_flat_at_the_old_parameters_and_pulls_back_after_a_move()
     )
     with torch.no_grad():
         old = learner(episodes, lambda predicts, ep: tuple(p(b[0]) for p, b in zip(predicts, ep.support, strict=False)))
-    judged = episodes._replace(query=(episodes.query, old))
+    judged = episodes._replace(old=old)
     value, gradients = meta_gradient(learner, judged, algorithm.penalised)
     assert value == pytest.approx(0, abs=1e-14)
     assert flat(gradients).norm() < 1e-14
