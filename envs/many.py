@@ -14,6 +14,7 @@ from gymnasium.wrappers import TimeLimit
 from numpy.typing import ArrayLike
 
 from metarl.envs.flatten import Misfit, flattener
+from metarl.envs.goals import task_in_words
 from metarl.envs.world import Step, World
 from metarl.ranges import shown
 
@@ -205,7 +206,7 @@ class ManyEnvs(World):
         return self._array(moving, f"info[{key!r}]", [(info or {}).get(key, np.nan) for info in infos], "fiub")
 
     def _where(self, i: int) -> str:
-        return f"{self.name}: step {self.at[0]} of an episode of task {told(self.tasks[i])}"
+        return f"{self.name}: step {self.at[0]} of an episode of task {task_in_words(self.tasks[i])}"
 
     def _failed(self, i: int, what: str, error: Exception) -> ValueError:
         """What to raise for an `error` of instance i."""
@@ -213,9 +214,3 @@ class ManyEnvs(World):
         reason = (str(error).splitlines() or [""])[0]
         where = f"{Path(frame.filename).name}, line {frame.lineno}"
         return ValueError(f"{self._where(i)}: {what} raised {type(error).__name__}: {reason} ({where})")
-
-
-def told(task: Any) -> str:
-    """A task for a message."""
-    text = str(task.tolist() if isinstance(task, np.ndarray | np.generic) else task).replace("\n", " ")
-    return text if len(text) <= 80 else f"{text[:76]} …"

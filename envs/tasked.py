@@ -15,7 +15,8 @@ import numpy as np
 from gymnasium.spaces import Box, Space
 
 from metarl.envs.flatten import flattener
-from metarl.envs.many import ManyEnvs, told
+from metarl.envs.goals import task_in_words
+from metarl.envs.many import ManyEnvs
 from metarl.ranges import shown
 
 METHODS = ("set_task", "reset_task")  # of an environment: Meta-World and garage have the first, others the second
@@ -91,7 +92,7 @@ class Tasked:
         else:
             values, inside = task, self.space.contains(task)
         if not inside:
-            raise ValueError(f"{self.name}: the task {told(task)} is not in the task space, {self.space}")
+            raise ValueError(f"{self.name}: the task {task_in_words(task)} is not in the task space, {self.space}")
         return values
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import ArrayLike
 
-from metarl.envs.goals import Goals
-from metarl.envs.received import received, told
+from metarl.envs.goals import Goals, task_in_words
+from metarl.envs.valid_actions import valid_actions
 from metarl.ranges import Count, Range, Whole, check, checked, shown
 
 
@@ -91,7 +91,8 @@ class World(ABC):
         values = np.broadcast_to(values, (n, size))
         wrong = np.flatnonzero(~(self.goals.allows(values) & np.isfinite(values).all(axis=1)))
         if len(wrong):
-            raise ValueError(f"{self.name}: task {told(values[wrong[0]])} is not allowed; give {self.goals.allowed}")
+            first = task_in_words(values[wrong[0]])
+            raise ValueError(f"{self.name}: task {first} is not allowed; give {self.goals.allowed}")
         return values.copy()
 
     def rows(self, tasks: ArrayLike) -> np.ndarray:
@@ -190,7 +191,7 @@ class World(ABC):
         i, *number = np.argwhere(~np.isfinite(values))[0].tolist()
         which = f"number {number[0]} of the {what}" if number else f"the {what}"
         raise ValueError(
-            f"{self.name}: {which} of sub-environment {i} (task {told(self.tasks[i])}) after {step} steps is "
+            f"{self.name}: {which} of sub-environment {i} (task {task_in_words(self.tasks[i])}) after {step} steps is "
             f"{values[i, *number]}: mend the World, or let `advance` say that it diverged"
         )
 
@@ -234,12 +235,12 @@ class World(ABC):
     def _checked(self, actions: np.ndarray, alive: np.ndarray | None) -> np.ndarray:
         """The actions as `advance` takes them."""
         self._check_tasks(slice(None))
-        taken, wrong = received(self.action_space, actions, alive)
+        taken, wrong = valid_actions(self.action_space, actions, alive)
         if wrong.any():
             i = int(wrong.argmax())
             number = "not finite; look for NaN in the policy that chose it"
             fault = number if isinstance(self.action_space, Box) else f"no choice in {self.action_space}"
-            who = f"sub-environment {i} (task {told(self.tasks[i])})"
+            who = f"sub-environment {i} (task {task_in_words(self.tasks[i])})"
             raise ValueError(f"{self.name}: action {actions[i].tolist()} of {who} is {fault}")
         return taken
 
@@ -267,7 +268,7 @@ def check_world(world: Any) -> type["World"]:
         raise ValueError(f"world is {shown(world)}: give a subclass of metarl.envs.World")
     missing = [*sorted(world.__abstractmethods__), *(() if hasattr(world, "goals") else ("goals",))]
     if missing:
-        raise ValueError(f"{world.__name__} has no {', '.join(missing)}: see what metarl.envs.World asks for")
+        raise ValueError(f"{world.__name__} has no {', '.join(missing)}: define all that metarl.envs.World requires")
     return world
 
 
@@ -277,7 +278,7 @@ def build(world: Callable[..., "World"], num_envs: int, *, threads: int = 0) -> 
         check_world(world)
     made = world(num_envs, threads=threads)
     if not isinstance(made, World):
-        raise ValueError(f"world makes {shown(made)}: give a subclass of metarl.envs.World, or what makes one")
+        raise ValueError(f"world returns {shown(made)}: give a subclass of metarl.envs.World, or a function for one")
     missing = [name for name in ("observation_space", "action_space", "dt") if not hasattr(made, name)]
     if missing:
         raise ValueError(f"{made.name} has no {', '.join(missing)}: set it in the class, or in its constructor")

@@ -11,10 +11,10 @@ from toys import Track
 
 from metarl.envs import Step, TaskEnv, TaskVectorEnv, World, ids, make_world, register, world_class
 from metarl.envs.baselines import BaselinesVecEnv
+from metarl.envs.contacts import list_contacts
 from metarl.envs.goals import Corners, Disc, Square, TargetVelocity
 from metarl.envs.half_cheetah import HalfCheetahVel
 from metarl.envs.informed import informed
-from metarl.envs.lean import list_contacts
 from metarl.envs.point import PointNav
 
 CHEETAH = "metarl/HalfCheetahVel-v0"
@@ -130,7 +130,7 @@ REGISTERING: dict[str, tuple[Call, str]] = {
     "an object": (lambda: register("bad/A-v0", Track(1)), "world is of the type Track: give a"),
     "an abstract World": (
         lambda: register("bad/A-v0", World),
-        "World has no advance, initial, place, write, goals: see",
+        "World has no advance, initial, place, write, goals: define",
     ),
     "no horizon": (lambda: register("bad/A-v0", Endless), f"default_horizon of Endless is 0: {NUMBER}"),
     "a bad id": (lambda: register("bad id", Track), "id is 'bad id': give one such as 'me/MyTask-v0'"),
