@@ -1,22 +1,23 @@
-"""Environments of meta-reinforcement learning, usable alone with Gymnasium and Stable-Baselines3.
+"""Environments of meta-reinforcement learning, which can also be used with Gymnasium and Stable-Baselines3 alone.
 
-Importing this package registers every id of `ids()` with Gymnasium: `gymnasium.make(id)` gives a `TaskEnv`,
-`gymnasium.make_vec(id, num_envs=n)` a `TaskVectorEnv`, and `make_world(id, n)` the `World` beneath both.
-Plain names have Gymnasium's v5 physics; "-MAML2017" names are the MAML paper's own. Their returns never compare.
+The import of this package registers all environments (see `ids`) in Gymnasium: `gymnasium.make(id)` returns a
+`TaskEnv`, and `gymnasium.make_vec(id, num_envs=n)` a `TaskVectorEnv`. Both wrap a `World`, which `make_world(id, n)`
+returns. Ids that contain "-MAML2017" have the physics of the MAML paper, the other robots those of Gymnasium's v5
+environments. Returns with the two kinds of physics cannot be compared.
 """
 
 import difflib
 
 import gymnasium
 
-import metarl.envs.imports  # noqa: F401  (before anything else imports MuJoCo)
+import metarl.envs.imports  # noqa: F401  (must be the first import of MuJoCo)
 from metarl.envs import ant, bandit, cartpole, half_cheetah, hopper, humanoid, pendulum, point, tabular
 from metarl.envs.single import TaskEnv
 from metarl.envs.vector import TaskVectorEnv
 from metarl.envs.world import Step, World, build, check_world
 from metarl.ranges import Count, Whole, check, checked
 
-WORLDS: dict[str, type[World]] = {  # id → class; the horizon is the class's default_horizon
+WORLDS: dict[str, type[World]] = {  # the classes of environments by id
     "metarl/HalfCheetahVel-v0": half_cheetah.HalfCheetahVel,
     "metarl/HalfCheetahDir-v0": half_cheetah.HalfCheetahDir,
     "metarl/AntVel-v0": ant.AntVel,
@@ -46,9 +47,9 @@ WORLDS: dict[str, type[World]] = {  # id → class; the horizon is the class's d
 
 @checked
 def register(id: str, world: type[World]) -> None:
-    """Give world a name: a single and a vector form in Gymnasium and a place in `make_world` and `ids`.
+    """Register a World class under an id, for `gymnasium.make`, `gymnasium.make_vec`, `make_world` and `ids`.
 
-    Raises ValueError for a class that is no World, for one that lacks something, and for an id that is not of the form
+    Raises ValueError for a class that is not a World or is incomplete, and for an id that does not have the form
     "me/MyTask-v0".
     """
     check_world(world)
@@ -73,7 +74,7 @@ def ids() -> list[str]:
 
 @checked
 def world_class(id: str) -> type[World]:
-    """The kind of World that is called id; ValueError, with the nearest ids, for an unknown one."""
+    """The World class with this id. Raises ValueError, with similar ids, for an unknown id."""
     if id not in WORLDS:
         near = difflib.get_close_matches(id, WORLDS, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
@@ -83,7 +84,7 @@ def world_class(id: str) -> type[World]:
 
 @checked
 def make_world(id: str, num_envs: Count, *, threads: Whole = 0) -> World:
-    """num_envs copies of the environment id, stepped together; ValueError for an unknown id."""
+    """A World with num_envs copies of the environment `id`. Raises ValueError for an unknown id."""
     return build(world_class(id), num_envs, threads=threads)
 
 

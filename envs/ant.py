@@ -1,9 +1,10 @@
-"""Ant tasks: a target velocity, forward or backward, any heading, a point to reach, dynamics that vary.
+"""Ant tasks: run at a target velocity, forward or backward, in a given direction or to a goal, or with random dynamics.
 
-`AntVel`, `AntDir`, `AntDir2D`, `AntGoal`, `AntParams`: Gymnasium's Ant-v5 physics (dt 0.05 s). Observations leave out
-contact forces and rewards the contact cost, as PEARL does: Gymnasium reads them from left-overs of the integrator.
-`AntVel2017`, `AntDir2017`, `AntGoal2017`: the MAML paper's own (dt 0.02 s; cbfinn/maml_rl, ant_env_rand.py,
-ant_env_rand_direc.py, ant_env_rand_goal.py). Returns of the two never compare.
+`AntVel`, `AntDir`, `AntDir2D`, `AntGoal` and `AntParams` have the physics of Gymnasium's Ant-v5 (dt 0.05 s).
+Observations have no contact forces and rewards no contact cost, as in PEARL, because Gymnasium reads them from
+intermediate values of the integrator. `AntVel2017`, `AntDir2017` and `AntGoal2017` are those of the MAML paper (dt
+0.02 s; cbfinn/maml_rl, ant_env_rand.py, ant_env_rand_direc.py, ant_env_rand_goal.py). Returns with the two kinds of
+physics cannot be compared.
 """
 
 from typing import ClassVar
@@ -20,18 +21,18 @@ TORSO = 1  # body index; 0 is the world
 
 
 class Ant(MujocoWorld):
-    """Observations 27: qpos without x and y, qvel. Position and velocity: of the torso.
+    """An ant with 27 observations: qpos without x and y, and qvel. Position and velocity are those of the torso.
 
-    As in Gymnasium's Ant-v5 the torso's position is the one before the last substep (MuJoCo's `xpos` is that old), and
-    velocity is its difference over the action.
+    As in Gymnasium's Ant-v5, the position of the torso is the one before the last substep (as MuJoCo's `xpos`), and the
+    velocity is its change during an action, divided by dt.
     """
 
     goals: ClassVar[MotionGoals]
     xml = "ant.xml"
     observation_size = 27
     bonus: ClassVar[float]  # reward for every step
-    control_cost: ClassVar[float]  # a unit of squared action
-    healthy_z: ClassVar[tuple[float, float] | None] = (0.2, 1.0)  # height of the torso (m); outside it terminates
+    control_cost: ClassVar[float]  # cost per unit of squared action
+    healthy_z: ClassVar[tuple[float, float] | None] = (0.2, 1.0)  # heights of the torso (m) without termination
 
     def __init__(self, num_envs: int, *, threads: int = 0) -> None:
         super().__init__(num_envs, threads=threads)
@@ -40,10 +41,10 @@ class Ant(MujocoWorld):
     def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
         before = self._torso.copy()
         diverged = self.simulate(actions, alive)
-        return self.judge(actions, diverged, self._torso, (self._torso - before) / self.dt)
+        return self.make_step(actions, diverged, self._torso, (self._torso - before) / self.dt)
 
-    def judge(self, actions: np.ndarray, diverged: np.ndarray, position: np.ndarray, velocity: np.ndarray) -> Step:
-        """Reward of actions [N, 8] that led to position [N, 2] (m) and velocity [N, 2] (m/s)."""
+    def make_step(self, actions: np.ndarray, diverged: np.ndarray, position: np.ndarray, velocity: np.ndarray) -> Step:
+        """The result of actions [N, 8] that led to position [N, 2] (m) and velocity [N, 2] (m/s), with its reward."""
         parts = {
             "reward_goal": self.goals.score(self.tasks, position, velocity),
             "reward_ctrl": -self.control_cost * np.square(actions, dtype=np.float64).sum(axis=1),
@@ -60,15 +61,15 @@ class Ant(MujocoWorld):
         return Step(reward, self.fallen(), diverged, parts)
 
     def survival(self) -> np.ndarray:
-        """The reward for the step alone, [N]."""
+        """The reward for being alive, [N]."""
         return np.full(self.num_envs, self.bonus)
 
     def contact_parts(self) -> dict[str, np.ndarray]:
-        """The reward's part that depends on contact forces, if there is one."""
+        """The part of the reward that depends on contact forces, if there is one."""
         return {}
 
     def fallen(self) -> np.ndarray:
-        """Which ants have left the healthy range of heights, [N] bool."""
+        """Which ants are outside the healthy range of heights, [N] bool."""
         if self.healthy_z is None:
             return np.zeros(self.num_envs, bool)
         low, high = self.healthy_z
@@ -81,17 +82,19 @@ class Ant(MujocoWorld):
 
 
 class Ant2017(CentreOfMass, Ant):
-    """Observations 125: qpos, qvel, contact forces clipped to ±1, orientation matrix of the torso, centre of mass.
+    """The ant of the MAML paper, whose position and velocity are those of the centre of mass.
 
-    Starts crouched, at the `init_qpos` of the model file, as rllab does. Timestep 0.02 s and contact parameters are
-    rllab's (vendor/mujoco_models/ant.xml); Gymnasium's file dropped them. Position and velocity: of the centre of mass.
+    The 125 observations are qpos, qvel, contact forces clipped to ±1, the orientation matrix of the torso, and the
+    centre of mass. Episodes start crouched, at the `init_qpos` of the model file, as in rllab. The timestep of 0.02 s
+    and the contact parameters are also those of rllab (vendor/mujoco_models/ant.xml), which Gymnasium's file does not
+    have.
     """
 
     observation_size = 125
-    stage = mujoco.mjtStage.mjSTAGE_ACC  # contact forces are wanted too
+    stage = mujoco.mjtStage.mjSTAGE_ACC  # because observations include contact forces
     bonus = 0.05
     control_cost = 0.005
-    contact_cost: ClassVar[float] = 0.0005  # a unit of squared clipped contact force
+    contact_cost: ClassVar[float] = 0.0005  # cost per unit of squared clipped contact force
 
     def __init__(self, num_envs: int, *, threads: int = 0) -> None:
         super().__init__(num_envs, threads=threads)
@@ -105,7 +108,7 @@ class Ant2017(CentreOfMass, Ant):
         for geom in spec.geoms:
             geom.solref[:] = (0.02, 1.0)
             geom.solimp[:3] = (0.8, 0.8, 0.01)
-        # MuJoCo computes cfrc_ext only for a model with a force sensor; this one has no other use.
+        # MuJoCo computes cfrc_ext only for models with a force sensor; this sensor is not used otherwise.
         spec.body("torso").add_site(name="contact")
         spec.add_sensor(
             name="contact",
@@ -121,7 +124,7 @@ class Ant2017(CentreOfMass, Ant):
     def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
         actions = np.clip(actions, -1.0, 1.0)
         diverged = self.simulate(actions, alive)
-        return self.judge(actions, diverged, self.com[:, :2], self.com_velocity[:, :2])
+        return self.make_step(actions, diverged, self.com[:, :2], self.com_velocity[:, :2])
 
     def contact_parts(self) -> dict[str, np.ndarray]:
         forces = np.clip(self._cfrc, -1.0, 1.0)
@@ -136,7 +139,7 @@ class Ant2017(CentreOfMass, Ant):
 
 
 class AntVel(Ant):
-    """Run at g ~ U[0, 3] m/s: r = 1 − |v − g| + 0.05 − 0.005·Σa² (tristandeleu/pytorch-maml-rl, CAVIA)."""
+    """Run at the velocity g ~ U[0, 3] m/s: r = 1 − |v − g| + 0.05 − 0.005·Σa² (tristandeleu/pytorch-maml-rl, CAVIA)."""
 
     goals = TargetVelocity(0.0, 3.0)
     bonus = 1.0 + 0.05
@@ -144,7 +147,7 @@ class AntVel(Ant):
 
 
 class AntDir(Ant):
-    """Run in direction d ∈ {−1, +1}: r = d·v + 1 − 0.5·Σa² (ProMP, ant_rand_direc.py); terminates if z ∉ [0, 1]."""
+    """Run in direction d ∈ {−1, +1}: r = d·v + 1 − 0.5·Σa² (ProMP, ant_rand_direc.py); terminates if z ∉ [0, 1] m."""
 
     goals = Direction()
     bonus = 1.0
@@ -153,7 +156,7 @@ class AntDir(Ant):
 
 
 class AntDir2D(Ant):
-    """Run along an angle ~ U[0, 2π): r = velocity along it + 1 − 0.5·Σa² (PEARL, katerakelly/oyster)."""
+    """Run in a direction ~ U[0, 2π): r = (velocity in this direction) + 1 − 0.5·Σa² (PEARL, katerakelly/oyster)."""
 
     goals = Heading()
     bonus = 1.0
@@ -161,7 +164,7 @@ class AntDir2D(Ant):
 
 
 class AntGoal(Ant):
-    """Reach a point on the disc of radius 3 m: r = −L1 distance − 0.1·Σa²; never terminates (katerakelly/oyster)."""
+    """Run to a point in a disc of radius 3 m: r = −L1 distance − 0.1·Σa²; never terminates (katerakelly/oyster)."""
 
     goals = Disc(3.0)
     bonus = 0.0
@@ -170,8 +173,10 @@ class AntGoal(Ant):
 
 
 class AntParams(VaryingDynamics, Ant):
-    """Run forward with dynamics that vary: r = v + 1 − 0.5·Σa², the 1 only while healthy, as in Ant-v5 without contact
-    forces. A task is 108 factors."""
+    """Run forward with random dynamics: r = v + 1 − 0.5·Σa², where the 1 is only given while the ant is healthy.
+
+    This is the reward of Ant-v5 without contact forces. A task consists of 108 factors (see `Factors`).
+    """
 
     goals = Factors(bodies=13, dofs=14, geoms=14)
     bonus = 1.0
@@ -182,7 +187,7 @@ class AntParams(VaryingDynamics, Ant):
 
 
 class AntVel2017(Ant2017):
-    """Run at g ~ U[0, 3] m/s: r = 1 − |v − g| + 0.05 − 0.005·Σa² − 0.0005·Σ contact²."""
+    """Run at the velocity g ~ U[0, 3] m/s: r = 1 − |v − g| + 0.05 − 0.005·Σa² − 0.0005·Σ contact²."""
 
     goals = TargetVelocity(0.0, 3.0)
     bonus = 1.0 + 0.05
@@ -195,7 +200,7 @@ class AntDir2017(Ant2017):
 
 
 class AntGoal2017(Ant2017):
-    """Reach a point of [−3, 3]² m: r = 4 − L1 distance + 0.05 − 0.005·Σa² − 0.0005·Σ contact²."""
+    """Run to a point ~ U[−3, 3]² m: r = 4 − L1 distance + 0.05 − 0.005·Σa² − 0.0005·Σ contact²."""
 
     goals = Square(3.0)
     bonus = 4.0 + 0.05

@@ -1,6 +1,6 @@
-"""Bernoulli bandits: arms that pay 1 or 0, each with a probability of its own. `Bandit5`, `Bandit10`, `Bandit50`.
+"""Bernoulli bandits with 5, 10 or 50 arms, each of which has its own probability of a reward of 1.
 
-Section 3.1 of the RL² paper (Duan et al. 2016, arXiv 1611.02779), which plays 10, 100 or 500 times.
+They are from section 3.1 of the RL² paper (Duan et al. 2016, arXiv 1611.02779), with 10, 100 or 500 steps.
 """
 
 from typing import Any, ClassVar
@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from metarl.envs.chance import Chance
 from metarl.envs.goals import Uniform
+from metarl.envs.random_streams import RandomStreams
 from metarl.envs.world import Step, World
 
 
 class Bandit(World):
-    """Choose an arm: r = 1 with the arm's probability, else 0. A task is the probabilities of the arms, each ~ U[0, 1].
+    """Choose an arm: r = 1 with the probability of this arm, otherwise 0.
 
-    A bandit has no state: the observation is the number 1, so that any net has an input.
+    A task consists of the probabilities of all arms, each ~ U[0, 1]. There is no state; the observation is always 1.
     """
 
     goals: ClassVar[Uniform]
@@ -27,19 +27,19 @@ class Bandit(World):
     def __init__(self, num_envs: int, *, threads: int = 0) -> None:
         super().__init__(num_envs, threads=threads)
         self.action_space: Discrete = Discrete(len(self.goals.space.low))  # type: ignore[assignment]
-        self.chance = Chance(num_envs)
+        self.streams = RandomStreams(num_envs)
 
     def initial(self, tasks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray]:
-        """Seeds [n] of the episodes' luck."""
-        return (self.chance.seeds(len(tasks), rng),)
+        """Seeds [n] of the random rewards in n episodes."""
+        return (self.streams.seeds(len(tasks), rng),)
 
     def place(self, ids: Any, *state: np.ndarray) -> None:
-        """Begin episodes of the sub-environments ids with state = seeds [n] of their luck."""
-        self.chance.state[self.check_state(ids, state, seeds=self.chance.state)] = state[0]
+        """Start episodes of the sub-environments `ids` with state = seeds [n] of their random rewards."""
+        self.streams.state[self.check_state(ids, state, seeds=self.streams.state)] = state[0]
 
     def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
         probability = np.take_along_axis(self.tasks, actions[:, None], axis=1)[:, 0]
-        reward = (self.chance.uniform(alive) < probability).astype(np.float64)
+        reward = (self.streams.uniform(alive) < probability).astype(np.float64)
         parts = {"reward_goal": reward.copy(), "regret": self.tasks.max(axis=1) - probability}
         never = np.zeros(self.num_envs, bool)
         return Step(reward, never, never.copy(), parts)
@@ -49,18 +49,18 @@ class Bandit(World):
 
 
 class Bandit5(Bandit):
-    """Five arms."""
+    """A bandit with five arms."""
 
     goals = Uniform([0.0] * 5, [1.0] * 5)
 
 
 class Bandit10(Bandit):
-    """Ten arms."""
+    """A bandit with ten arms."""
 
     goals = Uniform([0.0] * 10, [1.0] * 10)
 
 
 class Bandit50(Bandit):
-    """Fifty arms."""
+    """A bandit with fifty arms."""
 
     goals = Uniform([0.0] * 50, [1.0] * 50)

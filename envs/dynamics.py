@@ -1,6 +1,6 @@
-"""Dynamics that vary: tasks that are masses, inertias, damping and friction, each simulation with its own.
+"""Random dynamics: tasks are the masses, inertias, damping and friction of a robot.
 
-The reward never tells the task: what an agent can find out about it shows in how its body moves.
+Rewards do not depend on the task, which an agent can only recognise by how the robot moves.
 """
 
 from typing import Any, ClassVar
@@ -15,12 +15,12 @@ LARGEST = {"body_mass": 1.5**3, "body_inertia": 1.5**3, "dof_damping": 1.3**3, "
 
 
 class Factors(MotionGoals):
-    """Factors of a model's masses, inertias, damping and friction; scored by the body's forward velocity.
+    """Factors for the masses, inertias, damping and friction of a model. The reward is the forward velocity.
 
-    A factor is 1.5^U(−3, 3), and 1.3^U(−3, 3) for damping, drawn for each entry of MuJoCo's fields by itself
-    (dennisl88/rand_param_envs, base.py, which PEARL and ProMP use). A task holds, in this order, the factors of
-    body_mass [bodies], body_inertia [bodies, 3], dof_damping [dofs] and geom_friction [geoms, 3]; the world, MuJoCo's
-    first body, has neither mass nor inertia and is left out.
+    Factors are 1.5^U(−3, 3), or 1.3^U(−3, 3) for damping, and independent for each entry of MuJoCo's fields
+    (dennisl88/rand_param_envs, base.py, which PEARL and ProMP use). A task consists of the factors of body_mass
+    [bodies], body_inertia [bodies, 3], dof_damping [dofs] and geom_friction [geoms, 3], in this order. They do not
+    include MuJoCo's first body, the world, which has no mass and no inertia.
     """
 
     @checked
@@ -41,8 +41,8 @@ class Factors(MotionGoals):
     def score(self, tasks: np.ndarray, position: np.ndarray, velocity: np.ndarray) -> np.ndarray:
         return velocity[:, 0].copy()
 
-    def of_fields(self, tasks: np.ndarray) -> dict[str, np.ndarray]:
-        """The factors of tasks [n, task] by the name of MuJoCo's field, each [n, …] in that field's shape."""
+    def by_field(self, tasks: np.ndarray) -> dict[str, np.ndarray]:
+        """The factors of tasks [n, task] as {name of MuJoCo's field: array [n, …] with the field's shape}."""
         ends = np.cumsum([np.prod(shape) for shape in self.shapes.values()])
         parts = np.split(tasks, ends[:-1], axis=1)
         fields = zip(self.shapes.items(), parts, strict=True)
@@ -50,19 +50,19 @@ class Factors(MotionGoals):
 
 
 class VaryingDynamics(MujocoWorld):
-    """A MuJoCo world whose tasks are the `Factors` of its model: what is simulated follows `tasks` at any time.
+    """A MuJoCo World whose tasks are the `Factors` of its model.
 
-    Constants that MuJoCo derives from masses and inertias are those of the changed model, as if it had been compiled so
-    (mj_setConst): the inverse weights of bodies and joints, which set how soft contacts and joint limits are, and the
-    masses of subtrees. One is not, since MuJoCo holds it once for all simulations: the mean inertia, by which the
-    constraint solver scales the tolerance that it stops at. In a simulation without a task, the model is the file's.
+    Constants that MuJoCo derives from masses and inertias are computed for the changed model (mj_setConst): the inverse
+    weights of bodies and joints, which determine the softness of contacts and joint limits, and the masses of subtrees.
+    The exception is the mean inertia, which scales the tolerance of the constraint solver, because MuJoCo has only one
+    value for all simulations. Simulations without a task use the original model.
     """
 
     goals: ClassVar[Factors]
 
     def __init__(self, num_envs: int, *, threads: int = 0) -> None:
         super().__init__(num_envs, threads=threads)
-        self._varied = {  # live views of each simulation's fields, [N, …] without the world
+        self._varied = {  # live views of the fields of all simulations, [N, …], without the world
             name: self.batch.expand(name)[:, -shape[0] :] for name, shape in self.goals.shapes.items()
         }
         self._standard = {name: values[:1].copy() for name, values in self._varied.items()}
@@ -77,11 +77,11 @@ class VaryingDynamics(MujocoWorld):
         return super().simulate(controls, alive)
 
     def follow_tasks(self) -> None:
-        """Give every simulation whose task has changed the dynamics of its task."""
-        if np.array_equal(self.tasks, self._simulated):  # nearly always
+        """Update the dynamics of all simulations whose tasks have changed."""
+        if np.array_equal(self.tasks, self._simulated):  # in nearly all steps
             return
         changed = ((self.tasks != self._simulated) & ~np.isnan(self.tasks)).any(axis=1)
-        for name, factors in self.goals.of_fields(self.tasks[changed]).items():
+        for name, factors in self.goals.by_field(self.tasks[changed]).items():
             self._varied[name][changed] = self._standard[name] * factors
         self.batch.set_const(changed)
         self._simulated[changed] = self.tasks[changed]

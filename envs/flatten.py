@@ -1,4 +1,4 @@
-"""Observations of any usual space as rows of numbers, by Gymnasium's own flattening, and what does not fit one."""
+"""Flattening of observations by Gymnasium's rules, with checks that they are in their space."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metarl.ranges import shown
 
 
 class Misfit(ValueError):
-    """Observation number `index` of several is none of its space."""
+    """An error for an observation, number `index` of several, that is not in its space."""
 
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(reason)
@@ -20,13 +20,13 @@ class Misfit(ValueError):
 
 
 def flattener(space: Space[Any]) -> Callable[[Sequence[Any]], np.ndarray]:
-    """A function from n observations in `space` to one array [n, numbers].
+    """A function that maps n observations in `space` to an array [n, size].
 
-    Rows are what `gymnasium.spaces.flatten` gives: a choice of a Discrete or MultiDiscrete space is one-hot, the parts
-    of a Dict (in its order) and a Tuple follow each other. The function raises `Misfit` for what is not in the space;
-    numbers outside a Box's bounds are let through. Raises ValueError for a space of another kind.
+    Rows are the results of `gymnasium.spaces.flatten`: values of a Discrete or MultiDiscrete space are one-hot, and the
+    parts of a Dict (in its order) or a Tuple are concatenated. The function raises `Misfit` for observations that are
+    not in the space, except for numbers outside the bounds of a Box. Raises ValueError for other types of spaces.
     """
-    wrong = _other(space)
+    wrong = _unsupported(space)
     if wrong is not None:
         raise ValueError(
             f"observations are in {shown(wrong)}: give a Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple space"
@@ -46,7 +46,7 @@ def flattener(space: Space[Any]) -> Callable[[Sequence[Any]], np.ndarray]:
 
 
 def misfit(space: Space[Any], value: Any) -> str | None:
-    """What keeps `value` from being an observation in `space`, to follow "is"; None where nothing does."""
+    """Why `value` is not in `space`, as the end of a sentence "the observation is …"; None if it is."""
     if isinstance(space, Dict):
         if not isinstance(value, dict) or value.keys() != space.spaces.keys():
             keys = sorted(value) if isinstance(value, dict) else shown(value)
@@ -59,7 +59,7 @@ def misfit(space: Space[Any], value: Any) -> str | None:
     elif isinstance(space, Box):
         return None if _is_box(space, value) else f"{shown(value)}: give numbers of shape {space.shape}"
     else:
-        return None if space.contains(value) else f"{shown(value)}: give one in {space}"
+        return None if space.contains(value) else f"{shown(value)}: give an element of {space}"
     reasons = ((where, misfit(part, inner)) for where, part, inner in parts)
     return next((where + reason for where, reason in reasons if reason is not None), None)
 
@@ -83,9 +83,9 @@ def _is_box(space: Box, value: Any) -> bool:
     return array.shape == space.shape and array.dtype.kind in "fiub"
 
 
-def _other(space: Any) -> Any:
-    """The first part of `space` that is of no kind known here."""
+def _unsupported(space: Any) -> Any:
+    """The first part of `space` whose type is not supported, or None."""
     if isinstance(space, Dict | Tuple):
         parts = space.spaces.values() if isinstance(space, Dict) else space.spaces
-        return next((wrong for wrong in map(_other, parts) if wrong is not None), None)
+        return next((wrong for wrong in map(_unsupported, parts) if wrong is not None), None)
     return None if isinstance(space, Box | Discrete | MultiDiscrete | MultiBinary) else space

@@ -1,14 +1,15 @@
-"""What an environment can be asked for: spaces of tasks, how they are drawn, and how motion is scored against them."""
+"""Distributions of tasks: their spaces, sampling, and rewards for the motion of a robot."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box
 
 from metarl.ranges import Positive, checked
 
-ROUNDING = 1e-6  # a task that went through float32 and back still counts as inside its space
+ROUNDING = 1e-6  # tolerance for tasks that were rounded to float32
 
 
 class Goals(ABC):
@@ -19,41 +20,41 @@ class Goals(ABC):
     @checked
     def __init__(self, low: float | Sequence[float], high: float | Sequence[float]) -> None:
         if np.shape(low) != np.shape(high) or np.any(np.greater(low, high)):
-            raise ValueError(f"low is {low} and high is {high}: give as many numbers, none of low above that of high")
+            raise ValueError(f"low is {low} and high is {high}: give as many numbers in both, with low ≤ high")
         self.space = Box(np.atleast_1d(low), np.atleast_1d(high), dtype=np.float64)
 
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """n tasks drawn with rng, [n, task]."""
+        """Sample n tasks, [n, task]."""
 
     def allows(self, tasks: np.ndarray) -> np.ndarray:
-        """Which of tasks [n, task] may be asked for, [n] bool."""
+        """Which of the tasks [n, task] are valid, [n] bool."""
         inside = (tasks >= self.space.low - ROUNDING) & (tasks <= self.space.high + ROUNDING)
         return np.all(inside, axis=1)
 
     @property
     def allowed(self) -> str:
-        """What `allows` accepts, in words for an error message."""
+        """A description of valid tasks for error messages."""
         return f"finite values between {self.space.low.tolist()} and {self.space.high.tolist()}"
 
 
 class Uniform(Goals):
-    """Numbers of which each is drawn by itself, from its low to its high."""
+    """Tasks of independent numbers with uniform distributions between low and high."""
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         return rng.uniform(self.space.low, self.space.high, (n, len(self.space.low)))
 
 
 class MotionGoals(Goals):
-    """Goals that a moving body is scored on."""
+    """Goals that determine a reward for the motion of a robot."""
 
     @abstractmethod
     def score(self, tasks: np.ndarray, position: np.ndarray, velocity: np.ndarray) -> np.ndarray:
-        """Reward [n] of being at position [n, 1 or 2] (m) with velocity [n, 1 or 2] (m/s) under tasks [n, task]."""
+        """The reward [n] for position [n, 1 or 2] (m) and velocity [n, 1 or 2] (m/s) in tasks [n, task]."""
 
 
 class TargetVelocity(MotionGoals):
-    """A forward speed g ~ U[low, high] (m/s); scored −|v − g|."""
+    """A forward velocity g ~ U[low, high] (m/s). The reward is −|v − g|."""
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         return rng.uniform(self.space.low, self.space.high, (n, 1))
@@ -63,7 +64,7 @@ class TargetVelocity(MotionGoals):
 
 
 class Direction(MotionGoals):
-    """Forward (+1) or backward (−1), equally likely; scored d·v."""
+    """A direction d, forward (+1) or backward (−1) with equal probability. The reward is d·v."""
 
     def __init__(self) -> None:
         super().__init__(-1.0, 1.0)
@@ -83,7 +84,7 @@ class Direction(MotionGoals):
 
 
 class Heading(MotionGoals):
-    """An angle in the plane ~ U[0, 2π) (radians, anticlockwise from +x); scored by the velocity along it."""
+    """A direction in the plane, an angle ~ U[0, 2π) (rad, anticlockwise from +x). The reward is the velocity in it."""
 
     def __init__(self) -> None:
         super().__init__(0.0, 2.0 * np.pi)
@@ -96,7 +97,7 @@ class Heading(MotionGoals):
 
 
 class Square(MotionGoals):
-    """A point ~ U[−half, half]² (m); scored by minus the L1 distance to it."""
+    """A point ~ U[−half, half]² (m). The reward is the negative L1 distance to it."""
 
     @checked
     def __init__(self, half: Positive) -> None:
@@ -110,16 +111,16 @@ class Square(MotionGoals):
 
 
 class Disc(Square):
-    """A point uniform on the disc of this radius (m), scored as `Square`; its space is the square around the disc."""
+    """A point with a uniform distribution in a disc of this radius (m), with the reward and the space of `Square`."""
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         angle = rng.uniform(0.0, 2.0 * np.pi, n)
-        radius = self.space.high[0] * np.sqrt(rng.uniform(0.0, 1.0, n))  # √u: equal areas are equally likely
+        radius = self.space.high[0] * np.sqrt(rng.uniform(0.0, 1.0, n))  # √u, for a uniform density
         return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
 class Corners(Goals):
-    """One of the four corners (±size, ±size), equally likely."""
+    """One of the four corners (±size, ±size), with equal probabilities."""
 
     @checked
     def __init__(self, size: Positive) -> None:
@@ -135,3 +136,12 @@ class Corners(Goals):
     @property
     def allowed(self) -> str:
         return f"one of the corners {self.corners.tolist()}"
+
+
+def task_in_words(task: Any) -> str:
+    """A task as error messages show it, abbreviated if it is long."""
+    values = task.tolist() if isinstance(task, np.ndarray | np.generic) else task
+    if isinstance(values, list) and len(values) > 4:
+        return f"[{', '.join(map(str, values[:4]))}, … {len(values)} numbers]"
+    text = str(values).replace("\n", " ")
+    return text if len(text) <= 80 else f"{text[:76]} …"

@@ -1,7 +1,7 @@
-"""Hopper and Walker2d, planar bodies with legs, whose dynamics vary: `HopperParams`, `Walker2dParams`.
+"""Hopper and Walker2d with random dynamics.
 
-Physics, observations, reward and termination: Gymnasium's Hopper-v5 and Walker2d-v5 (0.008 s an action). Tasks: the
-"rand params" tasks of dennisl88/rand_param_envs, of which PEARL has Walker2d's and ProMP both.
+Physics, observations, rewards and termination are those of Gymnasium's Hopper-v5 and Walker2d-v5 (dt 0.008 s). Tasks
+are those of dennisl88/rand_param_envs; PEARL uses Walker2d, and ProMP uses both.
 """
 
 from typing import ClassVar
@@ -11,20 +11,21 @@ import numpy as np
 from metarl.envs.dynamics import Factors, VaryingDynamics
 from metarl.envs.world import Step
 
-CONTROL_COST = 0.001  # a unit of squared action
-FASTEST = 10.0  # velocities are observed up to this (m/s, rad/s)
+CONTROL_COST = 0.001  # cost per unit of squared action
+MAX_VELOCITY = 10.0  # bound to which observed velocities are clipped (m/s, rad/s)
 
 
 class Hopping(VaryingDynamics):
-    """Run forward without falling: r = v + 1 − 0.001·Σa², the 1 only while the body is healthy.
+    """Run forward without falling: r = v + 1 − 0.001·Σa², where the 1 is only given while the robot is healthy.
 
-    Observations: qpos without x, qvel clipped to ±10. Velocity v (m/s): difference of x over the action.
+    Observations are qpos without x, and qvel clipped to ±10. The velocity v (m/s) is the change of x during an action,
+    divided by dt.
     """
 
     frame_skip = 4
-    healthy_z: ClassVar[tuple[float, float]]  # height of the torso (m); outside it terminates
-    healthy_angle: ClassVar[float]  # lean of the torso, either way (rad); beyond it terminates
-    healthy_state: ClassVar[float] = np.inf  # bound of everything but x and the height
+    healthy_z: ClassVar[tuple[float, float]]  # heights of the torso (m) without termination
+    healthy_angle: ClassVar[float]  # maximum absolute angle of the torso (rad) without termination
+    healthy_state: ClassVar[float] = np.inf  # maximum absolute value of all other coordinates except x
 
     def initial(self, tasks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """qpos [n, nq] and qvel [n, nv] ± U(0.005)."""
@@ -45,7 +46,7 @@ class Hopping(VaryingDynamics):
         return Step(reward, ~healthy, diverged, parts)
 
     def healthy(self) -> np.ndarray:
-        """Which bodies stand upright, [N] bool."""
+        """Which robots are upright and within the bounds, [N] bool."""
         (low, high), z, angle, bound = self.healthy_z, self.qpos[:, 1], self.qpos[:, 2], self.healthy_state
         upright = (low < z) & (z < high) & (np.abs(angle) < self.healthy_angle)
         return upright & (np.abs(self.qpos[:, 2:]) < bound).all(axis=1) & (np.abs(self.qvel) < bound).all(axis=1)
@@ -53,11 +54,14 @@ class Hopping(VaryingDynamics):
     def write(self, out: np.ndarray) -> None:
         size = self.qpos.shape[1] - 1
         out[:, :size] = self.qpos[:, 1:]
-        np.clip(self.qvel, -FASTEST, FASTEST, out=out[:, size:], casting="same_kind")
+        np.clip(self.qvel, -MAX_VELOCITY, MAX_VELOCITY, out=out[:, size:], casting="same_kind")
 
 
 class HopperParams(Hopping):
-    """One leg: terminates unless z > 0.7 m, |lean| < 0.2 rad and all else within ±100. A task is 41 factors."""
+    """A robot with one leg, which runs forward; a task consists of 41 factors (see `Factors`).
+
+    Episodes terminate unless z > 0.7 m, |angle| < 0.2 rad and all other coordinates except x are within ±100.
+    """
 
     goals = Factors(bodies=4, dofs=6, geoms=5)
     xml = "hopper.xml"
@@ -68,7 +72,10 @@ class HopperParams(Hopping):
 
 
 class Walker2dParams(Hopping):
-    """Two legs: terminates unless 0.8 m < z < 2 m and |lean| < 1 rad. A task is 61 factors."""
+    """A robot with two legs, which runs forward; a task consists of 61 factors (see `Factors`).
+
+    Episodes terminate unless 0.8 m < z < 2 m and |angle| < 1 rad.
+    """
 
     goals = Factors(bodies=7, dofs=9, geoms=8)
     xml = "walker2d_v5.xml"

@@ -1,7 +1,8 @@
-"""Humanoid: run in a direction of the plane, as in PEARL (katerakelly/oyster, humanoid_dir.py).
+"""Humanoid task: run in a given direction of the plane, as in PEARL (katerakelly/oyster, humanoid_dir.py).
 
-Gymnasium's Humanoid-v5 physics (dt 0.015 s). Observations leave out contact forces and rewards the contact cost, as the
-ants do: Gymnasium reads them from left-overs of the integrator, and in PEARL's MuJoCo they were 0.
+The physics are those of Gymnasium's Humanoid-v5 (dt 0.015 s). Observations have no contact forces and rewards no
+contact cost, because Gymnasium reads them from intermediate values of the integrator; in PEARL's version of MuJoCo they
+were 0.
 """
 
 import numpy as np
@@ -10,19 +11,20 @@ from metarl.envs.goals import Heading
 from metarl.envs.physics import MujocoWorld
 from metarl.envs.world import Step
 
-STRONGEST = 0.4  # the control that an action of 1 is
-FORWARD = 1.25  # reward for a m/s along the goal
+MAX_CONTROL = 0.4  # control for an action of 1
+FORWARD = 1.25  # reward for a velocity of 1 m/s in the goal direction
 HEALTHY = 5.0  # reward for a step that ends upright
-CONTROL_COST = 0.1  # a unit of squared control
-HEALTHY_Z = (1.0, 2.0)  # height of the torso (m); outside it terminates
+CONTROL_COST = 0.1  # cost per unit of squared control
+HEALTHY_Z = (1.0, 2.0)  # heights of the torso (m) without termination
 
 
 class HumanoidDir2D(MujocoWorld):
-    """Run along an angle ~ U[0, 2π): r = 1.25·(velocity along it) + 5 − 0.1·Σ(0.4·a)², the 5 only while upright.
+    """Run in a direction ~ U[0, 2π): r = 1.25·(velocity in this direction) + 5 − 0.1·Σ(0.4·a)², the 5 while upright.
 
-    Observations 270: qpos without x and y (22), qvel (23), the inertia of each body about the centre of mass (130),
-    its velocity there (78), the joints' torques (17). Velocity: of the centre of mass, difference over the action. As
-    in Gymnasium all but qpos and qvel is from before the last substep.
+    The 270 observations are qpos without x and y (22), qvel (23), the inertias of all bodies about the centre of mass
+    (130), their velocities (78), and the torques of the joints (17). The velocity is the change of the centre of mass
+    during an action, divided by dt. As in Gymnasium, all quantities except qpos and qvel are those before the last
+    substep.
     """
 
     goals = Heading()
@@ -32,10 +34,10 @@ class HumanoidDir2D(MujocoWorld):
     def __init__(self, num_envs: int, *, threads: int = 0) -> None:
         super().__init__(num_envs, threads=threads)
         mass = self.batch.model.body_mass
-        self._share = mass / mass.sum()  # [bodies] of the whole mass
+        self._share = mass / mass.sum()  # [bodies], fractions of the total mass
         self._centres = self.batch.xipos[:, :, :2]  # [N, bodies, 2] m, a live view
-        self._inertia, self._motion = self.batch.cinert[:, 1:], self.batch.cvel[:, 1:]  # without the world
-        self._torques = self.batch.qfrc_actuator[:, 6:]  # without the root's
+        self._inertia, self._motion = self.batch.cinert[:, 1:], self.batch.cvel[:, 1:]  # without the body "world"
+        self._torques = self.batch.qfrc_actuator[:, 6:]  # without those of the root
 
     def initial(self, tasks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """qpos [n, nq] and qvel [n, nv] ± U(0.01)."""
@@ -43,7 +45,7 @@ class HumanoidDir2D(MujocoWorld):
 
     def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
         before = self.centre()
-        controls = STRONGEST * np.asarray(actions, np.float64)
+        controls = MAX_CONTROL * np.asarray(actions, np.float64)
         diverged = self.simulate(controls, alive)
         position = self.centre()
         velocity = (position - before) / self.dt
@@ -64,7 +66,7 @@ class HumanoidDir2D(MujocoWorld):
         return Step(reward, ~healthy, diverged, parts)
 
     def centre(self) -> np.ndarray:
-        """Where the centre of mass is on the ground, [N, 2] (m)."""
+        """The position of the centre of mass in the plane, [N, 2] (m)."""
         return np.einsum("b,nbj->nj", self._share, self._centres)
 
     def write(self, out: np.ndarray) -> None:

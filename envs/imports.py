@@ -1,7 +1,7 @@
-"""MuJoCo and what draws it, imported so that no file of the current directory is run.
+"""The import of MuJoCo and its renderer in such a way that no file of the current directory is executed.
 
-glfw, a part of both, starts `python -c` once for each of its libraries to ask for the version, and such a process finds
-modules in the current directory first: a `ctypes.py` there would be executed.
+Both import glfw, which runs `python -c` to determine the versions of libraries. Such a process looks for modules in the
+current directory first, so that a file `ctypes.py` there would be executed.
 """
 
 import os
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def safe_path() -> Iterator[None]:
-    """Keep the current directory out of the module paths of Python processes started within, if the user has not."""
+    """In this context, Python processes that are started do not look for modules in the current directory."""
     before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = before or "1"
     try:

@@ -1,8 +1,8 @@
-"""MuJoCo worlds: all sub-environments in one native `mujoco.batch.Batch`, models from Gymnasium's own files.
+"""MuJoCo worlds, which simulate all sub-environments in one native `mujoco.batch.Batch`, with Gymnasium's model files.
 
-The recipe and its traps were measured: one Batch call an action, island solving off (bit-identical, 5 % faster), no
-search for contacts and no clock (`metarl.envs.lean`), no Python loop over sub-environments. Trajectories equal
-Gymnasium's v5 environments at any thread count.
+For speed, there is one call of the batch per action and no Python loop over sub-environments. Island solving is
+disabled, which is 5 % faster with identical results; see `metarl.envs.contacts` for contacts and timers. Trajectories
+are equal to those of Gymnasium's v5 environments for any number of threads.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import mujoco
 import numpy as np
 from gymnasium.spaces import Box
 
+from metarl.envs.contacts import list_contacts, stop_clock
 from metarl.envs.goals import Square
 from metarl.envs.imports import safe_path
-from metarl.envs.lean import list_contacts, stop_clock
 from metarl.envs.world import World
 
 if TYPE_CHECKING:
@@ -34,21 +34,22 @@ ABOVE = {"type": mujoco.mjtCamera.mjCAMERA_FREE, "lookat": np.zeros(3), "distanc
 DIVERGED = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADCTRL) + 1)
 
 _lock = threading.Lock()
-_inside = 0  # how many threads want MuJoCo to be quiet
+_inside = 0  # number of threads within `quiet`
 
 
 class MujocoWorld(World):
     """A World of MuJoCo simulations; qpos [N, nq], qvel [N, nv] and ctrl [N, nu] are live float64 views.
 
-    Subclasses name the XML file, the substeps an action and the observation's size, and may edit the model.
+    Subclasses define the XML file, the number of substeps per action and the size of observations. They may edit the
+    model.
     """
 
-    xml: ClassVar[str]
-    frame_skip: ClassVar[int] = 5
+    xml: ClassVar[str]  # name of the model file in Gymnasium's package
+    frame_skip: ClassVar[int] = 5  # number of substeps per action
     observation_size: ClassVar[int]
-    stage: ClassVar[mujoco.mjtStage] = mujoco.mjtStage.mjSTAGE_NONE  # what is computed anew after the last substep
+    stage: ClassVar[mujoco.mjtStage] = mujoco.mjtStage.mjSTAGE_NONE  # computations that follow the last substep
     compiled: ClassVar[Callable[[mujoco.MjSpec], mujoco.MjModel]] = staticmethod(list_contacts)
-    """`staticmethod(mujoco.MjSpec.compile)` leaves the search for contacts to MuJoCo"""
+    """Compiles the model; with `staticmethod(mujoco.MjSpec.compile)`, MuJoCo itself searches for contacts."""
     render_modes = ("human", "rgb_array")
     parallel = True
 
@@ -59,7 +60,7 @@ class MujocoWorld(World):
         model = self.model()
         self.batch = kind(model, num_envs, self.threads)
         self.qpos, self.qvel, self.ctrl = self.batch.qpos, self.batch.qvel, self.batch.ctrl
-        self._warnings = self.batch.warning[:, DIVERGED, 1]  # [N, 4] counts of bad qpos, qvel, qacc, ctrl
+        self._warnings = self.batch.warning[:, DIVERGED, 1]  # [N, 4] numbers of bad qpos, qvel, qacc, ctrl
         self.init_qpos, self.init_qvel = self.start(model)
         self.dt = model.opt.timestep * self.frame_skip
         self.observation_space = Box(-np.inf, np.inf, (self.observation_size,), np.float64)
@@ -79,27 +80,27 @@ class MujocoWorld(World):
 
     @classmethod
     def edit(cls, spec: mujoco.MjSpec) -> None:
-        """Change the model before it is compiled."""
+        """Change the model before it is compiled; by default nothing."""
 
     @classmethod
     def start(cls, model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
-        """Mean initial state: qpos [nq], qvel [nv]."""
+        """The mean initial state: qpos [nq], qvel [nv]."""
         return model.qpos0.copy(), np.zeros(model.nv)
 
     def initial(self, tasks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """qpos [n, nq] ± U(0.1) and qvel [n, nv] + N(0, 0.1²), drawn in the order of Gymnasium's v5 environments."""
+        """qpos [n, nq] ± U(0.1) and qvel [n, nv] + N(0, 0.1²), sampled in the order of Gymnasium's v5 environments."""
         qpos = self.init_qpos + rng.uniform(-0.1, 0.1, (len(tasks), len(self.init_qpos)))
         qvel = self.init_qvel + 0.1 * rng.standard_normal((len(tasks), len(self.init_qvel)))
         return qpos, qvel
 
     def around_start(self, n: int, noise: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """qpos [n, nq] and qvel [n, nv], each number ± U(noise), drawn in the order of Gymnasium's v5 environments."""
+        """qpos [n, nq] and qvel [n, nv], each ± U(noise), sampled in the order of Gymnasium's v5 environments."""
         start = np.concatenate([self.init_qpos, self.init_qvel])
         state = start + rng.uniform(-noise, noise, (n, len(start)))
         return state[:, : len(self.init_qpos)], state[:, len(self.init_qpos) :]
 
     def place(self, ids: Any, *state: np.ndarray) -> None:
-        """Put the sub-environments ids at state = qpos [n, nq], qvel [n, nv], everything else as after a reset."""
+        """Put the sub-environments `ids` into the state qpos [n, nq], qvel [n, nv], and reset everything else."""
         rows = self.check_state(ids, state, qpos=self.qpos, qvel=self.qvel)
         self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
         self.qpos[rows], self.qvel[rows] = state
@@ -107,20 +108,20 @@ class MujocoWorld(World):
             self.batch.forward(ids)
 
     def simulate(self, controls: np.ndarray, alive: np.ndarray | None) -> np.ndarray:
-        """Apply controls [N, nu] for one action (MuJoCo clamps them to ±1); returns which diverged, [N] bool."""
+        """Simulate one action with controls [N, nu], which MuJoCo clips to ±1. Returns which diverged, [N] bool."""
         self.ctrl[:] = controls
         with quiet():
             self.batch.step(alive, nstep=self.frame_skip, stage=self.stage)
         return self._warnings.any(axis=1)
 
     def render(self, index: int, mode: str, *, width: int = 480, height: int = 480) -> np.ndarray | None:
-        """Draw sub-environment index with Gymnasium's renderer; needs OpenGL (MUJOCO_GL=egl, osmesa or glfw).
+        """Render a sub-environment with Gymnasium's renderer, which needs OpenGL (MUJOCO_GL=egl, osmesa or glfw).
 
-        A goal that is a place is a green disc on the ground, seen from above.
+        A goal position is shown as a green disc on the ground, and seen from above.
         """
         self.check_drawing(index, mode, width, height)
         with safe_path():
-            from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer  # needs a display library when used
+            from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer  # it loads a graphics library
 
         if self._renderer is not None and (self._renderer.width, self._renderer.height) != (width, height):
             self.close()
@@ -129,7 +130,7 @@ class MujocoWorld(World):
             model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
             model.vis.global_.offheight = max(model.vis.global_.offheight, height)
             place = isinstance(self.goals, Square)
-            camera, name = (ABOVE, None) if place else (FOLLOWING, "track")  # by its name in frames, else in windows
+            camera, name = (ABOVE, None) if place else (FOLLOWING, "track")  # the name is used for images only
             self._renderer = MujocoRenderer(model, mujoco.MjData(model), camera, width, height, camera_name=name)
         self.batch.get_data(index, self._renderer.data)
         mujoco.mj_forward(self._renderer.model, self._renderer.data)
@@ -139,8 +140,8 @@ class MujocoWorld(World):
             if isinstance(self.goals, Square):
                 self._renderer.viewer.add_marker(**goal_marker(self.tasks[index]))
             return self._renderer.render(mode)
-        except Exception as error:  # a missing OpenGL shows as a different error with every backend
-            remedy = "set MUJOCO_GL=egl or MUJOCO_GL=osmesa before Python starts, or give it a display"
+        except Exception as error:  # all backends raise different errors if OpenGL is missing
+            remedy = "set MUJOCO_GL=egl or MUJOCO_GL=osmesa before Python starts, or use a display"
             raise RuntimeError(f"{self.name}: OpenGL cannot draw here; {remedy}") from error
 
     def close(self) -> None:
@@ -150,10 +151,10 @@ class MujocoWorld(World):
 
 
 class CentreOfMass(MujocoWorld):
-    """The MAML paper's physics: one substep an action, velocity of the whole body's centre of mass after it.
+    """A MuJoCo World with the physics of the MAML paper: one substep per action, and velocities of the centre of mass.
 
-    Facts from rllab as cbfinn/maml_rl uses it (rllab/envs/mujoco/mujoco_env.py, normalized_env.py): actions are clipped
-    before anything sees them; after the step everything is computed anew; initial noise N(0, 0.01²) and N(0, 0.1²).
+    As in rllab and cbfinn/maml_rl (rllab/envs/mujoco/mujoco_env.py, normalized_env.py), actions are clipped first,
+    positions and velocities are computed again after the step, and the initial noise is N(0, 0.01²) and N(0, 0.1²).
     """
 
     frame_skip = 1
@@ -175,26 +176,26 @@ class CentreOfMass(MujocoWorld):
             )
 
     def initial(self, tasks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """qpos [n, nq] + N(0, 0.01²) and qvel [n, nv] + N(0, 0.1²) on every coordinate."""
+        """qpos [n, nq] + N(0, 0.01²) and qvel [n, nv] + N(0, 0.1²), independent for each coordinate."""
         qpos = self.init_qpos + 0.01 * rng.standard_normal((len(tasks), len(self.init_qpos)))
         qvel = self.init_qvel + 0.1 * rng.standard_normal((len(tasks), len(self.init_qvel)))
         return qpos, qvel
 
 
 def batches(world: str) -> type[Batch]:
-    """The class of the simulations of the World of this name. Raises ValueError where MuJoCo is too old to have one."""
+    """The class `Batch`, for the World with this name. Raises ValueError if MuJoCo is too old to have batches."""
     if int(mujoco.__version__.partition(".")[0]) < 4:
         raise ValueError(
-            f"{world} is simulated by mujoco.batch, which MuJoCo has from 4.0 on, and this is {mujoco.__version__}: "
-            "pip install 'mujoco>=4.0', in an environment without metaworld, which needs an older one"
+            f"{world} is simulated by mujoco.batch, which needs MuJoCo 4.0 or newer, and this is {mujoco.__version__}: "
+            "pip install 'mujoco>=4.0', in an environment without metaworld, which needs an older version"
         )
-    from metarl.envs.batch import Batch  # here, since all that needs no such World runs with an older MuJoCo
+    from metarl.envs.batch import Batch  # here, because everything else works with an older MuJoCo
 
     return Batch
 
 
 def goal_marker(task: np.ndarray) -> dict[str, Any]:
-    """A disc around the place task [2] (m), as Gymnasium's viewers take it."""
+    """A disc around the goal position `task` [2] (m), for Gymnasium's viewers."""
     return {
         "type": mujoco.mjtGeom.mjGEOM_CYLINDER,
         "pos": np.array([*task, 0.0]),
@@ -204,7 +205,7 @@ def goal_marker(task: np.ndarray) -> dict[str, Any]:
 
 
 def _forked() -> None:
-    """Begin anew in a child: a thread that held the lock is not here to give it back."""
+    """Reset the lock in a child process, because a thread that held it does not exist there."""
     global _lock, _inside
     _lock, _inside = threading.Lock(), 0
 
@@ -215,9 +216,9 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep MuJoCo from printing warnings and writing MUJOCO_LOG.TXT; a handler the user has set stays in charge.
+    """In this context, MuJoCo prints no warnings and does not write MUJOCO_LOG.TXT, unless the user set a handler.
 
-    Several threads may be inside at once: the last one out puts MuJoCo's own handler back.
+    Several threads may be in this context at the same time; the last one restores MuJoCo's handler.
     """
     global _inside
     with _lock:
@@ -236,4 +237,4 @@ def quiet() -> Iterator[None]:
 
 
 def _ignore(message: str) -> None:
-    """Diverged simulations are reported in `Step.diverged` instead."""
+    """Ignore warnings, because simulations that diverge are reported in `Step.diverged`."""

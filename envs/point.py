@@ -1,8 +1,8 @@
-"""Two-dimensional navigation: a point without mass that each action displaces. Horizon 100.
+"""Two-dimensional navigation: actions move a point without mass. Episodes have 100 steps.
 
-`PointNav`: ProMP's corners with a sparse reward (point_env_2d_corner.py in jonasrothfuss/ProMP).
-`PointNav2017`: the MAML paper's own (maml_examples/point_env_randgoal.py in cbfinn/maml_rl); the paper's text gives the
-squared distance as the cost, its code the distance, and the code is followed.
+`PointNav` has the corners and the sparse reward of ProMP (point_env_2d_corner.py in jonasrothfuss/ProMP).
+`PointNav2017` is that of the MAML paper (maml_examples/point_env_randgoal.py in cbfinn/maml_rl). Its cost is the
+distance to the goal, as in the paper's code; the paper's text has the squared distance.
 """
 
 from abc import abstractmethod
@@ -16,14 +16,17 @@ from metarl.envs.world import Step, World
 
 
 class Point(World):
-    """Observations 2: the position (m). Actions ±1 are clipped, then displace by at most `stride` (m) an axis."""
+    """A point whose 2 observations are its position (m).
+
+    Actions are clipped to ±1, and move the point by at most `stride` (m) along each axis.
+    """
 
     goals: ClassVar[Goals]
     default_horizon = 100
     render_modes = ("rgb_array",)
     observation_space = Box(-np.inf, np.inf, (2,), np.float64)
     action_space = Box(-1.0, 1.0, (2,), np.float32)
-    dt = 0.1  # nominal: the original has no time, and 10 actions a second make a watchable video
+    dt = 0.1  # for videos, since the original environment has no notion of time
     stride: ClassVar[float]
 
     def __init__(self, num_envs: int, *, threads: int = 0) -> None:
@@ -31,7 +34,7 @@ class Point(World):
         self.position = np.zeros((num_envs, 2))
 
     def place(self, ids: Any, *state: np.ndarray) -> None:
-        """Put the sub-environments ids at state = position [n, 2]."""
+        """Put the sub-environments `ids` at the positions [n, 2]."""
         self.position[self.check_state(ids, state, positions=self.position)] = state[0]
 
     def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
@@ -40,7 +43,7 @@ class Point(World):
         self.position += move if alive is None else move * alive[:, None]
         diverged = ~np.all(np.isfinite(self.position), axis=1)
         distance = np.linalg.norm(self.position - self.tasks, axis=1)
-        reward, terminated = self.judge(before, distance)
+        reward, terminated = self.reward_and_termination(before, distance)
         parts = {
             "reward_goal": reward.copy(),
             "distance": distance,
@@ -50,20 +53,20 @@ class Point(World):
         return Step(reward, terminated, diverged, parts)
 
     @abstractmethod
-    def judge(self, before: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Reward [N] and terminated [N] after moving from before [N, 2] to where the goal is distance [N] away."""
+    def reward_and_termination(self, before: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The reward [N] and termination [N] of a move from `before` [N, 2] to a distance [N] from the goal."""
 
     def write(self, out: np.ndarray) -> None:
         out[:] = self.position
 
     def render(self, index: int, mode: str, *, width: int = 480, height: int = 480) -> np.ndarray | None:
-        """An image of the goal (green), the point (red) and the axes; it shows 1.5 times the task space.
+        """An image of the goal (green), the point (red) and the axes, with 1.5 times the size of the task space.
 
-        A point further out is shown at the edge.
+        A point outside the image is shown at the edge.
         """
         self.check_drawing(index, mode, width, height)
         half = 1.5 * self.goals.space.high[0]
-        scale = half / (min(width, height) / 2)  # metres a pixel
+        scale = half / (min(width, height) / 2)  # metres per pixel
         x = (np.arange(width) - width / 2 + 0.5) * scale
         y = (height / 2 - 0.5 - np.arange(height)[:, None]) * scale
         image = np.full((height, width, 3), 255, np.uint8)
@@ -77,8 +80,11 @@ class Point(World):
 
 
 class PointNav(Point):
-    """Find the corner (±2, ±2): r = 0 near the centre (L1 norm < 0.5) and where another corner is the nearest,
-    elsewhere the progress towards the goal (m). Starts in ±U(0.2); never terminates."""
+    """Find the right one of the corners (±2, ±2), with a sparse reward: the progress towards the goal (m).
+
+    The reward is 0 near the centre (L1 norm < 0.5) and where another corner is nearer. Episodes start in ±U(0.2) and
+    never terminate.
+    """
 
     goals = Corners(2.0)
     stride = 0.2
@@ -87,7 +93,7 @@ class PointNav(Point):
         """Positions [n, 2] ~ U[−0.2, 0.2]²."""
         return (rng.uniform(-0.2, 0.2, (len(tasks), 2)),)
 
-    def judge(self, before: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def reward_and_termination(self, before: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         corners = np.linalg.norm(self.position[:, None] - self.goals.corners, axis=2)  # [N, 4]
         rewarded = (np.abs(self.position).sum(axis=1) >= 0.5) & (distance <= corners.min(axis=1))
         progress = np.linalg.norm(before - self.tasks, axis=1) - distance
@@ -95,7 +101,10 @@ class PointNav(Point):
 
 
 class PointNav2017(Point):
-    """Go to a point ~ U[−0.5, 0.5]²: r = −distance. Starts at the origin; terminates within 0.01 of it on both axes."""
+    """Move to a point ~ U[−0.5, 0.5]² (m): r = −distance.
+
+    Episodes start at the origin, and terminate within 0.01 m of the goal along both axes.
+    """
 
     goals = Square(0.5)
     stride = 0.1
@@ -104,5 +113,5 @@ class PointNav2017(Point):
         """Positions [n, 2], all at the origin."""
         return (np.zeros((len(tasks), 2)),)
 
-    def judge(self, before: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def reward_and_termination(self, before: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return -distance, np.abs(self.position - self.tasks).max(axis=1) < 0.01

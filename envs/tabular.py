@@ -1,6 +1,6 @@
-"""Tabular Markov decision processes: ten states, five actions, random rewards and transitions.
+"""Tabular Markov decision processes with ten states, five actions, and random rewards and transitions.
 
-Section 3.2 of the RL² paper (Duan et al. 2016, arXiv 1611.02779), which has trials of 10 to 100 episodes of one task.
+They are from section 3.2 of the RL² paper (Duan et al. 2016, arXiv 1611.02779), which has 10 to 100 episodes per task.
 """
 
 from typing import Any
@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from metarl.envs.chance import Chance
 from metarl.envs.goals import Goals
+from metarl.envs.random_streams import RandomStreams
 from metarl.envs.world import Step, World
 from metarl.ranges import Count, checked
 
 STATES, ACTIONS = 10, 5
-LARGEST = 10.0  # of a mean reward, either way: nine standard deviations from where means are drawn
+LARGEST = 10.0  # maximum absolute value of a mean reward, which is nine standard deviations from its mean
 
 
 class Tables(Goals):
-    """Mean rewards ~ N(1, 1) and transitions ~ flat Dirichlet distribution, of every action in every state.
+    """Mean rewards ~ N(1, 1), and transition probabilities ~ flat Dirichlet, for every action in every state.
 
-    A task holds first the means [states, actions], then the probabilities [states, actions, next states].
+    A task consists of the means [states, actions], followed by the probabilities [states, actions, next states].
     """
 
     @checked
@@ -36,7 +36,7 @@ class Tables(Goals):
         return np.concatenate([means, transitions.reshape(n, -1)], axis=1)
 
     def split(self, tasks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean rewards [n, states · actions] and transitions [n, states · actions, states] of tasks [n, task]."""
+        """The mean rewards [n, states · actions] and transitions [n, states · actions, states] of tasks [n, task]."""
         rows = self.states * self.actions
         return tasks[:, :rows], tasks[:, rows:].reshape(len(tasks), rows, self.states)
 
@@ -46,13 +46,13 @@ class Tables(Goals):
 
     @property
     def allowed(self) -> str:
-        return f"mean rewards within ±{LARGEST}, then probabilities of the next states that add up to 1"
+        return f"mean rewards within ±{LARGEST}, followed by probabilities of the next states that add up to 1"
 
 
 class TabularMDP(World):
-    """Choose among 5 actions in 10 states: r ~ N(μ, 1), with the mean μ of the action in this state.
+    """Choose one of 5 actions in 10 states: r ~ N(μ, 1), where μ is the mean reward of the action in this state.
 
-    Observations 10: 1 for the state, 0 elsewhere. Episodes have 10 steps and begin in the first state.
+    The observation is the one-hot state. Episodes have 10 steps and start in the first state.
     """
 
     goals = Tables(STATES, ACTIONS)
@@ -63,26 +63,26 @@ class TabularMDP(World):
 
     def __init__(self, num_envs: int, *, threads: int = 0) -> None:
         super().__init__(num_envs, threads=threads)
-        self.chance = Chance(num_envs)
+        self.streams = RandomStreams(num_envs)
         self.state = np.zeros(num_envs, int)
 
     def initial(self, tasks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray]:
-        """Seeds [n] of the episodes' luck."""
-        return (self.chance.seeds(len(tasks), rng),)
+        """Seeds [n] of the random rewards and transitions in n episodes."""
+        return (self.streams.seeds(len(tasks), rng),)
 
     def place(self, ids: Any, *state: np.ndarray) -> None:
-        """Put the sub-environments ids in the first state, with state = seeds [n] of their luck."""
-        rows = self.check_state(ids, state, seeds=self.chance.state)
-        self.chance.state[rows] = state[0]
+        """Put the sub-environments `ids` into the first state, with state = seeds [n] of their random numbers."""
+        rows = self.check_state(ids, state, seeds=self.streams.state)
+        self.streams.state[rows] = state[0]
         self.state[rows] = 0
 
     def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
         every, row = np.arange(self.num_envs), self.state * ACTIONS + actions
         means, transitions = self.goals.split(self.tasks)
         mean = means[every, row]
-        reward = mean + self.chance.normal(alive)
-        luck = self.chance.uniform(alive)
-        after = (transitions[every, row].cumsum(axis=1) <= luck[:, None]).sum(axis=1).clip(max=STATES - 1)
+        reward = mean + self.streams.normal(alive)
+        uniform = self.streams.uniform(alive)
+        after = (transitions[every, row].cumsum(axis=1) <= uniform[:, None]).sum(axis=1).clip(max=STATES - 1)
         self.state = after if alive is None else np.where(alive, after, self.state)
         never = np.zeros(self.num_envs, bool)
         parts = {"reward_goal": reward.copy(), "mean_reward": mean, "state": self.state.astype(np.float64)}

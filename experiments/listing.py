@@ -18,7 +18,7 @@ WIDTH = 100  # width of the table without a terminal, in characters
 DESCRIPTION_WIDTH = 26
 MIN_METHODS_WIDTH = 20
 HEADER = ("task", "what it is", "methods")
-FOOTER = """Train a preset, TASK-METHOD: `metarl train half-cheetah-vel-maml`. Show some of them: `metarl list ant-vel`.
+FOOTER = """Train a preset, TASK-METHOD: `metarl train half-cheetah-vel-maml`. Show some: `metarl list ant-vel`.
 Tasks whose names end in -2017 have the physics of the MAML paper."""
 HELP = """usage: metarl list [WORD ...]
 

@@ -1,4 +1,4 @@
-"""An adapted policy as a plain net: for torch.export, TorchScript and ONNX, on machines without this package."""
+"""An adapted policy as a plain module for torch.export, TorchScript or ONNX, to be used without this package."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import torch
 from gymnasium.spaces import Box, Space
 from torch import Tensor, nn
 
+from metarl.envs.valid_actions import centre_and_half_range
 from metarl.ranges import Positive, checked
-from metarl.rl.actions import middle_and_half
 from metarl.rl.distributions import as_distribution
 
 
 class DeployedPolicy(nn.Module):
-    """The most probable actions of `net`, a policy with adapted parameters, as the environment takes them.
+    """A module that maps float32 observations [n, obs] to the most probable actions [n, …] of the policy `net`.
 
-    Float32 observations [n, obs] to actions [n, …] in `action_space`: in a Box `action_scale` times the mode, of which
-    ±1 are the bounds, and cut there; elsewhere whole numbers, counted from the space's start. Nothing in it is random
-    or trained.
+    The actions are in `action_space`. In a Box, they are the mode of the distribution multiplied by `action_scale`,
+    where ±1 are mapped to the bounds and larger values are clipped; in other spaces, they are integers from the
+    `start` of the space. The module is deterministic and has no state.
     """
 
     start: Tensor
@@ -32,7 +32,7 @@ class DeployedPolicy(nn.Module):
         self.net, self.scale, self.box = net, action_scale, isinstance(action_space, Box)
         self.shape, self.dtype = action_space.shape or (), torch.from_numpy(np.zeros(0, action_space.dtype)).dtype
         if isinstance(action_space, Box):
-            bounds = action_space.low.copy(), action_space.high.copy(), *middle_and_half(action_space)
+            bounds = action_space.low.copy(), action_space.high.copy(), *centre_and_half_range(action_space)
             for name, values in zip(("low", "high", "middle", "reach"), bounds, strict=True):
                 self.register_buffer(name, torch.from_numpy(values))
         else:
@@ -40,6 +40,7 @@ class DeployedPolicy(nn.Module):
         self.eval()
 
     def forward(self, observations: Tensor) -> Tensor:
+        """The most probable actions for a batch of observations."""
         action = as_distribution(self.net(observations)).mode().reshape(-1, *self.shape)
         if self.box:
             return (self.middle + self.reach * (self.scale * action)).to(self.dtype).clamp(self.low, self.high)

@@ -1,9 +1,9 @@
-"""Action distributions: what a policy says of each observation, in torch for losses and in NumPy for rollouts.
+"""Action distributions, the outputs of policies, in torch for losses and in NumPy for rollouts.
 
-A policy's output is one of these NamedTuples, so that vmap and tree_map keep it. In losses the leaves are tensors and
-every method is differentiable, as often as asked; in rollouts they are float32 arrays [T, N, …]. An action is always a
-row of floating-point numbers [..., act], so that all rollouts look alike: `metarl.rl.actions.to_action` makes of it
-what the environment takes.
+They are NamedTuples, which vmap and tree_map preserve. In losses, the leaves are tensors, and all methods can be
+differentiated any number of times. In rollouts, the leaves are float32 arrays [T, N, …]. In all distributions, an
+action is a vector of floating-point numbers, [..., act]; `metarl.rl.actions.to_action` converts it to an action of the
+environment.
 """
 
 from __future__ import annotations
@@ -19,44 +19,44 @@ from torch.utils._pytree import tree_leaves
 
 from metarl.ranges import shown
 
-Leaf = Any  # a tensor; in rollouts a float32 array
+Leaf = Any  # a tensor, or a float32 array in rollouts
 METHODS = ("log_prob", "kl", "entropy", "noise", "sample", "mode")
 
 
 class ActionDistribution(Protocol):
-    """What losses and rollouts ask of a policy's output. One of your own is a NamedTuple with these methods."""
+    """The methods of policies' outputs that losses and rollouts need; your own can be a NamedTuple that has them."""
 
     def log_prob(self, action: Tensor) -> Tensor:
-        """The log-probability, or log-density, [...] of joint actions [..., act]: summed over their numbers."""
+        """The log-probabilities or log-densities [...] of actions [..., act], summed over the entries of an action."""
 
     def kl(self, other: Any) -> Tensor:
-        """KL(other ‖ self) [...], of a distribution of the same kind: `new.kl(old)` is a trust region's divergence."""
+        """KL(other ‖ self), [...], for a distribution of the same type; trust regions use `new.kl(old)`."""
 
     def entropy(self) -> Tensor:
-        """The entropy [...] in nats; the differential entropy of a density."""
+        """The entropy [...] in nats, or the differential entropy of a density."""
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """The random numbers [*shape, …] that as many draws of `sample` will need; the leaves' values do not count."""
+        """Random numbers [*shape, …] for `sample`, which do not depend on the values of the leaves."""
 
     def sample(self, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """In NumPy: float32 actions [T, N, act] and their log-probabilities [T, N], from noise [T, N, …]."""
+        """Float32 actions [T, N, act] and their log-probabilities [T, N], in NumPy, from noise [T, N, …]."""
 
     def mode(self) -> Leaf:
-        """The most probable actions [..., act], in torch or NumPy as the leaves are."""
+        """The most probable actions [..., act], as a tensor or an array like the leaves."""
 
 
 class Gaussian(NamedTuple):
-    """Independent Gaussians, one for each number of an action: the distribution for a Box."""
+    """Independent Gaussians for the entries of an action, which is the distribution for a Box."""
 
     mean: Leaf  # [..., act]
-    log_std: Leaf  # [..., act], or [act] where it is the same for all observations; with tasks stacked, [T, act]
+    log_std: Leaf  # [..., act], or [act] if it is the same for all observations (for stacked tasks, [T, act])
 
     def log_prob(self, action: Tensor) -> Tensor:
         mean, log_std = self.mean, self.log_std
         if mean.shape != action.shape or log_std.shape not in (mean.shape, mean.shape[-1:]):
             raise ValueError(
                 f"means have shape {tuple(mean.shape)}, log standard deviations {tuple(log_std.shape)}, actions "
-                f"{tuple(action.shape)}: give all the same, or one log standard deviation for each number of an action"
+                f"{tuple(action.shape)}: give equal shapes, or one log standard deviation for each entry of an action"
             )
         noise = (action - mean) * torch.exp(-log_std)
         return -0.5 * noise.square().sum(-1) - (log_std + 0.5 * math.log(2 * math.pi)).expand_as(mean).sum(-1)
@@ -78,8 +78,8 @@ class Gaussian(NamedTuple):
         mean, log_std, size = self.mean, self.log_std, self.mean.shape[-1]
         if log_std.shape not in (mean.shape, (mean.shape[0], size)):
             raise ValueError(
-                f"a Gaussian policy gives means {mean.shape} and log standard deviations {log_std.shape}: give "
-                f"{mean.shape} or, where they are the same for all observations, {(mean.shape[0], size)}"
+                f"a Gaussian policy returns means {mean.shape} and log standard deviations {log_std.shape}: return "
+                f"{mean.shape} or, if they are the same for all observations, {(mean.shape[0], size)}"
             )
         log_std = log_std[:, None] if log_std.ndim < mean.ndim else log_std
         action = np.exp(log_std) * noise
@@ -92,14 +92,14 @@ class Gaussian(NamedTuple):
 
 
 class Categorical(NamedTuple):
-    """One of n choices, recorded as its number 0 … n − 1: the distribution for a Discrete space."""
+    """One of n choices, recorded as a number 0 … n − 1, which is the distribution for a Discrete space."""
 
-    logits: Leaf  # [..., n], unnormalised log-probabilities; −inf forbids a choice
+    logits: Leaf  # [..., n], unnormalised log-probabilities; −inf for a choice that is not allowed
 
     def log_prob(self, action: Tensor) -> Tensor:
         if action.shape != (*self.logits.shape[:-1], 1):
             raise ValueError(
-                f"logits have shape {tuple(self.logits.shape)}, actions {tuple(action.shape)}: give a number an action"
+                f"logits have shape {tuple(self.logits.shape)}, actions {tuple(action.shape)}: give one number for each"
             )
         return _log_probabilities(self.logits).gather(-1, action.long())[..., 0]
 
@@ -118,27 +118,28 @@ class Categorical(NamedTuple):
     def sample(self, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         logits = self.logits - self.logits.max(-1, keepdims=True)
         weights = np.exp(logits)
-        below = weights.cumsum(-1)
-        whole = below[..., -1:].copy()
-        below /= whole  # ends with exactly 1, which noise is below
-        chosen = (noise >= below).sum(-1, keepdims=True)
-        log_prob = np.take_along_axis(logits, chosen, -1) - np.log(whole)
-        return chosen.astype(np.float32), log_prob[..., 0]
+        cumulative = weights.cumsum(-1)
+        total = cumulative[..., -1:].copy()
+        cumulative /= total  # the last entry is exactly 1, and noise is less than 1
+        chosen = (noise >= cumulative).sum(-1, keepdims=True)
+        rows = logits.reshape(-1, logits.shape[-1])
+        of_chosen = rows[np.arange(len(rows)), chosen.reshape(-1)].reshape(chosen.shape[:-1])
+        return chosen.astype(np.float32), of_chosen - np.log(total[..., 0])
 
     def mode(self) -> Leaf:
         return _as_numbers(self.logits.argmax(-1)[..., None], self.logits)
 
 
 class MultiCategorical(NamedTuple):
-    """Several independent choices, recorded as a number each: the distribution for a MultiDiscrete space."""
+    """Several independent choices, recorded as one number each, which is the distribution for a MultiDiscrete space."""
 
-    logits: tuple[Leaf, ...]  # of each choice, [..., n] with an n of its own
+    logits: tuple[Leaf, ...]  # for each choice, [..., n], where n may differ
 
     def log_prob(self, action: Tensor) -> Tensor:
         if action.shape[-1] != len(self.logits):
             raise ValueError(
-                f"there are logits for {len(self.logits)} choices, and actions have shape {tuple(action.shape)}: give "
-                "a number for each choice"
+                f"there are logits for {len(self.logits)} choices, but actions have shape {tuple(action.shape)}: give "
+                "one number for each choice"
             )
         parts = zip(self._parts(), action.split(1, -1), strict=True)
         return cast(Tensor, sum(part.log_prob(chosen) for part, chosen in parts))
@@ -167,14 +168,14 @@ class MultiCategorical(NamedTuple):
 
 
 class Bernoulli(NamedTuple):
-    """Independent switches, each recorded as 0 or 1: the distribution for a MultiBinary space."""
+    """Independent binary choices, recorded as 0 or 1 each, which is the distribution for a MultiBinary space."""
 
     logits: Leaf  # [..., act], log-odds of 1
 
     def log_prob(self, action: Tensor) -> Tensor:
         if action.shape != self.logits.shape:
             raise ValueError(
-                f"logits have shape {tuple(self.logits.shape)}, actions {tuple(action.shape)}: give the same"
+                f"logits have shape {tuple(self.logits.shape)}, actions {tuple(action.shape)}: give equal shapes"
             )
         return functional.logsigmoid((2 * action - 1) * self.logits).sum(-1)
 
@@ -202,25 +203,25 @@ class Bernoulli(NamedTuple):
 
 
 def as_distribution(outputs: Any) -> ActionDistribution:
-    """A policy's `outputs`, if they are an action distribution; else ValueError."""
+    """Return a policy's `outputs`. Raises ValueError if they are not an action distribution."""
     if not all(hasattr(outputs, method) for method in METHODS):
         raise ValueError(
             f"a policy's outputs are {shown(outputs)}: let its forward return a distribution of "
-            "metarl.rl.distributions, as Gaussian(mean, log_std) or Categorical(logits)"
+            "metarl.rl.distributions, such as Gaussian(mean, log_std) or Categorical(logits)"
         )
     return cast(ActionDistribution, outputs)
 
 
 def check_same(new: Any, old: Any) -> None:
-    """Raise ValueError unless two distributions are of one kind and of as many numbers."""
+    """Raise ValueError unless two distributions have the same type and sizes."""
     new_sizes, old_sizes = ([leaf.shape[-1] for leaf in tree_leaves(policy)] for policy in (new, old))
     if type(new) is not type(old) or new_sizes != old_sizes:
         kinds = f"{type(new).__name__} of sizes {new_sizes} from {type(old).__name__} of sizes {old_sizes}"
-        raise ValueError(f"the KL divergence is of {kinds}: give two distributions of one kind and size")
+        raise ValueError(f"the KL divergence is of {kinds}: give two distributions of the same type and size")
 
 
 def _log_probabilities(logits: Tensor) -> Tensor:
-    """Normalised; of a choice that is forbidden (−inf) the least finite number, so that 0·log 0 is 0."""
+    """Normalised log-probabilities. −inf is replaced by the smallest finite number, so that 0·log 0 is 0."""
     return logits.log_softmax(-1).clamp(min=torch.finfo(logits.dtype).min)
 
 

@@ -1,7 +1,7 @@
-"""Guided meta-policy search: the outer loop imitates a policy that observes the task (Mendonca et al. 2019).
+"""Guided meta-policy search: adapted policies are trained to imitate an expert (Mendonca et al. 2019).
 
-The inner loop stays what it is in tests, a policy-gradient step on rewards. The meta-gradient is a supervised one: it
-has little noise where a policy gradient after adaptation is mostly noise, as on the ants.
+The expert is a policy that observes the task. The inner loop consists of policy-gradient steps on rewards, as in tests.
+The meta-gradient is that of a supervised loss, which has much less variance than a policy gradient after adaptation.
 """
 
 from __future__ import annotations
@@ -23,43 +23,44 @@ from metarl.rl.losses import Rollout, mean_kl
 from metarl.rl.rollout import WorldDistribution, WorldTasks
 
 Expert = Callable[[Tensor, Tensor], ActionDistribution]
-"""Observations [T, H, N, obs] and tasks [T, task] to the distribution of what to do there, of the policy's kind.
+"""A function of observations [T, H, N, obs] and tasks [T, task] that returns the distribution of the expert's actions.
 
-Its leaves are [T, H, N, …], or [act] for a Gaussian's log-std that is the same everywhere.
+The distribution has the same type as that of the policy. Its leaves are [T, H, N, …], or [act] for the log-std of a
+Gaussian if it is the same for all observations.
 """
 
 
 class Guidance(NamedTuple):
-    """What an expert would have done in the states that adapted policies came to; without T for one task."""
+    """The expert's actions in the states that adapted policies visit; without T for one task."""
 
     observations: Tensor  # [T, H, N, obs]
-    expert: Any  # the distribution of the expert's actions: leaves [T, H, N, …], or [T, act]
+    expert: Any  # the distribution of the expert's actions, with leaves [T, H, N, …] or [T, act]
     rewards: Tensor  # [T, H, N], of the adapted policies
     mask: Tensor  # [T, H, N], 1 or 0
 
 
 @checked
 def imitation(predict: Predict, batch: Guidance) -> Tensor:
-    """KL(expert ‖ policy), the mean over the visited states: how Mendonca et al. 2019 imitate, in closed form."""
+    """The mean of KL(expert ‖ policy) over the visited states: the loss of Mendonca et al. 2019 in closed form."""
     return mean_kl(predict(batch.observations), batch.expert, batch)
 
 
 def expert_of(learner: Learner, its_tasks: Distribution, tasks: WorldDistribution) -> Expert:
-    """The policy of `learner`, which was trained on `its_tasks` and observes them, as an expert for `tasks`.
+    """The policy of `learner`, which observes its task and was trained on `its_tasks`, as an expert for `tasks`.
 
-    Raises ValueError for a learner that has no policy, or that acts in another environment or on another scale.
+    Raises ValueError for a learner without a policy, and for one with another environment or action scale.
     """
     net, name = getattr(learner, "net", None), tasks.template.name
     if not isinstance(net, MLPPolicy) or not isinstance(its_tasks, WorldDistribution):
         raise ValueError(f"a {type(learner).__name__} has no policy to imitate: give a policy that observes the task")
-    if type(its_tasks.template) is not informed(type(tasks.template)):
+    if its_tasks.kind != informed(tasks.kind):
         raise ValueError(
-            f"this policy acts in {its_tasks.template.name}, and is no expert for {name}: give one of a policy that "
-            "observes the task there, TASK-oracle"
+            f"this policy acts in {its_tasks.template.name}, and is no expert for {name}: give a policy that observes "
+            "the task in that environment, which TASK-oracle trains"
         )
     if its_tasks.action_scale != tasks.action_scale:
         raise ValueError(
-            f"the expert scales actions by {its_tasks.action_scale}, this run by {tasks.action_scale}: one "
+            f"the expert scales actions by {its_tasks.action_scale}, this run by {tasks.action_scale}: use the same "
             "--task.action-scale for both"
         )
     return goal_conditioned(net)
@@ -67,37 +68,37 @@ def expert_of(learner: Learner, its_tasks: Distribution, tasks: WorldDistributio
 
 @checked
 def goal_conditioned(policy: MLPPolicy) -> Expert:
-    """`policy`, whose observations end with the task, as an expert."""
+    """A policy whose observations end with the task, as an expert."""
 
     def expert(observations: Tensor, tasks: Tensor) -> ActionDistribution:
         inputs = torch.cat([observations, tasks[:, None, None].expand(*observations.shape[:-1], -1)], -1)
         if inputs.shape[-1] != len(policy.shift):
             raise ValueError(
-                f"the expert takes {len(policy.shift)} observations, and is shown {observations.shape[-1]} and a task "
-                f"of {tasks.shape[-1]}: train it in this environment, informed"
+                f"the expert takes {len(policy.shift)} observations, but there are {observations.shape[-1]} and a task "
+                f"of {tasks.shape[-1]}: train it in this environment with the task in its observations"
             )
         return as_distribution(policy(inputs))
 
     return expert
 
 
-def _labels(found: Any, actions: Tensor) -> ActionDistribution:
-    """What an expert found, if it is a distribution over actions [T, H, N, act]; every leaf [T, …]."""
-    leaves = tree_leaves(as_distribution(found))
+def _labels(outputs: Any, actions: Tensor) -> ActionDistribution:
+    """The outputs of an expert, checked to be a distribution of actions [T, H, N, act], with all leaves [T, …]."""
+    leaves = tree_leaves(as_distribution(outputs))
     shapes, states = [tuple(leaf.shape) for leaf in leaves], tuple(actions.shape[:-1])
     if any(shape[:-1] not in (states, ()) for shape in shapes):
-        raise ValueError(f"an expert's labels have shapes {shapes}: give {states} and the numbers of each state")
+        raise ValueError(f"an expert's outputs have shapes {shapes}: give {states} and one more axis")
     if not all(leaf.isfinite().all() for leaf in leaves):
-        raise ValueError("an expert's labels are not finite: look for NaN in it")
-    found.log_prob(actions)  # raises ValueError for a distribution over other actions
-    return tree_map(lambda leaf: leaf if leaf.dim() > 1 else leaf.repeat(len(actions), 1), found)
+        raise ValueError("an expert's outputs are not finite: look for NaN in it")
+    outputs.log_prob(actions)  # raises ValueError for a distribution of other actions
+    return tree_map(lambda leaf: leaf if leaf.dim() > 1 else leaf.repeat(len(actions), 1), outputs)
 
 
 class Guided(Distribution):
-    """The tasks of `distribution`, whose query batches are an `expert`'s `Guidance`, not policy gradients.
+    """The tasks of `distribution`, with query batches that contain the actions of an `expert` (`Guidance`).
 
-    States are those that the adapted policies themselves visit (as in DAgger, Ross et al. 2011), so nothing has to be
-    demonstrated, and small errors do not lead to states that the expert never labelled.
+    The states are those that the adapted policies visit, as in DAgger (Ross et al. 2011). Thus, no demonstrations are
+    needed, and the expert's actions are known in all states to which the errors of a policy lead.
     """
 
     metric = WorldDistribution.metric
@@ -118,7 +119,7 @@ class Guided(Distribution):
 
 
 class GuidedTasks(Tasks):
-    """`tasks` with guidance as the query."""
+    """Tasks whose query batches contain the actions of an expert."""
 
     def __init__(self, tasks: WorldTasks, expert: Expert) -> None:
         self.n, self.tasks, self.expert = tasks.n, tasks, expert
@@ -127,11 +128,12 @@ class GuidedTasks(Tasks):
         return self.tasks.support(predict, step)
 
     def query(self, predict: Predictor) -> Guidance:
-        seen = self.tasks.trajectories(predict)
-        goals = torch.as_tensor(self.tasks.goals, dtype=seen.observations.dtype, device=seen.observations.device)
+        rollout = self.tasks.trajectories(predict)
+        observations = rollout.observations
+        goals = torch.as_tensor(self.tasks.goals, dtype=observations.dtype, device=observations.device)
         with torch.no_grad():
-            labels = _labels(self.expert(seen.observations, goals), seen.actions)
-        return Guidance(seen.observations, labels, seen.rewards, seen.mask)
+            labels = _labels(self.expert(observations, goals), rollout.actions)
+        return Guidance(observations, labels, rollout.rewards, rollout.mask)
 
     def share(self, rows: slice) -> GuidedTasks:
         return GuidedTasks(self.tasks.share(rows), self.expert)

@@ -1,4 +1,4 @@
-"""What is measured beside the return: quantities of an environment's info, or a World's parts, over episodes."""
+"""Quantities that are reported in addition to returns: entries of an environment's info, reduced over episodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REDUCTIONS = ("mean", "max")
 
 
 def reductions(info: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
-    """How each name of `info` is taken over an episode's steps: "mean", where nothing else is said, or "max"."""
+    """The reduction over the steps of an episode, "mean" (the default) or "max", for each key in `info`."""
     named = (
         dict(info) if isinstance(info, Mapping) else dict.fromkeys([info] if isinstance(info, str) else info, "mean")
     )
@@ -25,20 +25,20 @@ def reductions(info: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
 
 
 def reduced(info: Mapping[str, str], values: Tensor, mask: Tensor) -> dict[str, Tensor]:
-    """Each name's mean over the episodes of a task, [T], from values [T, H, N, K] and mask [T, H, N].
+    """Reduce values [T, H, N, K] of K keys over steps and average them over episodes: [T] for each key.
 
-    Steps after an episode's end do not count, nor do those where a value is NaN: it was not there. A task in which no
-    step has it gets NaN; ValueError where no task has.
+    Steps after the end of an episode (where `mask` [T, H, N] is 0) and NaN, which stands for a missing value, are left
+    out. The result is NaN for a task without values. Raises ValueError if no task has a value.
     """
-    found = {}
+    results = {}
     for (name, how), at_steps in zip(info.items(), values.unbind(-1), strict=True):
-        there = mask.bool() & ~at_steps.isnan()
-        if not any(gather(bool(there.any()))):
+        present = mask.bool() & ~at_steps.isnan()
+        if not any(gather(bool(present.any()))):
             raise ValueError(f"no step's info has {name!r}: leave it out of info, or correct the name")
         if how == "mean":
-            episodes = torch.where(there, at_steps, 0.0).sum(1) / there.sum(1)  # 0 / 0 is NaN
+            episodes = torch.where(present, at_steps, 0.0).sum(1) / present.sum(1)  # 0 / 0 is NaN
         else:
-            episodes = torch.where(there, at_steps, -torch.inf).amax(1)
-            episodes = torch.where(there.any(1), episodes, torch.nan)
-        found[name] = episodes.nanmean(-1)
-    return found
+            episodes = torch.where(present, at_steps, -torch.inf).amax(1)
+            episodes = torch.where(present.any(1), episodes, torch.nan)
+        results[name] = episodes.nanmean(-1)
+    return results

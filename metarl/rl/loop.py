@@ -1,4 +1,4 @@
-"""The loop of acting and simulating, for some of a meta-batch's tasks; several loops at once where that is faster."""
+"""The rollout loop for a share of the tasks of a meta-batch; several loops may run on threads at the same time."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from metarl.ranges import Count, checked
 from metarl.rl.actions import to_action
 from metarl.rl.distributions import ActionDistribution, as_distribution
 
-MOST = 4  # loops at once: more would wait for Python's lock
+MAX_LOOPS = 4  # maximum number of loops at the same time; more would wait for Python's global interpreter lock
 
 
 class Share(NamedTuple):
-    """T of a meta-batch's tasks, which are simulated together, and what is drawn for their episodes beforehand."""
+    """T tasks of a meta-batch that are simulated together, and the random numbers of their episodes."""
 
-    rows: slice  # which tasks of the meta-batch
-    tasks: np.ndarray  # [T·N, …], of each sub-environment
-    state: tuple[np.ndarray, ...]  # arrays [T·N, …] that `World.place` takes
-    noise: np.ndarray  # [H, T, N, …], what actions are drawn from
+    rows: slice  # the indices of the tasks in the meta-batch
+    tasks: np.ndarray  # [T·N, …], the tasks of all sub-environments
+    state: tuple[np.ndarray, ...]  # initial states, arrays [T·N, …] for `World.place`
+    noise: np.ndarray  # [H, T, N, …], random numbers for sampling actions
 
 
 class Simulator(Protocol):
-    """What runs the shares of a meta-batch: on threads, in turn, or in worker processes."""
+    """Runs the shares of a meta-batch: on threads, one after the other, or in worker processes."""
 
     def parts(self, tasks: int, *, parallel: bool) -> int:
-        """How many shares to make of `tasks` tasks; `parallel`: whether policies can act on several threads.
+        """The number of shares into which `tasks` tasks are split, on which results do not depend.
 
-        What is seen and done does not depend on it.
+        `parallel` is whether policies can be evaluated on several threads.
         """
 
     def run(
@@ -47,23 +47,27 @@ class Simulator(Protocol):
         scale: float,
         written: Callable[..., None],
     ) -> np.ndarray:
-        """Simulate all shares and fill the fields [T, H, N, …]; returns which trajectories diverged, [T·N] bool."""
+        """Simulate all shares and fill the fields [T, H, N, …]. Returns which trajectories diverged, [T·N] bool.
+
+        `written(steps, writer=i)` is called when the first `steps` steps of share i are complete.
+        """
 
 
-def even(tasks: int, parts: int) -> list[slice]:
-    """`tasks` tasks in so many parts, as even as can be."""
+def split_evenly(tasks: int, parts: int) -> list[slice]:
+    """Split `tasks` tasks into `parts` slices whose sizes differ by at most one."""
     ends = [tasks * part // parts for part in range(parts + 1)]
     return [slice(*pair) for pair in pairwise(ends)]
 
 
 @dataclass(frozen=True)
 class Loop:
-    """One episode in every sub-environment of `world`, with the actions of each task's own policy.
+    """One episode in every sub-environment of `world`, with the policy of each task.
 
-    `act`: float32 observations [T, N, obs] to an action distribution.
-    `fields`: where observations, actions, log-probabilities, rewards, mask and info are recorded, [T, H, N, …].
-    `scale`: what the environment receives is so many times what is drawn, in a Box.
-    `info`: the names of what is recorded of the steps' parts. `written`: told after each step how many are complete.
+    - `act`: a function from float32 observations [T, N, obs] to an action distribution
+    - `fields`: arrays [T, H, N, …] for observations, actions, log-probabilities, rewards, mask and info
+    - `scale`: factor for sampled actions, if the action space is a Box
+    - `info`: the names of the entries of `Step.parts` that are recorded
+    - `written`: a function that is called after each step with the number of complete steps
     """
 
     world: World
@@ -75,51 +79,51 @@ class Loop:
     written: Callable[[int], None]
 
     def run(self, stop: Event) -> np.ndarray:
-        """Set tasks, then states, and fill the fields; returns which trajectories diverged, [T·N] bool.
+        """Set tasks and states, and fill the fields. Returns which trajectories diverged, [T·N] bool.
 
-        Once `stop` is set it takes no further step. Raises ValueError, naming the World, the task and the step, for an
-        observation or reward that is not finite, where nothing diverged.
+        The loop ends when `stop` is set. Raises ValueError, with the name of the World, the task and the step, for an
+        observation or reward that is not finite although the simulation did not diverge.
         """
         observations, actions, log_probs, rewards, mask, info = self.fields
         world, (tasks, horizon, envs) = self.world, mask.shape
         world.set_tasks(self.share.tasks)
         world.place(None, *self.share.state)
-        alive: np.ndarray | None = None  # [T·N] bool once an episode has ended, None while all go on
+        alive: np.ndarray | None = None  # [T·N] bool, or None as long as no episode has ended
         diverged = np.zeros(tasks * envs, bool)
         current = np.empty((tasks * envs, observations.shape[-1]), np.float32)
-        shown = current.reshape(tasks, envs, -1)
+        by_task = current.reshape(tasks, envs, -1)
         for t in range(horizon):
             if stop.is_set():
                 break
             if alive is not None and not alive.any():
-                self._after_the_end(t)
+                self._fill_rest(t)
                 break
             world.observe(out=current)
             if alive is not None:
-                current[~alive] = 0  # what is shown after the end may be NaN, and NaN times a mask of 0 is still NaN
+                current[~alive] = 0  # because observations after the end may be NaN, also if multiplied by a mask of 0
             world.check_finite("observation", current, step=t)
-            observations[:, t] = shown
-            action, log_prob = as_distribution(self.act(shown)).sample(self.share.noise[t])
-            _check_drawn(action, log_prob, actions[:, t].shape)
+            observations[:, t] = by_task
+            action, log_prob = as_distribution(self.act(by_task)).sample(self.share.noise[t])
+            _check_sampled(action, log_prob, actions[:, t].shape)
             actions[:, t], log_probs[:, t] = action, log_prob
-            received = to_action(world.action_space, action.reshape(tasks * envs, -1), scale=self.scale)
-            step = world.step(received, alive)
+            in_space = to_action(world.action_space, action.reshape(tasks * envs, -1), scale=self.scale)
+            step = world.step(in_space, alive)
             world.check_finite("reward", step.reward, step=t + 1)
-            rewards[:, t] = step.reward.reshape(tasks, envs)  # 0 where nothing moved or the physics diverged
-            counted = ~step.diverged if alive is None else alive & ~step.diverged
-            mask[:, t] = counted.reshape(tasks, envs)
+            rewards[:, t] = step.reward.reshape(tasks, envs)  # 0 after the end, and if the physics diverged
+            valid = ~step.diverged if alive is None else alive & ~step.diverged
+            mask[:, t] = valid.reshape(tasks, envs)
             for i, name in enumerate(self.info):
                 info[:, t, :, i] = _part(world, step.parts, name).reshape(tasks, envs)
             self.written(t + 1)
             if step.terminated.any():
                 diverged |= step.diverged
-                alive = counted & ~step.terminated
+                alive = valid & ~step.terminated
         return diverged
 
-    def _after_the_end(self, first: int) -> None:
-        """Record the steps from `first` on, when all episodes have ended: actions at observations of 0, none taken.
+    def _fill_rest(self, first: int) -> None:
+        """Fill the steps from `first` on, when all episodes have ended, with the actions at observations of 0.
 
-        They do not count, but their probabilities are looked at.
+        They are masked, but losses compute their log-probabilities, which must be finite.
         """
         observations, actions, log_probs, *others = self.fields
         for field in (observations, *others):
@@ -130,50 +134,50 @@ class Loop:
         self.written(actions.shape[1])
 
 
-def _check_drawn(action: np.ndarray, log_prob: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless a policy draws actions of this shape, [T, N, act], each with its log-probability."""
+def _check_sampled(action: np.ndarray, log_prob: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless a policy samples actions of this shape, [T, N, act], and their log-probabilities."""
     if action.shape != shape or log_prob.shape != shape[:-1]:
         raise ValueError(
-            f"a policy draws actions {action.shape} and log-probabilities {log_prob.shape}: give {shape} and "
-            f"{shape[:-1]}, for T tasks, N environments and the numbers in an action"
+            f"a policy samples actions {action.shape} and log-probabilities {log_prob.shape}: return {shape} and "
+            f"{shape[:-1]}, for T tasks, N environments and the entries of an action"
         )
 
 
 def _part(world: World, parts: dict[str, np.ndarray], name: str) -> np.ndarray:
     if name not in parts:
-        raise ValueError(f"{world.name} has no {name!r} in its steps: info may name {', '.join(parts) or 'nothing'}")
+        raise ValueError(f"{world.name} has no {name!r} in its steps: info may contain {', '.join(parts) or 'nothing'}")
     return parts[name]
 
 
 @checked
-def loops(tasks: Count, threads: Count) -> int:
-    """How many loops share `tasks` tasks and the simulator's threads evenly.
+def count_loops(tasks: Count, threads: Count) -> int:
+    """The number of loops that share `tasks` tasks and the simulator's threads equally.
 
-    In a single loop the other cores wait while one computes actions and rewards; loops of their own overlap that with
-    simulation. The numbers do not depend on it: a task's policy acts on the same [N, obs] in whichever loop.
+    In a single loop, the other cores would wait while one core computes actions and rewards; several loops overlap this
+    with simulation. Results do not depend on the number, because a policy is always evaluated on [N, obs].
     """
-    return next(n for n in range(MOST, 0, -1) if tasks % n == threads % n == 0)
+    return next(n for n in range(MAX_LOOPS, 0, -1) if tasks % n == threads % n == 0)
 
 
-def run(together: Sequence[Loop]) -> np.ndarray:
-    """Run loops at once, each on a thread; returns which trajectories diverged, [T·N] bool.
+def run_loops(loops: Sequence[Loop]) -> np.ndarray:
+    """Run all loops at the same time, each on a thread. Returns which trajectories diverged, [T·N] bool.
 
-    No loop goes on after it has ended, be it by an error in one of them or by Ctrl-C, pressed as often as one likes:
-    their worlds are used again.
+    When this function ends, also by an error or by Ctrl-C (even if it is pressed repeatedly), all loops have ended, so
+    that their worlds can be reused.
     """
     stop, go = Event(), Event()
-    if len(together) == 1:
-        return together[0].run(stop)
+    if len(loops) == 1:
+        return loops[0].run(stop)
 
-    def begun(loop: Loop) -> np.ndarray:
-        go.wait()  # until all are known: one that an interrupt keeps from `running` finds `stop` set
+    def run(loop: Loop) -> np.ndarray:
+        go.wait()  # until all loops are in `running`; a loop that is missing there after an interrupt finds `stop` set
         return loop.run(stop)
 
     running: list[Future[np.ndarray]] = []
-    threads = ThreadPoolExecutor(len(together), "rollout")  # of this call alone: none outlives it, none is forked
+    threads = ThreadPoolExecutor(len(loops), "rollout")  # threads of this call only, which are never forked
     try:
-        for loop in together:
-            running.append(threads.submit(begun, loop))
+        for loop in loops:
+            running.append(threads.submit(run, loop))
         go.set()
         unfinished = wait(running, return_when=FIRST_EXCEPTION).not_done
     except BaseException:
@@ -187,7 +191,7 @@ def run(together: Sequence[Loop]) -> np.ndarray:
 
 
 def _end(running: Sequence[Future[np.ndarray]], stop: Event, go: Event) -> None:
-    """Have all loops end with the step they are at, whatever interrupts come meanwhile."""
+    """End all loops after their present step, and ignore further interrupts until then."""
     while True:
         try:
             stop.set()

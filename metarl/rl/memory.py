@@ -1,4 +1,4 @@
-"""Memory of rollouts: allocated once, reused as soon as nobody holds what lies in it, copied to a GPU meanwhile."""
+"""Memory for rollouts, which is reused when its tensors have been deleted, and copied to a GPU if there is one."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from torch import Tensor
 
 from metarl.ranges import Count, Whole, checked
 
-BLOCKS = 8  # parts of a rollout that go to the device while the next is simulated
+BLOCKS = 8  # number of parts of a rollout that are copied to the GPU while the next part is simulated
 
 
 class Memory:
-    """Arrays that are given out again when the last tensor on them has gone."""
+    """A pool of arrays, each of which can be taken again when its last tensor has been deleted."""
 
     def __init__(self) -> None:
         self._free: dict[tuple[tuple[int, ...], bool], list[np.ndarray]] = {}
 
     @checked
     def take(self, shape: tuple[Whole, ...], *, pinned: bool = False) -> np.ndarray:
-        """A float32 array of any content; it is taken back when it and all tensors made from it have gone.
+        """An uninitialised float32 array, which returns to the pool when it and all its tensors have been deleted.
 
-        Keep a tensor of it (`torch.from_numpy`), or the array itself: NumPy's own views of it do not hold it.
+        Keep the array itself or a tensor of it (`torch.from_numpy`), because NumPy's views do not keep it from
+        returning to the pool.
         """
         free = self._free.setdefault((shape, pinned), [])
         base = free.pop() if free else _allocate(shape, pinned)
-        lent = base[...]
-        weakref.finalize(lent, free.append, base).atexit = False
-        return lent
+        array = base[...]
+        weakref.finalize(array, free.append, base).atexit = False
+        return array
 
 
 def _allocate(shape: tuple[int, ...], pinned: bool) -> np.ndarray:
@@ -38,11 +39,11 @@ def _allocate(shape: tuple[int, ...], pinned: bool) -> np.ndarray:
 
 
 class Recorder:
-    """Float32 fields [T, H, N, …] written a time step at a time, and the tensors on `device` that they become.
+    """Float32 arrays [T, H, N, …] in which time steps are recorded, and their tensors on `device`.
 
-    On the CPU the tensors are the memory written to. For a GPU the memory is pinned and ordered [H, T, N, …], so that
-    each finished block of steps is one copy, which runs while the simulator goes on (`staged`). Several threads may
-    write, each its own tasks.
+    On the CPU, the tensors share the memory of the arrays. For a GPU (`staged`), the memory is pinned and has the order
+    [H, T, N, …], so that each complete block of steps is copied at once while the simulation continues. Several threads
+    may write, each for different tasks.
     """
 
     @checked
@@ -60,10 +61,10 @@ class Recorder:
         self.memory, self.shape, self.device, self.staged = memory, (tasks, horizon, envs), device, staged
         self.block = -(-horizon // BLOCKS)
         self._written, self._sent, self._lock = [0] * writers, 0, threading.Lock()
-        self._pairs: list[tuple[Tensor, Tensor]] = []  # what is written, and where it goes: the same on the CPU
+        self._pairs: list[tuple[Tensor, Tensor]] = []  # the recorded tensor and the one on the device (same on the CPU)
 
     def field(self, *feature: int) -> np.ndarray:
-        """A new field [T, H, N, *feature] to write to; do not keep it longer than the tensors."""
+        """A new array [T, H, N, *feature], which must not be used after the tensors have been deleted."""
         tasks, horizon, envs = self.shape
         if not self.staged:
             array = self.memory.take((tasks, horizon, envs, *feature))
@@ -75,7 +76,7 @@ class Recorder:
         return array.swapaxes(0, 1)
 
     def written(self, steps: int, writer: int = 0) -> None:
-        """Say that the first `steps` time steps of every field are complete, as far as this writer goes."""
+        """Report that this writer has completed the first `steps` time steps of all fields."""
         if not self.staged:
             return
         with self._lock:
@@ -87,9 +88,9 @@ class Recorder:
                 self._sent = complete
 
     def tensors(self) -> list[Tensor]:
-        """The fields [T, H, N, …] on the device, in the order in which they were asked for."""
+        """The tensors [T, H, N, …] on the device, in the order of the calls of `field`."""
         if not self.staged:
             return [target for _, target in self._pairs]
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)  # the pinned memory will be written to again
+            torch.cuda.synchronize(self.device)  # before the pinned memory is reused
         return [target.transpose(0, 1).contiguous() for _, target in self._pairs]

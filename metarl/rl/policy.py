@@ -1,4 +1,4 @@
-"""An adapted policy for use elsewhere, through Stable-Baselines3's `predict`."""
+"""Adapted policies with the `predict` method of Stable-Baselines3, which can be saved, loaded and exported."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from metarl.trees import count_tasks
 
 
 class AdaptedPolicy:
-    """The policy of one task of `predictor`, deterministic or sampling its actions from a generator of its own.
+    """The policy that is adapted to one task of `predictor`.
 
-    Its actions are in `action_space`: in a Box they are `action_scale` times what the policy draws, of which ±1 are the
-    bounds, and cut there.
-    `save` keeps it in a file, from which `AdaptedPolicy.load` gives it back; `module` makes a plain net of it.
+    Its actions are in `action_space`. In a Box, they are the policy's outputs multiplied by `action_scale`, where ±1
+    are mapped to the bounds and larger values are clipped. Actions are sampled with the policy's own random number
+    generator, from `seed`. `save` writes the policy to a file, `AdaptedPolicy.load` reads it, and `module` converts it
+    to a plain `torch.nn.Module`.
     """
 
     @checked
@@ -45,18 +46,19 @@ class AdaptedPolicy:
     ) -> None:
         tasks = count_tasks(predictor.states)
         if not 0 <= task < tasks:
-            raise ValueError(f"task is {task}: the predictor has {tasks} tasks, numbered from 0")
+            raise ValueError(f"task is {task}: give a number from 0 to {tasks - 1}, as the predictor has {tasks} tasks")
         self.learner, self.action_space, self.action_scale = predictor.learner, action_space, action_scale
         self.states = tree_map(lambda leaf: leaf[task : task + 1].detach().cpu().clone(), predictor.states)
         self.act = predictor.arrays(slice(task, task + 1))
         self.rng = np.random.default_rng(seed)
 
     def save(self, path: str | Path) -> None:
-        """Write the policy to the file `path`, .safetensors: the net's description, its weights, the adapted state.
+        """Write the policy to a .safetensors file: the network's description and weights, and the adapted state.
 
-        Raises NotRestorable where the net does not remember what it was made with (see `metarl.described.Described`).
+        Raises NotRestorable if the network does not record its constructor's arguments (see
+        `metarl.described.Described`).
         """
-        build(description := describe(self.learner))  # raises what `load` would
+        build(description := describe(self.learner))  # raises the errors that `load` would raise
         tensors = {f"learner.{name}": value for name, value in self.learner.state_dict().items()}
         tensors |= {f"state.{i}": leaf for i, leaf in enumerate(tree_leaves(self.states))}
         metadata = {
@@ -69,7 +71,7 @@ class AdaptedPolicy:
 
     @classmethod
     def load(cls, path: str | Path, *, seed: int = 0) -> AdaptedPolicy:
-        """The policy in a file that `save` wrote. Raises ValueError, naming the file, where it is none or damaged."""
+        """Read a policy from a file that `save` wrote. Raises ValueError if the file is damaged or contains none."""
         file = regular_file(Path(path))
         try:
             with safe_open(file, "pt") as stored:
@@ -82,13 +84,13 @@ class AdaptedPolicy:
             space, scale = build_space(json.loads(metadata["action_space"])), float(metadata["action_scale"])
         except NotRestorable:
             raise
-        except Exception as error:  # safetensors and torch raise types of their own for a damaged file
+        except Exception as error:  # safetensors and torch raise several types for a damaged file
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(f"{file} is no adapted policy, or damaged ({reason}): save it anew") from None
+            raise ValueError(f"{file} is no adapted policy, or is damaged ({reason}): save it again") from None
         return cls(Predictor(learner, lambda: states), space, action_scale=scale, seed=seed)
 
     def module(self) -> DeployedPolicy:
-        """The policy as a plain `torch.nn.Module`: observations [n, obs] to the actions of `predict`, deterministic."""
+        """The policy as a plain `torch.nn.Module`, which maps observations [n, obs] to its most probable actions."""
         net = self.learner.module(tree_map(lambda leaf: leaf[0], self.states))
         return DeployedPolicy(net.cpu(), self.action_space, action_scale=self.action_scale)
 
@@ -99,32 +101,36 @@ class AdaptedPolicy:
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
     ) -> tuple[np.ndarray, Any]:
-        """Actions for observations [obs] or [n, obs], one or [n, …] in `action_space`; `state` comes back as it was.
+        """The action for one observation [obs], or actions [n, …] for observations [n, obs]; also returns `state`.
 
-        They are drawn from the policy, or with `deterministic=True` are its most probable ones.
+        Actions are sampled from the policy or, if `deterministic`, are the most probable ones. The arguments are those
+        of Stable-Baselines3; `state` and `episode_start` have no effect.
         """
-        seen = numbers("observations", observation).astype(np.float32)
-        if seen.ndim not in (1, 2):
+        observations = numbers("observations", observation).astype(np.float32)
+        shape = observations.shape
+        if observations.ndim not in (1, 2):
             raise ValueError(
-                f"observations have shape {seen.shape}: give [obs] or [n, obs], flattened as Gymnasium's "
-                "FlattenObservation does"
+                f"observations have shape {shape}: give [obs] or [n, obs], flattened as by Gymnasium's "
+                "FlattenObservation"
             )
-        if not np.isfinite(seen).all():
+        if not np.isfinite(observations).all():
             raise ValueError("observations are not finite: look for NaN in the environment they come from")
-        flat = np.atleast_2d(seen)
+        flat = np.atleast_2d(observations)
         try:
             distribution = as_distribution(self.act(flat[None]))
         except RuntimeError as error:  # torch's, which names a matrix product
             reason = str(error).splitlines()[0]
-            raise ValueError(f"the policy does not take observations of shape {seen.shape} ({reason})") from None
+            raise ValueError(
+                f"the policy cannot use observations of shape {shape} ({reason}): give those of its environment"
+            ) from None
         if deterministic:
-            drawn = distribution.mode()
+            outputs = distribution.mode()
         else:
-            drawn, _ = distribution.sample(distribution.noise(self.rng, (1, len(flat))))
-        action, space = to_action(self.action_space, drawn[0], scale=self.action_scale), self.action_space
+            outputs, _ = distribution.sample(distribution.noise(self.rng, (1, len(flat))))
+        action, space = to_action(self.action_space, outputs[0], scale=self.action_scale), self.action_space
         if isinstance(space, Box):
             action = np.clip(action, space.low, space.high)
-        return action.reshape((*seen.shape[:-1], *action.shape[1:])), state
+        return action.reshape((*shape[:-1], *action.shape[1:])), state
 
 
 @checked
@@ -136,7 +142,7 @@ def adapt_policy(
     steps: Whole | None = None,
     seed: Whole = 0,
 ) -> AdaptedPolicy:
-    """Adapt `learner` to one task (the environment's `task`) for `steps` inner steps (default: as trained)."""
+    """Adapt `learner` to one `task` of the environment for `steps` inner steps (by default, as many as in training)."""
     tasks = distribution.tasks([task], np.random.default_rng(seed))
     *_, (predictor, _) = adapt(learner, tasks, steps=learner.steps if steps is None else steps)
     space = distribution.template.action_space

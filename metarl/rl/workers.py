@@ -1,8 +1,8 @@
-"""Worker processes that simulate an ordinary environment, which would hold Python's lock in threads.
+"""Worker processes that simulate environments written for Gymnasium, which cannot run in parallel on threads.
 
-Each is a fresh Python process, whatever threads and devices this one has. A share of a meta-batch's tasks goes there
-with the adapted policies of those tasks; what was seen and done comes back through shared memory, and nothing is sent
-while an episode runs.
+Each worker is a new Python process, independent of the threads and devices of this one. It receives a share of the
+tasks of a meta-batch with their adapted policies, and writes the rollout into shared memory. There is no communication
+during an episode.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ import torch
 from torch.utils._pytree import tree_map
 
 from metarl.core import Learner, Predictor
-from metarl.envs.many import told
+from metarl.envs.goals import task_in_words
 from metarl.envs.tasked import Tasked
-from metarl.rl.in_turn import InTurn
 from metarl.rl.loop import Share
+from metarl.rl.sequential import SequentialSimulator
 
 ERRORS = {kind.__name__: kind for kind in (ValueError, FloatingPointError, OSError, MemoryError)}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 START = "from metarl.rl.workers import serve; serve()"
 
 
-class Workers(InTurn):
-    """`count` processes that are started when they are first needed, kept, and ended with this object or process."""
+class Workers(SequentialSimulator):
+    """`count` worker processes, which are started when first needed, and end with this object or this process."""
 
     def __init__(self, kind: Tasked, *, envs: int, count: int) -> None:
         if os.name != "posix":
-            raise ValueError(f"workers is {count}: this system has no such processes, give 1")
+            raise ValueError(f"workers is {count}: worker processes need a POSIX system, give workers=1")
         super().__init__(kind, envs=envs, count=count)
         self._started: _Started | None = None
 
@@ -57,10 +57,10 @@ class Workers(InTurn):
         scale: float,
         written: Callable[..., None],
     ) -> np.ndarray:
-        """Simulate all shares and fill the fields [T, H, N, …]; returns which trajectories diverged, [T·N] bool.
+        """Simulate all shares and fill the fields [T, H, N, …]. Returns which trajectories diverged, [T·N] bool.
 
-        Raises ValueError for what is wrong with the environment or the policy, as in one process, and RuntimeError for
-        a worker that dies, naming the task and the step. Then, and after Ctrl-C, all workers are ended.
+        Raises ValueError for errors of the environment or the policy, as in one process, and RuntimeError, with the
+        task and the step, if a worker process ends. After an error or Ctrl-C, all workers are ended.
         """
         if self._started is None or self._started.pid != os.getpid():
             self._started = _Started(self.kind, self.envs, self.count)
@@ -76,15 +76,15 @@ class Workers(InTurn):
             started.end()
             self._started = None
             raise
-        for field, seen in zip(fields, recorded, strict=True):
-            field[...] = seen
+        for field, values in zip(fields, recorded, strict=True):
+            field[...] = values
         for writer in range(len(shares)):
             written(fields[0].shape[1], writer=writer)
         return diverged
 
 
 class _Started:
-    """Running processes, and the memory that they share with this one."""
+    """The running processes, and the memory that they share with this process."""
 
     def __init__(self, kind: Tasked, envs: int, count: int) -> None:
         self.pid, self.kind, self.size = os.getpid(), kind, 0
@@ -100,7 +100,7 @@ class _Started:
             raise
 
     def share(self, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
-        """Fields of these shapes in shared memory, which grows to hold them."""
+        """Arrays of these shapes in shared memory, which is enlarged if necessary."""
         size = _places(len(self.workers)) + 4 * sum(int(np.prod(shape)) for shape in shapes)
         if size > self.size:
             os.ftruncate(self.file, size)
@@ -109,8 +109,8 @@ class _Started:
         return fields_in(self.memory, len(self.workers), shapes)
 
     def simulate(self, shares: Sequence[Share], states: Any) -> np.ndarray:
-        """Have the workers simulate the shares, each the next one as soon as it is free."""
-        waiting, found = list(enumerate(shares))[::-1], [np.empty(0, bool)] * len(shares)
+        """Let the workers simulate the shares; each worker gets the next share when it is idle."""
+        waiting, diverged = list(enumerate(shares))[::-1], [np.empty(0, bool)] * len(shares)
         busy: dict[Connection, tuple[int, _Worker]] = {}
         idle = list(self.workers)
         while waiting or busy:
@@ -122,25 +122,26 @@ class _Started:
                 self.exchange(worker, partial(worker.send, (share, part)), share)
             for connection in wait(list(busy)):
                 i, worker = busy.pop(connection)  # type: ignore[call-overload]
-                found[i] = self.exchange(worker, worker.receive, shares[i])
+                diverged[i] = self.exchange(worker, worker.receive, shares[i])
                 idle.append(worker)
-        return np.concatenate(found)
+        return np.concatenate(diverged)
 
     def exchange(self, worker: _Worker, call: Callable[[], Any], share: Share | None = None) -> Any:
-        """What `call` brings from a worker. Raises RuntimeError, with task and step, for a worker that is gone."""
+        """Call `call`, which communicates with `worker`. Raises RuntimeError, with task and step, if it has ended."""
         try:
             return call()
         except (EOFError, ConnectionError) as error:
             step, i = self.at[worker.number]
-            when = f"in step {step} of an episode of task {told(share.tasks[i])}" if share else "before it had a task"
+            task = task_in_words(share.tasks[i]) if share else ""
+            when = f"in step {step} of an episode of task {task}" if share else "before it had a task"
             raise RuntimeError(
                 f"{self.kind.name}: a worker process {worker.fate()} {when}: look for the reason above, or give fewer "
-                "workers where memory ran out"
+                "workers if memory ran out"
             ) from error
 
 
 class _Worker:
-    """One process, the end of its connection, and its number."""
+    """A worker process and the connection to it."""
 
     def __init__(self, pickled: bytes, file: int, number: int, count: int) -> None:
         self.number = number
@@ -158,7 +159,7 @@ class _Worker:
         self.connection.send_bytes(_pickled(message, "a task or a policy"))
 
     def receive(self) -> np.ndarray:
-        """The answer to a share: which trajectories diverged. Raises what the worker raised."""
+        """Which trajectories of a share diverged. Raises the error that occurred in the worker, if there was one."""
         answer = self.connection.recv()
         if isinstance(answer, np.ndarray):
             return answer
@@ -166,7 +167,7 @@ class _Worker:
         raise ERRORS.get(kind, RuntimeError)(message) from RuntimeError(f"in a worker process:\n{trace}")
 
     def fate(self) -> str:
-        """How the process ended, to follow "a worker process"."""
+        """How the process ended, as the end of a sentence that begins with "a worker process"."""
         try:
             code = self.process.wait(10)
         except subprocess.TimeoutExpired:
@@ -175,7 +176,7 @@ class _Worker:
 
 
 def _end(workers: Sequence[_Worker], file: int, pid: int) -> None:
-    """End the processes; those of a parent are left to it."""
+    """End the processes, unless they belong to the parent of a forked process."""
     for worker in workers:
         if pid == os.getpid():
             worker.process.kill()
@@ -187,15 +188,15 @@ def _end(workers: Sequence[_Worker], file: int, pid: int) -> None:
 
 
 def serve() -> None:
-    """What a worker process does: simulate the shares that it is sent, until its parent ends it or is gone."""
+    """The main function of a worker process, which simulates shares until its parent ends it or has ended."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)  # the parent finishes the iteration, then ends this
+        signal.signal(getattr(signal, name), signal.SIG_IGN)  # the parent finishes the iteration, and then ends this
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     handle, file, number, count = map(int, sys.argv[1:])
     connection = Connection(handle)
     kind, envs = connection.recv()
-    simulator = InTurn(kind, envs=envs)
+    simulator = SequentialSimulator(kind, envs=envs)
     mapped = 0
     while True:
         try:
@@ -220,13 +221,13 @@ def serve() -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when its standard input ends, which the parent holds: also in the middle of a step."""
+    """End this process, also during a step, when its standard input is closed because the parent has ended."""
     os.read(0, 1)
     os._exit(1)
 
 
 def _shared_file() -> int:
-    """A file of this and its child processes alone: in memory where the system has such."""
+    """A file for this process and its workers, which is in memory if the system supports it."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("metarl")
     with tempfile.TemporaryFile() as file:
@@ -234,7 +235,7 @@ def _shared_file() -> int:
 
 
 def fields_in(memory: mmap.mmap, workers: int, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
-    """Float32 arrays of these shapes, one after the other in shared memory, behind each worker's step and instance."""
+    """Consecutive float32 arrays of these shapes in shared memory, after the steps and instances of all workers."""
     fields, place = [], _places(workers)
     for shape in shapes:
         fields.append(np.ndarray(shape, np.float32, memory, place))

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from metarl.envs import make_world
-from metarl.envs.chance import Chance
+from metarl.envs.random_streams import RandomStreams
 
 
 def test_random_numbers_are_splitmix64s() -> None:
     """The generator's published test vector, from the seed 1234567."""
-    chance = Chance(2)
+    chance = RandomStreams(2)
     chance.state[0] = 1234567
     drawn = [int(chance.integers(None)[0]) for _ in range(5)]
     assert drawn == [
@@ -18,7 +18,7 @@ def test_random_numbers_are_splitmix64s() -> None:
 
 
 def test_streams_are_uniform_normal_and_independent() -> None:
-    chance, n = Chance(2000), 2000
+    chance, n = RandomStreams(2000), 2000
     chance.state[:] = chance.seeds(n, np.random.default_rng(0))
     uniform = np.array([chance.uniform(None) for _ in range(50)])
     assert 0.0 <= uniform.min() < 1e-4
@@ -35,7 +35,7 @@ def test_streams_are_uniform_normal_and_independent() -> None:
 
 
 def test_a_stream_that_is_not_alive_stays_where_it_is() -> None:
-    chance, other = Chance(2), Chance(2)
+    chance, other = RandomStreams(2), RandomStreams(2)
     chance.uniform(np.array([True, False]))
     first = other.uniform(None)
     assert chance.uniform(None)[1] == first[1]

@@ -7,8 +7,8 @@ from forks import in_child
 
 from metarl.envs import TaskVectorEnv, World, make_world
 from metarl.envs.ant import AntVel
+from metarl.envs.contacts import GEOM_FIELDS, follow_geoms, list_contacts, pair_fields
 from metarl.envs.half_cheetah import HalfCheetahVel
-from metarl.envs.lean import GEOM_FIELDS, follow_geoms, list_contacts, pair_fields
 from metarl.envs.physics import MujocoWorld
 
 CHANGES = {  # factor, and what is added
@@ -89,7 +89,7 @@ def test_contacts_follow_a_model_that_was_changed_when_compiled() -> None:
 @pytest.mark.parametrize("field", ["geom_contype", "geom_conaffinity", "geom_adhesion", "pair_friction", "pair_dim"])
 def test_what_pairs_cannot_follow_is_refused(field: str) -> None:
     world = HalfCheetahVel(2)
-    wanted = "follows the geoms" if field.startswith("pair_") else "cannot be changed where contacts are listed"
+    wanted = "follows the geoms" if field.startswith("pair_") else "cannot be changed, because contacts are listed"
     with pytest.raises(ValueError, match=rf"^{field} {wanted}[^\n]*$"):
         world.batch.expand(field)
     searching(HalfCheetahVel)(2).batch.expand(field)

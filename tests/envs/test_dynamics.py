@@ -38,7 +38,7 @@ def check_simulated(world: VaryingDynamics) -> None:
     """Every sub-environment simulates the file's model times the factors of its task."""
     with quiet():
         standard = type(world).model()
-    factors = world.goals.of_fields(world.tasks)
+    factors = world.goals.by_field(world.tasks)
     for i in range(world.num_envs):
         model = world.batch.get_model(i)
         for name in FIELDS:
@@ -49,7 +49,7 @@ def check_simulated(world: VaryingDynamics) -> None:
 
 def test_a_task_lists_masses_inertias_damping_and_friction() -> None:
     goals = Factors(bodies=2, dofs=1, geoms=1)
-    fields = goals.of_fields(np.arange(12.0)[None])
+    fields = goals.by_field(np.arange(12.0)[None])
     assert fields["body_mass"].tolist() == [[0, 1]]
     assert fields["body_inertia"].tolist() == [[[2, 3, 4], [5, 6, 7]]]
     assert fields["dof_damping"].tolist() == [[8]]
@@ -58,7 +58,7 @@ def test_a_task_lists_masses_inertias_damping_and_friction() -> None:
 
 def test_logarithms_of_factors_are_uniform() -> None:
     goals = Walker2dParams.goals
-    fields = goals.of_fields(goals.sample(4000, np.random.default_rng(0)))
+    fields = goals.by_field(goals.sample(4000, np.random.default_rng(0)))
     for name, factors in fields.items():
         powers = np.log(factors) / np.log(1.3 if name == "dof_damping" else 1.5)
         assert -3.0 <= powers.min() < -2.99, name
@@ -70,7 +70,7 @@ def test_logarithms_of_factors_are_uniform() -> None:
 @EVERY
 def test_the_model_simulated_is_the_task_told(kind: type[VaryingDynamics]) -> None:
     world = kind(4, threads=1)
-    for field, factors in world.goals.of_fields(world.tasks).items():
+    for field, factors in world.goals.by_field(world.tasks).items():
         values = getattr(world.batch.model, field)
         assert factors[0].shape == (values[1:] if "body" in field else values).shape
     rng, tasks = np.random.default_rng(0), kind.sample_tasks(8, np.random.default_rng(1))
@@ -117,7 +117,7 @@ def test_listed_contacts_have_the_frictions_of_the_task(kind: type[VaryingDynami
     np.testing.assert_array_equal(found, rolled(searched, 100))
     slippery = kind(3)
     slippery.set_tasks(listed.tasks)
-    slippery.goals.of_fields(slippery.tasks)["geom_friction"][:] = 1.0  # a view: frictions alone are the file's
+    slippery.goals.by_field(slippery.tasks)["geom_friction"][:] = 1.0  # a view: frictions alone are the file's
     slippery.reset(np.random.default_rng(0))
     assert np.abs(rolled(slippery, 100) - found).max() > 0.01
 
@@ -125,7 +125,7 @@ def test_listed_contacts_have_the_frictions_of_the_task(kind: type[VaryingDynami
 def recompiled(task: np.ndarray) -> mujoco.MjModel:
     """Walker2d compiled anew from its file with the masses, inertias, damping and friction of a task [61]."""
     spec = mujoco.MjSpec.from_file(str(ASSETS / Walker2dParams.xml))
-    standard, factors = spec.compile(), Walker2dParams.goals.of_fields(task[None])
+    standard, factors = spec.compile(), Walker2dParams.goals.by_field(task[None])
     spec.compiler.inertiafromgeom = 0
     for body in spec.bodies[1:]:
         body.explicitinertial = True
@@ -143,7 +143,7 @@ def test_constants_that_follow_are_those_of_a_model_compiled_so() -> None:
     """And they matter: with the file's own inverse weights, contacts and joint limits are softer or harder."""
     world = Walker2dParams(1)
     task = world.sample_tasks(1, np.random.default_rng(0))[0]
-    inertia = world.goals.of_fields(task[None])["body_inertia"]
+    inertia = world.goals.by_field(task[None])["body_inertia"]
     inertia[:] = inertia[..., :1]  # a compiler refuses inertias that no solid has
     task = np.concatenate([task[:7], inertia.ravel(), task[28:]])
     world.set_tasks(task)

@@ -37,7 +37,7 @@ def test_equals_gymnasium_with_the_same_edited_model(name: str, tmp_path, monkey
         theirs, rng = original(name), np.random.default_rng(seed)
         task = goals.sample(1, rng)[0] if isinstance(goals, Factors) else np.zeros(1)  # humanoids run along +x
         if isinstance(goals, Factors):
-            for field, factors in goals.of_fields(task[None]).items():
+            for field, factors in goals.by_field(task[None]).items():
                 getattr(theirs.model, field)[-factors.shape[1] :] *= factors[0]
             mujoco.mj_setConst(theirs.model, theirs.data)
         start, _ = ours.reset(seed=seed, options={"task": task})

@@ -36,11 +36,11 @@ def test_numbers_outside_a_boxs_bounds_are_let_through() -> None:
         (Box(-1, 1, (2,)), 0.5, "0.5: give numbers of shape (2,)"),
         (Box(-1, 1, (2,)), None, "None: give numbers of shape (2,)"),
         (Box(-1, 1, (2,)), [[1], [2, 3]], "[[1], [2, 3]]: give numbers of shape (2,)"),
-        (Discrete(3), 3, "3: give one in Discrete(3)"),
-        (Discrete(3), -1, "-1: give one in Discrete(3)"),
+        (Discrete(3), 3, "3: give an element of Discrete(3)"),
+        (Discrete(3), -1, "-1: give an element of Discrete(3)"),
         (SPACES[-1], {"b": np.zeros((2, 2))}, "['b']: give a dict of ['a', 'b']"),
         (SPACES[-2], (np.zeros(2),), "of the type tuple"),
-        (SPACES[-2], (np.zeros(2), 5), "at 1 5: give one in Discrete(3)"),
+        (SPACES[-2], (np.zeros(2), 5), "at 1 5: give an element of Discrete(3)"),
     ],
 )
 def test_what_is_no_observation_is_named(space: Space[Any], value: Any, message: str) -> None:

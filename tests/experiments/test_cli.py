@@ -199,7 +199,7 @@ def test_only_training_begins_with_short_credit() -> None:
     for split in get_args(Split):
         distribution: Any = config.distribution(torch.device("cpu"), split=split)
         distribution.set_progress(0.0)
-        credit[split] = distribution.credit
+        credit[split] = distribution.current_gae
         assert distribution.inner_gae == (0.9, 0.5)  # everywhere
     assert credit == {"train": (0.9, 0.5), "validation": (0.99, 0.95), "test": (0.99, 0.95)}
 

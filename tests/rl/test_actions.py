@@ -85,16 +85,16 @@ def test_policies_for_observations_as_gymnasium_flattens_them() -> None:
 
 BAD: dict[str, tuple[Callable[[], object], str]] = {
     "an unbounded box": (lambda: distribution_for(Box(-np.inf, 1, (2,))), "has no bounds: give a Box with a fini"),
-    "a box of whole numbers": (lambda: distribution_for(Box(0, 9, (2,), np.int64)), "no policy acts in the action spa"),
-    "an empty box": (lambda: distribution_for(Box(0, 1, (0,))), "no policy acts in the action space"),
+    "a box of whole numbers": (lambda: distribution_for(Box(0, 9, (2,), np.int64)), "no policy for the action space"),
+    "an empty box": (lambda: distribution_for(Box(0, 1, (0,))), "no policy for the action space"),
     "a dict": (lambda: distribution_for(Dict({"a": Discrete(2)})), "give a Box of floating-point numbers, or a Discr"),
     "no space": (lambda: distribution_for(3), "space is 3: give a Space"),  # type: ignore[arg-type]
-    "too large a choice": (lambda: to_action(Discrete(3), np.array([[1.0], [3.0]])), "the action [3.0] is no choice"),
-    "half a choice": (lambda: to_action(MultiBinary(2), np.array([[1.0, 0.5]])), "the action [1.0, 0.5] is no choice"),
-    "a negative choice": (lambda: to_action(MultiDiscrete([2, 2]), np.array([[1.0, -1.0]])), "is no choice in"),
-    "a choice that is NaN": (lambda: to_action(Discrete(3), np.array([[np.nan]])), "the action [nan] is no choice"),
+    "too large a choice": (lambda: to_action(Discrete(3), np.array([[1.0], [3.0]])), "the action [3.0] is not in"),
+    "half a choice": (lambda: to_action(MultiBinary(2), np.array([[1.0, 0.5]])), "the action [1.0, 0.5] is not in"),
+    "a negative choice": (lambda: to_action(MultiDiscrete([2, 2]), np.array([[1.0, -1.0]])), "is not in"),
+    "a choice that is NaN": (lambda: to_action(Discrete(3), np.array([[np.nan]])), "the action [nan] is not in"),
     "a Gaussian of choices": (
-        lambda: check_fits(Gaussian(1, 1), Discrete(2)), "gives a Gaussian distribution, and actions are in Discrete(2)"
+        lambda: check_fits(Gaussian(1, 1), Discrete(2)), "returns a Gaussian distribution, but actions are in Discr"
     ),
     "observations of any length": (lambda: policy_for(Sequence(Discrete(2)), Discrete(2)), "no fixed number of"),
     "a policy without choices": (lambda: MultiCategoricalPolicy(3, []), "choices is empty: give the number of options"),

@@ -18,7 +18,7 @@ from metarl.nets.policy import GaussianPolicy
 from metarl.rl.advantages import advantages, discounted_sum, features, gae, linear_baseline
 from metarl.rl.distributions import Bernoulli, Categorical, Gaussian, MultiCategorical
 from metarl.rl.guidance import Guidance, Guided, goal_conditioned, imitation
-from metarl.rl.loop import loops
+from metarl.rl.loop import count_loops
 from metarl.rl.losses import clipped_surrogate, masked_mean, mean_kl, surrogate
 from metarl.rl.memory import Memory, Recorder
 from metarl.rl.policy import AdaptedPolicy, adapt_policy
@@ -94,8 +94,8 @@ DISTRIBUTION: dict[str, tuple[Call, str]] = {
     "a number": (lambda: WorldDistribution(3), "env is 3: give a text or a function"),
     "an unknown id": (lambda: WorldDistribution("metarl/AntVe-v0"), "unknown environment 'metarl/AntVe-v0': did you"),
     "no World": (lambda: WorldDistribution(int), "world is the class int: give a subclass of metarl.envs.World"),
-    "an abstract World": (lambda: WorldDistribution(World), "World has no advance, initial, place, write, goals: see"),
-    "what makes no World": (lambda: WorldDistribution(lambda n, threads: 3), "world makes 3: give a subclass"),
+    "an abstract World": (lambda: WorldDistribution(World), "World has no advance, initial, place, write, goals: d"),
+    "what makes no World": (lambda: WorldDistribution(lambda n, threads: 3), "world returns 3: give a subclass"),
     "no flat World": (lambda: WorldDistribution(Wide), "Wide: observations have the shape (2, 2): make"),
     "no device": (lambda: track(device="gpu"), "device is 'gpu': give one that torch can use, such as cpu"),
     "a device as a number": (lambda: track(device=3), "device is 3: give a device or a text"),
@@ -119,11 +119,11 @@ DISTRIBUTION: dict[str, tuple[Call, str]] = {
     "metrics of nothing": (lambda: two().metrics(3), "episodes is 3: give an Episodes"),
     "no discount": (lambda: two().rollout(wide(1, 1), NAN, 1.0), f"discount is nan: {SHARE}"),
     "policies of another batch": (
-        lambda: track().tasks([[1.0]] * 3, generator()).trajectories(wide(1, 1)), "the predictor is of 2 tasks, and"
+        lambda: track().tasks([[1.0]] * 3, generator()).trajectories(wide(1, 1)), "the predictor has 2 tasks, but"
     ),
     "a policy for more": (lambda: two().trajectories(wide(3, 1)), "the policy takes 3 observations and got 1: build"),
     "a policy of more": (
-        lambda: two().trajectories(wide(1, 2)), "a policy draws actions (2, 4, 2) and log-probabilities (2, 4): give (2"
+        lambda: two().trajectories(wide(1, 2)), "a policy samples actions (2, 4, 2) and log-probabilities (2, 4): re"
     ),
     "a policy without std": (lambda: acting(lambda x, p: x + p), "a policy's outputs are of the type ndarray of shape"),
     "a policy that fails": (
@@ -134,12 +134,12 @@ DISTRIBUTION: dict[str, tuple[Call, str]] = {
         lambda: acting(lambda x, p: Gaussian(x, torch.zeros(3))), "means (1, 4, 1) and log standard deviations (1, 3)"
     ),
     "a policy of choices": (
-        lambda: acting(lambda x, p: Categorical(x)), "the policy gives a Categorical distribution, and actions are in"
+        lambda: acting(lambda x, p: Categorical(x)), "the policy returns a Categorical distribution, but actions are in"
     ),
     "a policy that is NaN": (
         lambda: acting(lambda x, p: Gaussian(x * NAN, p)), "Track: action [nan] of sub-environment 0"
     ),
-    "loops of nothing": (lambda: loops(0, 1), "tasks is 0: give a whole number from 1 up"),
+    "loops of nothing": (lambda: count_loops(0, 1), "tasks is 0: give a whole number from 1 up"),
     "memory of a negative size": (lambda: Memory().take((-1,)), "shape is (-1,): give a tuple in which each is"),
     "a recorder of nothing": (lambda: Recorder(Memory(), 0, 1, 1, device=CPU, staged=False), "tasks is 0: give a"),
     "a recorder nowhere": (lambda: Recorder(Memory(), 1, 1, 1, device="x", staged=False), "device is 'x': give a"),
@@ -158,14 +158,14 @@ GUIDANCE: dict[str, tuple[Call, str]] = {
         lambda: guided(lambda x, task: Gaussian(x.repeat(1, 1, 1, 2), torch.zeros(1))), "means have shape (2, 5, 4, 2)"
     ),
     "labels that are NaN": (
-        lambda: guided(lambda x, task: Gaussian(x * NAN, torch.zeros(1))), "an expert's labels are not"
+        lambda: guided(lambda x, task: Gaussian(x * NAN, torch.zeros(1))), "an expert's outputs are not"
     ),
     "labels of another kind": (
         lambda: imitation(lambda x: Categorical(x), Guidance(ONE, Gaussian(ONE, ONE), ONE, ONE)),
         "the KL divergence is of Categorical of sizes [1] from Gaussian of sizes [1, 1]: give",
     ),
     "a policy of elsewhere": (
-        lambda: guided(goal_conditioned(GaussianPolicy(5, 1))), "the expert takes 5 observations, and is shown 1 and a"
+        lambda: guided(goal_conditioned(GaussianPolicy(5, 1))), "the expert takes 5 observations, but there are 1 and a"
     ),
     "a rollout imitated": (lambda: imitation(lambda x: (x, x), seen()), "batch is of the type Rollout: give a"),
 }  # fmt: skip
@@ -181,7 +181,7 @@ LOSSES: dict[str, tuple[Call, str]] = {
     "no batch": (lambda: surrogate(lambda x: (x, x), 3), "batch is 3: give a Rollout"),
     "actions of another": (lambda: surrogate(lambda x: Gaussian(x, x), seen()), "means have shape (2, 6, 4, 3), log"),
     "no distributions": (lambda: mean_kl(3, 4, seen()), "a policy's outputs are 3: let its forward return"),
-    "two kinds": (lambda: mean_kl(Gaussian(ONE, ONE), Bernoulli(ONE), seen()), "give two distributions of one kind"),
+    "two kinds": (lambda: mean_kl(Gaussian(ONE, ONE), Bernoulli(ONE), seen()), "give two distributions of the same"),
     "two sizes": (
         lambda: mean_kl(Gaussian(torch.zeros(1, 2), torch.zeros(2)), Gaussian(torch.zeros(1, 1), ONE), seen()),
         "Gaussian of sizes [2, 2] from Gaussian of sizes [1, 1]: give two",
@@ -190,7 +190,7 @@ LOSSES: dict[str, tuple[Call, str]] = {
         lambda: surrogate(lambda x: Categorical(x), seen()), "logits have shape (2, 6, 4, 3), actions (2, 6, 4, 2)"
     ),
     "too many choices": (
-        lambda: surrogate(lambda x: MultiCategorical((x,)), seen()), "there are logits for 1 choices, and actions have"
+        lambda: surrogate(lambda x: MultiCategorical((x,)), seen()), "there are logits for 1 choices, but actions have"
     ),
     "other switches": (lambda: surrogate(lambda x: Bernoulli(x), seen()), "logits have shape (2, 6, 4, 3), actions (2"),
     "no mask": (lambda: masked_mean(torch.zeros(3), None), "mask is None: give a Tensor"),
@@ -212,7 +212,7 @@ LOSSES: dict[str, tuple[Call, str]] = {
 
 POLICY: dict[str, tuple[Call, str]] = {
     "no predictor": (lambda: AdaptedPolicy(3, Track.action_space), "predictor is 3: give a Predictor"),
-    "a task too many": (lambda: adapted(task=5), "task is 5: the predictor has 2 tasks, numbered from 0"),
+    "a task too many": (lambda: adapted(task=5), "task is 5: give a number from 0 to 1, as the predictor has 2 tasks"),
     "a task as text": (lambda: adapted(task="x"), "task is 'x': give a whole number"),
     "no scale": (lambda: adapted(action_scale=0), f"action_scale is 0: {POSITIVE}"),
     "scale NaN": (lambda: adapted(action_scale=NAN), f"action_scale is nan: {POSITIVE}"),

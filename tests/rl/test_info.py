@@ -60,7 +60,7 @@ def test_parts_of_a_worlds_steps_are_measured_too() -> None:
     places = seen.observations + 0.2 * seen.actions.clamp(-1, 1)
     distances = (places - torch.from_numpy(tasks.goals).float()[:, None, None]).norm(dim=-1)
     torch.testing.assert_close(tasks.measured[0]["distance"], distances.amax(1).mean(1))
-    with pytest.raises(ValueError, match=r"^Track has no 'speed' in its steps: info may name nothing$"):
+    with pytest.raises(ValueError, match=r"^Track has no 'speed' in its steps: info may contain nothing$"):
         evaluate(pusher(), WorldDistribution(Track, info=["speed"]), steps=0, num_tasks=1)
 
 

@@ -16,7 +16,7 @@ from metarl.core import Predictor, adapt
 from metarl.envs.world import Step
 from metarl.learners.gradient import GradientLearner
 from metarl.rl.distributions import Gaussian
-from metarl.rl.loop import loops
+from metarl.rl.loop import count_loops
 from metarl.rl.losses import surrogate
 from metarl.rl.rollout import WorldDistribution, WorldTasks
 
@@ -123,4 +123,4 @@ def test_policies_that_are_not_numpy_act_in_one_loop() -> None:
     ("tasks", "threads", "wanted"), [(40, 2, 2), (40, 16, 4), (40, 6, 2), (12, 6, 3), (5, 2, 1), (1, 8, 1), (40, 1, 1)]
 )
 def test_loops_share_tasks_and_threads_evenly(tasks: int, threads: int, wanted: int) -> None:
-    assert loops(tasks, threads) == wanted
+    assert count_loops(tasks, threads) == wanted

@@ -37,7 +37,7 @@ def test_the_parts_of_an_iteration_add_up() -> None:
         assert [row.name for row in report.rows] == [
             "iteration", "simulation and policies", "advantages", "inner steps", "update",
         ]  # fmt: skip
-        assert any("thousand steps of half-cheetah a second" in note for note in report.notes)
+        assert any("of half-cheetahs per second" in note for note in report.notes)
     parts = iteration.measure(iteration.sized("point-nav-maml", tasks=4, trajectories=3), repeats=2, device="cpu")
     whole, *rest = parts.values()
     for k in range(2):

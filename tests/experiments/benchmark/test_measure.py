@@ -30,7 +30,7 @@ def test_ratios_are_of_rates(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ours / theirs: 5" in printed
     assert "500" in printed
     as_json = report.as_json()
-    assert as_json["rows"][0] == {"name": "ours", "seconds": 2.0, "low": 1.0, "high": 3.0, "lr": 500.0}
+    assert as_json["rows"][0] == {"name": "ours", "seconds": 2.0, "low": 1.0, "high": 3.0, "rate": 500.0}
     assert as_json["ratios"] == [{"ours": "ours", "reference": "theirs", "ratio": 5.0}]
 
 
