@@ -9,7 +9,6 @@ from functools import partial
 from types import FunctionType
 from typing import Any, Literal
 
-import pooch
 import torch
 from torch import Tensor
 from torch.func import functional_call, grad_and_value
@@ -29,9 +28,9 @@ from metarl.trees import count_tasks
 
 Mode = Literal["auto", "on", "off"]
 """Whether meta-gradients are compiled: "on", "off", or "auto", which compiles runs that earn the time back."""
-WORTHWHILE = 10_000  # iterations from which "auto" compiles
-TOLERANCE = 1e-3  # of the difference from the gradient that is not compiled, relative to its length
-CACHE = "TORCHINDUCTOR_CACHE_DIR"  # the environment variable by which torch names the folder of what is compiled
+WORTHWHILE = 20_000  # iterations from which "auto" compiles
+TOLERANCE = 1e-4  # of the difference from the gradient that is not compiled, relative to its length
+CACHE = "TORCHINDUCTOR_CACHE_DIR"  # the environment variable by which torch finds the folder of what is compiled
 
 Function = Callable[[dict[str, Tensor], Tensor, Episodes], tuple[dict[str, Tensor], Tensor]]
 
@@ -74,8 +73,8 @@ class CompiledGradient:
     The function that is compiled is `torch.func.grad_and_value` of `Learner.batched_forward`, whatever faster form the
     learner has without compilation. It is compiled for each objective and each shape of the episodes; the numbers in an
     objective that is a `functools.partial`, such as the weights of `multi_step`, may change without compiling again.
-    What is compiled is stored in the folder TORCHINDUCTOR_CACHE_DIR, by default metarl/compiled in the user's cache, so
-    that further runs start within seconds. Tasks are computed in parts of `chunk`, one after the other.
+    torch stores what it compiles in the folder TORCHINDUCTOR_CACHE_DIR, by default among temporary files, so that
+    further runs start within seconds. Tasks are computed in parts of `chunk`, one after the other.
 
     The first gradient of each shape is also computed without compilation. If the two differ, or if compilation fails,
     as it does without a C++ compiler, a line on stderr says so, and nothing is compiled from then on.
@@ -96,9 +95,9 @@ class CompiledGradient:
             return meta_gradient(learner, episodes, objective, chunk=chunk)
         with lock(learner):
             done = [(weight, *self._part(learner, part, numbered)) for part, weight in split_weighted(episodes, chunk)]
-            found = ([weight * gradient for gradient in gradients] for weight, _, gradients in done)
-            gradients = sum_gradients(found, list(learner.parameters()))
-            return sum_numbers([weight * float(loss) for weight, loss, _ in done]), gradients
+        found = [[weight * gradient for gradient in gradients] for weight, _, gradients in done]
+        gradients = sum_gradients(found, found[0])
+        return sum_numbers([weight * float(loss) for weight, loss, _ in done]), gradients
 
     def _compare(self, learner: Learner, episodes: Episodes, objective: _Numbered, chunk: int | None) -> None:
         """Compile for episodes of new shapes, and compare the results with those of `meta_gradient`."""
@@ -111,7 +110,6 @@ class CompiledGradient:
             with alone():
                 _, gradients = meta_gradient(learner, part, objective.whole)  # raises for episodes that do not fit
             expected, begin = _vector(gradients), time.perf_counter()
-            os.environ.setdefault(CACHE, os.path.join(pooch.os_cache("metarl"), "compiled"))
             try:
                 with lock(learner):
                     error = float((_vector(self._part(learner, part, objective)[1]) - expected).norm())
@@ -120,7 +118,8 @@ class CompiledGradient:
                 return self._give_up(f"torch cannot compile it ({reason})")
             if not error <= TOLERANCE * float(expected.norm()):
                 return self._give_up("the compiled one is different")
-            notify(f"compiled the meta-gradient in {time.perf_counter() - begin:.0f} s; stored in {os.environ[CACHE]}")
+            stored = os.environ.get(CACHE, "memory alone")
+            notify(f"compiled the meta-gradient in {time.perf_counter() - begin:.0f} s; stored in {stored}")
 
     def _give_up(self, reason: str) -> None:
         self.failed = True

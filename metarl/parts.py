@@ -33,6 +33,8 @@ def split(tree: Tree, chunk: int | None) -> list[Tree]:
     """Cut a tree of [T, …] into parts of at most `chunk` tasks."""
     total = count_tasks(tree)
     size = chunk or total
+    if total <= size:
+        return [tree]
     return [tree_map(lambda leaf: leaf[start : start + size], tree) for start in range(0, total, size)]  # noqa: B023
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from metarl.run.folder import RunFolder
 from metarl.train import MetaTraining
 
 COMPILER = pytest.mark.skipif(
-    not any(map(shutil.which, ("g++", "clang++", "c++"))), reason="torch compiles with a C++ compiler, and there is none"
+    not any(map(shutil.which, ("g++", "clang++", "c++"))), reason="torch needs a C++ compiler, and there is none"
 )
 
 
@@ -101,7 +101,7 @@ def test_numbers_of_an_objective_change_without_compiling_again(capsys: pytest.C
 
 def test_more_functions_than_torch_stores_with_one_code_object() -> None:
     learner, episodes, _ = problem("MAML")
-    for _ in range(10):
+    for _ in range(9):
         gradient = CompiledGradient(backend="eager")
         gradient(learner, episodes, final(mse))
         assert not gradient.failed
@@ -116,7 +116,7 @@ def halved(graph: Any, inputs: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("backend", "reason"), [(broken, "torch cannot compile it (.*no compiler"), (halved, "the compiled one is different")]
+    ("backend", "reason"), [(broken, "torch cannot compile it ("), (halved, "the compiled one is different")]
 )
 def test_what_fails_or_differs_is_not_compiled_and_a_line_says_so(
     backend: Any, reason: str, capsys: pytest.CaptureFixture[str]
@@ -131,7 +131,7 @@ def test_what_fails_or_differs_is_not_compiled_and_a_line_says_so(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("warning: the meta-gradient is not compiled: ")
-    assert reason.partition("(")[0] in lines[0]
+    assert reason in lines[0]
 
 
 def training(outer: ml.Algorithm, *, iterations: int = 20_000) -> MetaTraining:
@@ -175,14 +175,13 @@ def test_what_cannot_be_compiled_is_named(outer: Callable[[], ml.Algorithm], rea
 
 
 @pytest.fixture
-def captured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def captured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs are compiled without a C++ compiler: what torch captures is interpreted."""
     monkeypatch.setattr(compiled, "CompiledGradient", partial(CompiledGradient, backend="eager"))
-    yield
 
 
 def test_a_run_records_how_it_computes_and_goes_on_likewise(captured: None, tmp_path: Path) -> None:
-    def fit(out: str, iterations: int = 4, **options: Any) -> ml.Trained:
+    def fit(out: str, **options: Any) -> ml.Trained:
         torch.manual_seed(0)
         outer = ml.Descent(LEARNERS["MAML"]())
         return ml.fit(

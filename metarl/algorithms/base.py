@@ -95,9 +95,10 @@ class Algorithm(Described, ABC):
 
     def _assign_gradient(self, gradients: Iterable[Tensor]) -> float:
         """Set the parameters' .grad and return the total norm. Raises FloatingPointError if it is not finite."""
+        gradients = list(gradients)
         for parameter, gradient in zip(self.learner.parameters(), gradients, strict=True):
             parameter.grad = gradient
-        norm = float(torch.nn.utils.get_total_norm([p.grad for p in self.learner.parameters() if p.grad is not None]))
+        norm = float(torch.nn.utils.get_total_norm(gradients))
         require_finite("the meta-gradient", norm)
         return norm
 

@@ -35,7 +35,7 @@ def test_candidates_agree_and_the_first_is_compared_with_all_others(
     assert others[-1] == "plain loop"
     assert list(report.ratios) == [(first, other) for other in others]
     assert all(row.work == len(make().episodes.query.x) for row in report.rows)
-    assert report.notes[-1] == "not installed, so not measured: higher, torchopt, learn2learn"
+    assert report.notes[-1] == "not installed, so not measured: higher, torchopt, learn2learn, jax"
     assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
 
