@@ -11,7 +11,7 @@ from torch.nn import Parameter, functional
 
 from metarl.algorithms.base import exclusive, require_finite
 from metarl.algorithms.descent import Descent
-from metarl.core import Episodes, Learner, Predictor, meta_gradient
+from metarl.core import Episodes, Learner, Predictor
 from metarl.learners.laplace import Headed
 from metarl.ranges import Count, NonNegative, Positive, checked
 from metarl.tasks.joint import Joint
@@ -74,7 +74,7 @@ class DEML(Descent):
     @exclusive
     def update(self, episodes: Episodes) -> dict[str, float]:
         concepts = self.concept_loss()
-        loss, gradients = meta_gradient(self.learner, episodes, self.objective, chunk=self.chunk)
+        loss, gradients = self.meta_gradient(self.learner, episodes, self.objective, chunk=self.chunk)
         shared, own = list(self.learner.parameters()), list(self.discriminator.parameters())
         found = torch.autograd.grad(self.weight * concepts, [*shared, *own], allow_unused=True, materialize_grads=True)
         norm = self._assign_gradient(a + b for a, b in zip(gradients, found, strict=False))
