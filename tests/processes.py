@@ -12,18 +12,24 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from torch.distributed import TCPStore
+
 from metarl.experiments.cli import main
 
 LIMIT = 60.0  # seconds
+_kept: list[TCPStore] = []  # to the end: a child has no thread that could end one
 
 
 def start(count: int, work: Callable[[int], object], **environment: str) -> list[BaseProcess]:
-    """`count` processes, each of which calls `work` with its number."""
-    port = environment.pop("MASTER_PORT", None) or free_port()
+    """`count` processes, each of which calls `work` with its number. As torchrun does, this one keeps their store."""
+    if "MASTER_PORT" not in environment:
+        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        _kept.append(store)
+        environment |= {"MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
     context = multiprocessing.get_context("fork")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks beside threads
-        processes = [context.Process(target=_run, args=(r, count, port, work, environment)) for r in range(count)]
+        processes = [context.Process(target=_run, args=(r, count, work, environment)) for r in range(count)]
         for process in processes:
             process.start()
     return processes
@@ -74,9 +80,9 @@ def free_port() -> str:
         return str(found.getsockname()[1])
 
 
-def _run(rank: int, count: int, port: str, work: Callable[[int], Any], environment: dict[str, str]) -> None:
+def _run(rank: int, count: int, work: Callable[[int], Any], environment: dict[str, str]) -> None:
     os.environ |= {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCH_CPP_LOG_LEVEL": "ERROR", **environment,
+        "MASTER_ADDR": "127.0.0.1", "TORCH_CPP_LOG_LEVEL": "ERROR", **environment,
     }  # fmt: skip
     work(rank)
