@@ -1,4 +1,4 @@
-"""A TaskVectorEnv as a Stable-Baselines3 VecEnv, at native speed. Importing this imports Stable-Baselines3."""
+"""A VecEnv of Stable-Baselines3 that wraps a TaskVectorEnv. The import of this module imports Stable-Baselines3."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
@@ -8,20 +8,21 @@ import numpy as np
 from gymnasium.spaces import Box
 from stable_baselines3.common.vec_env import VecEnv
 
+from metarl.envs.valid_actions import centre_and_half_range
 from metarl.envs.vector import TaskVectorEnv
 from metarl.envs.world import numbers
 from metarl.ranges import Positive, Range, Whole, check, checked
 
-UNBOUNDED = 1e6  # Stable-Baselines3 wants finite bounds and clips to them; the world clips by itself where it should
+UNBOUNDED = 1e6  # Stable-Baselines3 clips actions to bounds, which must be finite; worlds clip actions themselves
 
 
 class BaselinesVecEnv(VecEnv):
-    """The sub-environments of `env` for Stable-Baselines3: finished ones start their next episode in the same step.
+    """The sub-environments of `env` for Stable-Baselines3; when an episode ends, a new one starts in the same step.
 
-    Observations [N, obs] and rewards [N] are float32. The world receives `action_scale` times an action, unclipped, as
-    in `WorldDistribution`; in a Discrete space, the choice. `inputs` of the observations are shown. Where an episode
-    ends, infos hold "terminal_observation", "TimeLimit.truncated" and, as Stable-Baselines3's Monitor has it, "episode"
-    with the return "r" and the length "l".
+    Observations [N, obs] and rewards [N] are float32. In a Box, actions are multiplied by `action_scale` without
+    clipping, and ±1 are mapped to the bounds, as in `WorldDistribution`. The function `inputs` is applied to
+    observations. At the end of an episode, infos contain "terminal_observation", "TimeLimit.truncated" and, as in the
+    Monitor of Stable-Baselines3, "episode" with the return "r" and the length "l".
     """
 
     @checked
@@ -54,8 +55,10 @@ class BaselinesVecEnv(VecEnv):
         return self.inputs(observations.astype(np.float32))
 
     def step_async(self, actions: np.ndarray) -> None:
-        scale = self.action_scale if isinstance(self.action_space, Box) else 1
-        self._actions = scale * numbers("actions", actions)
+        space, self._actions = self.env.single_action_space, numbers("actions", actions)
+        if isinstance(space, Box):
+            middle, half = centre_and_half_range(space)
+            self._actions = middle + half * (self.action_scale * self._actions)
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         observations, rewards, terminated, truncated, _ = self.env.step(self._actions)
@@ -80,7 +83,7 @@ class BaselinesVecEnv(VecEnv):
         self.env.close()
 
     def set_options(self, options: Any = None) -> None:
-        raise ValueError("options are not passed on: fix tasks by set_tasks of the TaskVectorEnv")
+        raise ValueError("options are not supported: fix tasks by set_tasks of the TaskVectorEnv")
 
     def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
         return [getattr(self.env, attr_name)] * self._count(indices)

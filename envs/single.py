@@ -1,23 +1,25 @@
 """TaskEnv: a World of one sub-environment as a Gymnasium environment."""
 
+from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.utils import EzPickle
-from numpy.typing import ArrayLike
 
-from metarl.envs.world import World, build, check_shape, check_world, numbers
+from metarl.envs.world import World, build, check_shape, numbers
 from metarl.ranges import Count, Whole, check, checked
 
 
 class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
-    """One environment whose task is drawn anew at every reset unless it is fixed.
+    """A single environment that samples a new task at each reset, unless the task is fixed.
 
-    Fix it for good with `task` here or with `set_task`, or for one episode with `reset(options={"task": …})`.
-    The task is drawn first, from a stream of its own that `np_random` spawns, then the state, from `np_random`: the
-    states of a seed are Gymnasium's own environments', whatever the tasks.
-    `info` holds "task" [task] and, after a step, "diverged", the reward's parts and what was measured (m, m/s).
+    The task is fixed by `task` or `set_task`, or for one episode by `reset(options={"task": …})`. The task is sampled
+    first, from a separate random number generator that `np_random` spawns, and then the initial state, from
+    `np_random`. Thus, initial states are those of Gymnasium's environments with the same seed. `info` contains "task"
+    [task] and, after a step, "diverged", the terms of the reward, and measured quantities (in m and m/s).
+    `world` is a World class, or another kind of World, such as `metarl.envs.tasked` makes of any environment.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 20}  # noqa: RUF012
@@ -25,8 +27,8 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
     @checked
     def __init__(
         self,
-        world: type[World],
-        task: ArrayLike | None = None,
+        world: type[World] | Callable[..., World],
+        task: Any = None,
         *,
         render_mode: str | None = None,
         width: Count = 480,
@@ -34,8 +36,8 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
     ) -> None:
         """Wrap one sub-environment of world; frames of "rgb_array" are [height, width, 3] uint8."""
         EzPickle.__init__(self, world, task, render_mode=render_mode, width=width, height=height)
-        self.world = build(check_world(world), 1, threads=1)
-        self.metadata = {"render_modes": list(world.render_modes), "render_fps": round(1.0 / self.world.dt)}
+        self.world = build(world, 1, threads=1)
+        self.metadata = {"render_modes": list(self.world.render_modes), "render_fps": round(1.0 / self.world.dt)}
         self.render_mode = check_render_mode(self.world.name, render_mode, self.metadata["render_modes"])
         self.observation_space = self.world.observation_space
         self.action_space = self.world.action_space
@@ -48,32 +50,32 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
 
     @property
     def task(self) -> np.ndarray:
-        """The current task, [task]; NaN before the first reset unless it was fixed."""
-        return self.world.tasks[0].copy()
+        """The current task, [task], or NaN before the first reset if it is not fixed."""
+        return deepcopy(self.world.tasks[0])
 
-    def set_task(self, task: ArrayLike | None) -> None:
-        """Ask for this task from now on, over all resets; None: draw one at every reset again."""
+    def set_task(self, task: Any) -> None:
+        """Fix the task for all further episodes; None: sample a task at each reset again."""
         if task is not None:
-            self.world.set_tasks(task)
+            self.world.set_tasks([task])
         self._fixed = task is not None
         self._kept = self.task
 
     @checked
     def sample_tasks(self, n: Whole, rng: np.random.Generator | None = None) -> np.ndarray:
-        """n tasks drawn with rng (default: `np_random`), [n, task]."""
+        """Sample n tasks, [n, task], by default with `np_random`."""
         return self.world.sample_tasks(n, self.np_random if rng is None else rng)
 
     @checked
     def reset(
         self, *, seed: Whole | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode; options {"task": …} sets the task of this episode only. Draws the task, then the state."""
+        """Start an episode: sample the task and then the state. options {"task": …} is the task for this episode."""
         check_open(self.world.name, self._closed)
         super().reset(seed=None if seed is None else int(seed))
         task = task_option(self.world.name, options)
         if task is None:
-            task = self._kept if self._fixed else self.world.sample_tasks(1, task_stream(self.np_random))
-        self.world.set_tasks(task)
+            task = self._kept if self._fixed else self.world.sample_tasks(1, task_stream(self.np_random))[0]
+        self.world.set_tasks([task])
         self.world.reset(self.np_random)
         self._steps = 0
         if self.render_mode == "human":
@@ -83,7 +85,7 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
         return observations[0], {"task": self.task}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Take action [act], or a choice; never truncates (`gymnasium.make` adds the time limit)."""
+        """Take an action. Episodes are truncated only by the World's own time limit; `gymnasium.make` adds another."""
         check_open(self.world.name, self._closed)
         if self._steps is None:
             raise ValueError(f"{self.world.name}: no episode has begun: call reset first")
@@ -99,39 +101,40 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
         info |= {name: float(values[0]) for name, values in step.parts.items()}
         if self.render_mode == "human":
             self.render()
-        return observations[0], float(step.reward[0]), bool(step.terminated[0]), False, info
+        ended, cut = bool(step.terminated[0]), step.truncated is not None and bool(step.truncated[0])
+        return observations[0], float(step.reward[0]), ended and not cut, ended and cut, info
 
     def render(self) -> np.ndarray | None:
-        """A frame [height, width, 3] uint8, or None when shown on the screen."""
+        """An image [height, width, 3] uint8, or None if it is shown on the screen."""
         check_open(self.world.name, self._closed)
         return None if self.render_mode is None else self.world.render(0, self.render_mode, **self._size)
 
     def close(self) -> None:
-        if hasattr(self, "world"):  # it has none when its constructor refused the arguments
+        if hasattr(self, "world"):  # not if the constructor raised an error
             self.world.close()
             self._closed = True
 
 
 def task_stream(rng: np.random.Generator) -> np.random.Generator:
-    """A new generator for the task of the next episode; the numbers that come from rng itself stay the same."""
+    """A new generator for the task of the next episode, which does not change the random numbers of `rng`."""
     return rng.spawn(1)[0]
 
 
 def check_open(name: str, closed: bool) -> None:
-    """Raise ValueError where an environment has been closed."""
+    """Raise ValueError if an environment has been closed."""
     if closed:
         raise ValueError(f"{name}: the environment has been closed: make a new one")
 
 
 def check_render_mode(name: str, mode: str | None, modes: list[str]) -> str | None:
-    """Return mode; ValueError if the environment cannot be rendered so."""
+    """Return `mode`. Raises ValueError if the environment does not have this render mode."""
     if mode is not None and mode not in modes:
         raise ValueError(f"{name}: render_mode {mode!r} is not available; choose from {modes}")
     return mode
 
 
 def task_option(name: str, options: dict[str, Any] | None) -> Any:
-    """The task in the options of a reset, or None; ValueError for options that mean nothing here."""
+    """The task in the options of a reset, or None. Raises ValueError for unknown options."""
     check(dict | None, options, f"{name}: options")
     unknown = set(options or {}) - {"task"}
     if unknown:

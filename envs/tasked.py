@@ -1,4 +1,4 @@
-"""Any Gymnasium environment as a kind of World: how it is made, how its task is set, and where its tasks come from."""
+"""Worlds of any Gymnasium environment: how it is created, how its task is set, and how tasks are sampled."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 import pickle
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -19,30 +19,46 @@ from metarl.envs.goals import task_in_words
 from metarl.envs.many import ManyEnvs
 from metarl.ranges import shown
 
-METHODS = ("set_task", "reset_task")  # of an environment: Meta-World and garage have the first, others the second
+METHODS = ("set_task", "reset_task")  # names of an environment's method; set_task is used by Meta-World and garage
 
 Draw = Callable[[int, np.random.Generator], Sequence[Any]]
 
 
 @dataclass(frozen=True)
 class Tasked:
-    """What makes Worlds of an ordinary environment: `tasked(…)(num_envs)` is a `ManyEnvs`. It can be pickled."""
+    """A function that creates Worlds of a Gymnasium environment: `tasked(…)(num_envs)` is a `ManyEnvs`.
 
-    make: Callable[[], gymnasium.Env[Any, Any]]
+    It can be pickled. Two objects are equal if they are for the same environment with the same observations.
+    """
+
+    make: Callable[..., gymnasium.Env[Any, Any]] = field(compare=False)
     name: str
-    limit: int | None  # steps after which an episode is truncated, beside what `make` does about it
-    set_task: Callable[[Any, Any], Any] | None  # (environment, task); None: reset(options={"task": task}) does it
-    draw: Draw | str | None  # what draws tasks, or the name of the environment's own method; None: `space` does
-    space: Space[Any] | None  # of tasks, where one is known
-    info: tuple[str, ...]  # what is reported of a step's info
+    limit: int | None  # time limit in steps, if `make` does not implement it
+    set_task: Callable[[Any, Any], Any] | None = field(compare=False)  # None: reset(options={"task": task}) does it
+    draw: Draw | str | None  # a function that samples tasks, or the name of the environment's method; None: `space`
+    space: Space[Any] | None  # the task space, if it is known
+    info: tuple[str, ...] = field(compare=False)  # the keys of a step's info that are reported
+    world: type[ManyEnvs] = ManyEnvs
+    render_mode: str | None = field(default=None, compare=False)
 
     def __call__(self, num_envs: int, *, threads: int = 0) -> ManyEnvs:
-        return ManyEnvs(self, num_envs)
+        return self.world(self, num_envs)
+
+    def rendered(self) -> Tasked:
+        """The same, whose environments draw images; ValueError for an environment that cannot."""
+        drawing = replace(self, render_mode="rgb_array")
+        env = self.new()
+        modes = env.metadata.get("render_modes") or []
+        env.close()
+        if "rgb_array" not in modes:
+            raise ValueError(f"{self.name} cannot be drawn: its metadata['render_modes'], {modes}, has no 'rgb_array'")
+        drawing.new().close()
+        return drawing
 
     def new(self) -> gymnasium.Env[Any, Any]:
-        """One environment; ValueError for what is none of Gymnasium's."""
+        """A new environment. Raises ValueError for an object that is not a gymnasium.Env."""
         try:
-            env = self.make()
+            env = self.make() if self.render_mode is None else self.make(render_mode=self.render_mode)
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else ""
             raise ValueError(f"{self.name} cannot be made: {type(error).__name__}: {reason}") from error
@@ -56,7 +72,7 @@ class Tasked:
         return env
 
     def begin(self, env: gymnasium.Env[Any, Any], task: Any, seed: int, options: dict[str, Any]) -> tuple[Any, Any]:
-        """Set the task of `env`, then reset it; `options` is filled with the task where that sets it."""
+        """Set the task of `env` and reset it. If the task is set by an option of `reset`, it is added to `options`."""
         if self.set_task is None:
             options["task"] = task
             return env.reset(seed=seed, options=options)
@@ -64,7 +80,7 @@ class Tasked:
         return env.reset(seed=seed)
 
     def sample(self, env: gymnasium.Env[Any, Any], n: int, rng: np.random.Generator) -> list[Any]:
-        """n tasks drawn with rng; `env` is asked where it draws its own."""
+        """Sample n tasks; `env` is used if tasks are sampled by its own method."""
         if self.draw is None:
             assert self.space is not None
             space = deepcopy(self.space)
@@ -76,11 +92,11 @@ class Tasked:
         except TypeError:
             drawn = [drawn] * (n + 1)
         if len(drawn) != n:
-            raise ValueError(f"{self.name}: sample_tasks gave no {n} tasks: let it return as many as it is asked for")
+            raise ValueError(f"{self.name}: sample_tasks did not return {n} tasks: let it return n tasks for n")
         return drawn
 
     def as_task(self, task: Any) -> Any:
-        """`task`, where it is in the task space; ValueError for one that is not."""
+        """Return `task`. Raises ValueError if it is not in the task space."""
         if self.space is None:
             return task
         if isinstance(self.space, Box):
@@ -104,10 +120,11 @@ def tasked(
     set_task: Callable[[Any, Any], Any] | None = None,
     info: Sequence[str] = (),
 ) -> Tasked:
-    """How `env`, a registered id or what makes an environment, is used; one is made, reset and stepped to find out.
+    """Create a `Tasked` for `env`, a registered id or a function that returns an environment.
 
-    What is not given is looked for in the environment: its `set_task` or `reset_task`, else `reset` must read
-    options["task"]; its `sample_tasks(n, rng)` or `sample_tasks(n)`, else its `task_space`.
+    Arguments that are not given are taken from the environment. Tasks are set by its method `set_task` or `reset_task`,
+    or by `reset`, which must then read options["task"]. They are sampled by its method `sample_tasks(n, rng)` or
+    `sample_tasks(n)`, or from its `task_space`. To check this, one environment is created, reset and stepped.
     """
     make: Callable[[], Any] = env  # type: ignore[assignment]
     if isinstance(env, str):
@@ -129,8 +146,7 @@ def tasked(
         task_space = first.get_wrapper_attr("task_space")
     if draw is None and task_space is None:
         raise ValueError(
-            f"{kind.name} has no tasks of its own: give it `sample_tasks(n, rng)` or `task_space`, or give them as "
-            "arguments"
+            f"{kind.name} defines no tasks: add `sample_tasks(n, rng)` or `task_space`, or give one as an argument"
         )
     name = kind.name if isinstance(env, str) else type(first.unwrapped).__name__
     kind = replace(kind, name=name, set_task=set_task, draw=draw, space=task_space)
@@ -139,12 +155,12 @@ def tasked(
 
 
 def call(method: str, env: gymnasium.Env[Any, Any], task: Any) -> None:
-    """Set the task of `env` by its own `method`, wherever its wrappers have it."""
+    """Set the task of `env` by its `method`, which may be that of a wrapper or of a wrapped environment."""
     env.get_wrapper_attr(method)(task)
 
 
 class _Watched(dict[str, Any]):
-    """Options of a reset that know whether anybody looked for the task among them."""
+    """The options of a reset, which record whether the environment reads the task."""
 
     read = False
 
@@ -173,12 +189,12 @@ class _Watched(dict[str, Any]):
 
 
 def _try(kind: Tasked, env: gymnasium.Env[Any, Any]) -> None:
-    """Draw a task, begin an episode in it and take a step. Raises ValueError, with the remedy, for what goes wrong."""
+    """Sample a task, start an episode and take a step. Raises ValueError if one of these fails."""
     one, again = (kind.sample(env, 3, np.random.default_rng(0)) for _ in range(2))
     if pickle.dumps(one) != pickle.dumps(again):
         raise ValueError(
-            f"{kind.name}: sample_tasks draws other tasks from the same random numbers: let it take them from the "
-            "generator it is given, sample_tasks(n, rng), or from the environment's np_random"
+            f"{kind.name}: sample_tasks returns other tasks for the same random numbers: let it use the generator that "
+            "it is given, sample_tasks(n, rng), or the environment's np_random"
         )
     options = _Watched()
     world = ManyEnvs(kind, 1, env)
@@ -187,7 +203,7 @@ def _try(kind: Tasked, env: gymnasium.Env[Any, Any]) -> None:
     if kind.set_task is None and not options.read:
         raise ValueError(
             f"{kind.name} has no way to set a task: its reset does not read options['task'], and it has no method "
-            "set_task: add one of the two, or give the argument set_task, a function (environment, task)"
+            "set_task: add one of them, or give the argument set_task, a function (environment, task)"
         )
     actions = deepcopy(world.action_space)
     actions.seed(0)

@@ -1,6 +1,6 @@
 """TaskVectorEnv: a World as a Gymnasium vector environment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -11,17 +11,17 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike
 
 from metarl.envs.single import check_open, check_render_mode, task_option, task_stream
-from metarl.envs.world import World, build, check_world
+from metarl.envs.world import World, build
 from metarl.ranges import Count, Whole, check, checked
 
 
 class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """num_envs sub-environments stepped natively together; equal to as many `TaskEnv` with the same seeds.
+    """num_envs sub-environments that are stepped together, equal to as many `TaskEnv` objects with the same seeds.
 
-    Every sub-environment has its own generator and draws its own task, then its state, at every reset, also at
-    automatic ones, unless tasks are fixed: for good with `task` or `set_tasks`, for one episode with
-    `reset(options={"task": …})`. A finished sub-environment is reset by the next step (Gymnasium's default,
-    NEXT_STEP), which ignores its action.
+    Each sub-environment has its own random number generator, and samples its task and then its state at each reset,
+    also at automatic ones. Tasks are fixed by `task` or `set_tasks`, or for one episode by
+    `reset(options={"task": …})`. A sub-environment whose episode has ended is reset by the next step, which ignores its
+    action (Gymnasium's default mode, NEXT_STEP).
     """
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012  (Gymnasium's declaration)
@@ -29,7 +29,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
     @checked
     def __init__(
         self,
-        world: type[World],
+        world: type[World] | Callable[..., World],
         num_envs: Count = 1,
         *,
         max_episode_steps: Count | None = None,
@@ -41,11 +41,12 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
     ) -> None:
         """Wrap num_envs sub-environments of world; episodes are truncated after max_episode_steps actions.
 
+        `world` is a World class, or another kind of World, such as `metarl.envs.tasked` makes of any environment.
         task: fixed tasks [N, task], or one for all [task]. threads: see `World`.
         """
-        self.world = build(check_world(world), num_envs, threads=threads)
+        self.world = build(world, num_envs, threads=threads)
         self.num_envs = num_envs
-        modes = [mode for mode in world.render_modes if mode != "human"]
+        modes = [mode for mode in self.world.render_modes if mode != "human"]
         self.metadata = {
             "autoreset_mode": AutoresetMode.NEXT_STEP,
             "render_modes": modes,
@@ -59,7 +60,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         self.task_space = self.world.task_space
         self._size = {"width": width, "height": height}
         self._limit = np.inf if max_episode_steps is None else max_episode_steps
-        self._steps = np.full(num_envs, -1)  # of each episode; -1 before the first
+        self._steps = np.full(num_envs, -1)  # number of steps of each episode, or -1 before the first episode
         self._finished = np.zeros(num_envs, bool)
         self._generators: list[np.random.Generator | None] = [None] * num_envs
         self._seeds = [-1] * num_envs
@@ -68,11 +69,11 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
 
     @property
     def tasks(self) -> np.ndarray:
-        """The current tasks, [N, task]; NaN before the first reset unless they were fixed."""
+        """The current tasks, [N, task], or NaN before the first reset if they are not fixed."""
         return self.world.tasks.copy()
 
     def set_tasks(self, tasks: ArrayLike | None) -> None:
-        """Ask for these tasks [N, task] (or one for all) from now on, over all resets; None: draw them again."""
+        """Fix the tasks [N, task], or one for all, for all further episodes; None: sample tasks at each reset again."""
         if tasks is not None:
             self.world.set_tasks(tasks)
         self._fixed = tasks is not None
@@ -80,15 +81,16 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
 
     @checked
     def sample_tasks(self, n: Whole, rng: np.random.Generator | None = None) -> np.ndarray:
-        """n tasks drawn with rng (default: the first sub-environment's generator), [n, task]."""
+        """Sample n tasks, [n, task], by default with the generator of the first sub-environment."""
         return self.world.sample_tasks(n, self._generator(0) if rng is None else rng)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start episodes; sub-environment i is seeded with seed + i, or with seed[i].
+        """Start episodes. The seed of sub-environment i is seed + i, or seed[i] for a sequence.
 
-        options: "task" [N, task] (or one for all) for this episode only; "reset_mask" [N] bool: reset only these.
+        Options are "task", the tasks [N, task] (or one for all) of these episodes, and "reset_mask" [N] bool, which
+        sub-environments are reset.
         """
         check_open(self.world.name, self.closed)
         check(dict | None, options, f"{self.world.name}: options")
@@ -103,9 +105,9 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         return observations, self._infos({}, mask, mask)
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Take actions [N, act], or choices [N]; where the last step ended the episode, start the next one instead.
+        """Take actions [N, act], or [N] in a Discrete space.
 
-        The reward of such a start is 0.
+        Sub-environments whose episodes ended in the previous step start a new episode instead, with a reward of 0.
         """
         check_open(self.world.name, self.closed)
         if (self._steps < 0).any():
@@ -116,24 +118,26 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         self._steps += 1
         if not alive.all():
             self._start(np.flatnonzero(~alive), None)
-        truncated = self._steps >= self._limit
-        self._finished = step.terminated | truncated
+        cut = step.terminated & (False if step.truncated is None else step.truncated)
+        terminated = step.terminated & ~cut
+        truncated = cut | (self._steps >= self._limit)
+        self._finished = terminated | truncated
         measured = {"diverged": step.diverged, **step.parts}
         infos = self._infos(measured, alive, np.ones(self.num_envs, bool))
         observations = self.world.observe()
         self._check_finite("reward", step.reward, ~step.diverged)
         self._check_finite("observation", observations, ~step.diverged)
-        return observations, step.reward, step.terminated, truncated, infos
+        return observations, step.reward, terminated, truncated, infos
 
     def render(self) -> tuple[np.ndarray | None, ...] | None:  # type: ignore[override]
-        """A frame [height, width, 3] uint8 of every sub-environment."""
+        """Images [height, width, 3] uint8 of all sub-environments."""
         check_open(self.world.name, self.closed)
         if self.render_mode is None:
             return None
         return tuple(self.world.render(i, self.render_mode, **self._size) for i in range(self.num_envs))
 
     def close_extras(self, **kwargs: Any) -> None:
-        if hasattr(self, "world"):  # it has none when its constructor refused the arguments
+        if hasattr(self, "world"):  # not if the constructor raised an error
             self.world.close()
 
     @property  # type: ignore[misc]
@@ -173,11 +177,9 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         return mask
 
     def _start(self, ids: np.ndarray, task: Any) -> None:
-        """Start episodes of the sub-environments ids: each draws its task, unless that is given, then its state."""
+        """Start episodes of the sub-environments `ids`, with sampled tasks unless they are fixed or given."""
         if task is not None:
-            others, kept = np.setdiff1d(np.arange(self.num_envs), ids), self.tasks
-            self.world.set_tasks(task)
-            self.world.tasks[others] = kept[others]
+            self.world.set_tasks(self.world.as_tasks(task, self.num_envs)[ids], ids)
         elif self._fixed:
             self.world.set_tasks(self._kept[ids], ids)
         else:
@@ -189,15 +191,17 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         self._finished[ids] = False
 
     def _check_finite(self, what: str, values: np.ndarray, known: np.ndarray) -> None:
-        """Raise ValueError, naming World, task and step, where values [N, …] are not finite though known [N] bool."""
+        """Raise ValueError, with World, task and step, if values [N, …] are not finite where known [N] is True."""
         if not np.isfinite(values).all():
             wrong = np.flatnonzero(known & ~np.isfinite(values).reshape(self.num_envs, -1).all(axis=1))
             if len(wrong):
                 self.world.check_finite(what, values, step=int(self._steps[wrong[0]]))
 
     def _infos(self, measured: dict[str, np.ndarray], known: np.ndarray, tasked: np.ndarray) -> dict[str, Any]:
-        """Gymnasium's vector form: for every key an array [N, …] and "_key", the mask [N] of where it holds."""
-        infos = {"task": np.where(tasked[:, None], self.world.tasks, 0.0), "_task": tasked}
+        """The infos in Gymnasium's vector form: for each key, an array [N, …], and "_key", the mask [N] of entries."""
+        tasks = self.tasks
+        tasks[~tasked] = None if tasks.dtype == object else 0
+        infos = {"task": tasks, "_task": tasked}
         if known.any():
             for key, values in measured.items():
                 infos |= {key: values, f"_{key}": known.copy()}

@@ -1,9 +1,9 @@
-"""World: many copies of one environment, each with its own task, stepped together.
+"""World: many copies of an environment, each with its own task, which are stepped together.
 
-To add an environment, subclass `World`: set goals, observation_space, action_space and dt, and write the four abstract
-methods (a MuJoCo model needs less: subclass `metarl.envs.physics.MujocoWorld`). One line then gives it a single and a
-vector form and a name for `make_world`: `metarl.envs.register("me/MyTask-v0", MyWorld)`. Without a name,
-`TaskEnv(MyWorld)` and `TaskVectorEnv(MyWorld, 16)` do.
+To add an environment, subclass `World`: define goals, observation_space, action_space and dt, and implement the four
+abstract methods (for a MuJoCo model, subclass `metarl.envs.physics.MujocoWorld`, which needs less).
+`metarl.envs.register("me/MyTask-v0", MyWorld)` then registers it in Gymnasium and for `make_world`. It can also be used
+without an id, as `TaskEnv(MyWorld)` or `TaskVectorEnv(MyWorld, 16)`.
 """
 
 import os
@@ -21,67 +21,68 @@ from metarl.ranges import Count, Range, Whole, check, checked, shown
 
 
 class Step(NamedTuple):
-    """What one action of every sub-environment brought; arrays are fresh, the caller may keep them."""
+    """The results of one action in every sub-environment, in new arrays that the caller may keep."""
 
     reward: np.ndarray  # [N] float64
-    terminated: np.ndarray  # [N] bool; a diverged sub-environment is terminated too
-    diverged: np.ndarray  # [N] bool: the simulation became NaN or huge and MuJoCo put it back to its default state
-    parts: dict[str, np.ndarray]  # the reward's parts ("reward_…", they sum to it) and measured quantities, each [N]
+    terminated: np.ndarray  # [N] bool, also True for sub-environments that diverged
+    diverged: np.ndarray  # [N] bool, whether the state became NaN or huge, so that MuJoCo reset the simulation
+    parts: dict[str, np.ndarray]  # terms of the reward ("reward_…"), whose sum it is, and other quantities, each [N]
+    truncated: np.ndarray | None = None  # [N] bool, which of `terminated` ended only by a time limit; None: none
 
 
 class World(ABC):
-    """num_envs sub-environments of one kind; tasks [N, task] float64 holds what each is asked for now.
+    """num_envs sub-environments of an environment, with their current tasks in `tasks`, [N, task] float64.
 
-    Use: `set_tasks`, `reset` (or `initial` and `place`), then `observe` and `step` in turn. A World keeps no clock and
-    starts no episode by itself. Sub-environments are named by `ids`: indices [n], a mask [N] bool, or None for all.
+    To use it, call `set_tasks`, `reset` (or `initial` and `place`), and then `observe` and `step` alternately. A World
+    does not count steps and does not start episodes automatically. In all methods, `ids` are the sub-environments that
+    are concerned: indices [n], a mask [N] bool, or None for all.
 
-    The task comes before the state: whoever starts an episode draws and sets its task first. So a start may depend on
-    the task: `initial` is given the tasks of the very episodes it draws states for, and `place` finds them in
-    `self.tasks`.
+    Tasks are set before states, so that initial states may depend on tasks: `initial` receives the tasks of the
+    episodes whose states it samples, and `place` finds them in `self.tasks`.
     """
 
     goals: ClassVar[Goals]
-    default_horizon: ClassVar[int] = 200  # actions an episode
+    default_horizon: ClassVar[int] = 200  # maximum number of steps of an episode
     render_modes: ClassVar[tuple[str, ...]] = ()
-    parallel: ClassVar[bool] = False  # whether steps leave Python's lock: several worlds on threads are then faster
+    parallel: ClassVar[bool] = False  # whether steps release Python's global lock, so that worlds can run on threads
     observation_space: Box  # of one sub-environment, float64
-    action_space: Box  # of one sub-environment: ±1, float32; a Discrete or its like is understood, too
-    dt: float  # seconds an action
+    action_space: Box  # of one sub-environment: ±1, float32, or a Discrete, MultiDiscrete or MultiBinary space
+    dt: float  # duration of an action in seconds
 
     @checked
     def __init__(self, num_envs: Count, *, threads: Whole = 0) -> None:
-        """Make num_envs copies on this many threads (0: all cores the process may use, never more than copies)."""
+        """Create num_envs copies that use `threads` threads (0: the number of cores; at most num_envs)."""
         self.num_envs = num_envs
         self.threads = min(threads or cores(), num_envs)
         self.tasks = np.full((num_envs, *self.goals.space.shape), np.nan)
 
     @property
     def name(self) -> str:
-        """The environment's name in error messages."""
+        """The name of the environment in error messages."""
         return type(self).__name__
 
     @property
     def task_space(self) -> Box:
-        """Space of one task, [task]."""
+        """The space of one task, [task]."""
         return self.goals.space
 
     @classmethod
     @checked
     def sample_tasks(cls, n: Whole, rng: np.random.Generator) -> np.ndarray:
-        """n tasks drawn with rng, [n, task]."""
+        """Sample n tasks, [n, task]."""
         return cls.goals.sample(n, rng)
 
     def set_tasks(self, tasks: ArrayLike, ids: Any = None) -> None:
-        """Ask the sub-environments ids for tasks [n, task] from now on, or all of them for one task [task].
+        """Set the tasks [n, task] of the sub-environments `ids`, or one task [task] for all of them.
 
-        Where a task is one number, [n] and a plain number are understood too. Raises ValueError for a wrong shape and
-        for a value that is not finite or not in the task space.
+        If a task is one number, [n] or a number can be given too. Raises ValueError for a wrong shape and for values
+        that are not finite or not in the task space.
         """
         rows = self.indices(ids)
         self.tasks[rows] = self.as_tasks(tasks, len(rows))
 
     def as_tasks(self, tasks: ArrayLike, n: int) -> np.ndarray:
-        """The tasks of n sub-environments as `set_tasks` understands them, a new array [n, task]."""
+        """Convert tasks in one of the forms of `set_tasks` to a new array [n, task]."""
         size = self.tasks.shape[1]
         values = numbers(f"{self.name}: tasks", tasks).astype(np.float64)
         if size == 1 and values.shape in ((), (n,)):
@@ -96,23 +97,23 @@ class World(ABC):
         return values.copy()
 
     def rows(self, tasks: ArrayLike) -> np.ndarray:
-        """As many tasks as are given, as `as_tasks` gives them."""
+        """Convert any number of tasks to an array [n, task]."""
         values = np.atleast_1d(numbers(f"{self.name}: tasks", tasks))
         return self.as_tasks(values, len(values))
 
     @checked
     def reset(self, rng: np.random.Generator, ids: Any = None) -> None:
-        """Put the sub-environments ids at random initial states, for their tasks, drawn with rng."""
+        """Put the sub-environments `ids` into random initial states for their tasks."""
         rows = self.indices(ids)
         self._check_tasks(rows)
         self.place(None if ids is None else rows, *self.initial(self.tasks[rows], rng))
 
     def step(self, actions: np.ndarray, alive: np.ndarray | None = None) -> Step:
-        """Take actions [N, act]; where alive [N] bool is False nothing moves and every result is 0 or False.
+        """Take actions [N, act]. Where alive [N] is False, nothing moves, and all results are 0 or False.
 
-        Actions outside ±1 act as their clipped selves; in a Discrete space they are choices [N], whole numbers, and
-        `advance` is given int64. Raises ValueError for an action that is not finite, or no choice. A diverged
-        sub-environment earns 0 and stays diverged until it is placed anew.
+        Actions are clipped to ±1. In a Discrete space, they are integers [N], which `advance` receives as int64. Raises
+        ValueError for actions that are not finite or not in the space. A sub-environment that diverged has a reward of
+        0, and remains diverged until it is reset.
         """
         actions = numbers(f"{self.name}: actions", actions)
         check_shape(f"{self.name}: actions", actions, (self.num_envs, *self.action_space.shape))
@@ -130,7 +131,7 @@ class World(ABC):
         return step
 
     def observe(self, out: np.ndarray | None = None) -> np.ndarray:
-        """Current observations [N, obs], written into out (float64 or float32) or a new float64 array."""
+        """The current observations [N, obs], in `out` (float64 or float32) or in a new float64 array."""
         shape = (self.num_envs, *self.observation_space.shape)
         if out is None:
             out = np.empty(shape)
@@ -141,36 +142,33 @@ class World(ABC):
 
     @abstractmethod
     def initial(self, tasks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Random initial states, one for each of tasks [n, task], drawn with rng: arrays [n, …] that `place` takes.
+        """Sample initial states for the tasks [n, task]: a tuple of arrays [n, …], which `place` receives.
 
-        The states are those of n sub-environments of any World of this class, in an order that is not known here: let
-        them depend on tasks and rng, and on nothing that tells sub-environments apart, such as `self.tasks`.
+        They may be used in any sub-environment of any World of this class, and must depend only on `tasks` and `rng`,
+        not on attributes such as `self.tasks`.
         """
 
     @abstractmethod
     def place(self, ids: Any, *state: np.ndarray) -> None:
-        """Put the sub-environments ids into these states, forgetting what they did before.
-
-        `self.tasks` are those of the episodes that begin.
-        """
+        """Start episodes of the sub-environments `ids` in these states. Their tasks are in `self.tasks`."""
 
     @abstractmethod
     def advance(self, actions: np.ndarray, alive: np.ndarray | None) -> Step:
-        """`step` for checked actions; results of sub-environments that are not alive or diverged may be anything."""
+        """Implements `step` for valid actions. The results of sub-environments that diverged or ended do not matter."""
 
     @abstractmethod
     def write(self, out: np.ndarray) -> None:
-        """Write the current observations into out [N, obs]."""
+        """Write the current observations into `out`, [N, obs]."""
 
     def render(self, index: int, mode: str, *, width: int = 480, height: int = 480) -> np.ndarray | None:
-        """Sub-environment index as an image [height, width, 3] uint8, or on the screen for mode "human"."""
+        """An image [height, width, 3] uint8 of sub-environment `index`; for the mode "human", it is on the screen."""
         raise ValueError(f"{self.name} cannot be drawn: its class has no render")
 
-    def close(self) -> None:  # noqa: B027  (most worlds hold nothing that needs closing)
-        """Close what `render` opened."""
+    def close(self) -> None:  # noqa: B027  (most worlds have nothing to close)
+        """Close windows and other resources of `render`."""
 
     def indices(self, ids: Any) -> np.ndarray:
-        """The sub-environments that ids name, as indices [n]; ValueError where they name none."""
+        """The indices [n] of the sub-environments `ids`. Raises ValueError for invalid ids."""
         every = np.arange(self.num_envs)
         if ids is None:
             return every
@@ -182,9 +180,9 @@ class World(ABC):
             raise ValueError(f"{self.name}: ids are {shown(ids)}: give {wanted}") from None
 
     def check_finite(self, what: str, values: np.ndarray, *, step: int) -> None:
-        """Raise ValueError, naming the World and the task, where `values` [N, …] after `step` actions are not finite.
+        """Raise ValueError, with the World and the task, if `values` [N, …] after `step` actions are not finite.
 
-        For what a World makes by itself; a sub-environment whose simulation broke down reports that it diverged.
+        It finds errors of a World; sub-environments whose simulation fails should report that they diverged.
         """
         if np.isfinite(values).all():
             return
@@ -192,37 +190,38 @@ class World(ABC):
         which = f"number {number[0]} of the {what}" if number else f"the {what}"
         raise ValueError(
             f"{self.name}: {which} of sub-environment {i} (task {task_in_words(self.tasks[i])}) after {step} steps is "
-            f"{values[i, *number]}: mend the World, or let `advance` say that it diverged"
+            f"{values[i, *number]}: correct the World, or let `advance` say that it diverged"
         )
 
     def check_state(self, ids: Any, state: tuple[Any, ...], **held: np.ndarray) -> Any:
-        """The rows of arrays [N, …] that hold the state which ids name; ValueError unless `state` goes there."""
+        """The rows for `ids` of the arrays [N, …] in `held`. Raises ValueError if `state` does not fit into them."""
         if len(state) != len(held):
-            raise ValueError(f"{self.name}: a state is {', '.join(held)}: {len(state)} arrays are given")
+            raise ValueError(f"{self.name}: a state is {', '.join(held)}, but {len(state)} arrays are given")
         rows = slice(None) if ids is None else self.indices(ids)
         for (what, old), values in zip(held.items(), state, strict=True):
             new = numbers(f"{self.name}: {what}", values)
             check_shape(f"{self.name}: {what}", new, old[rows].shape)
             if not np.isfinite(new).all():
-                raise ValueError(f"{self.name}: {what} holds {new[~np.isfinite(new)][0]}: mend the World's `initial`")
+                raise ValueError(f"{self.name}: {what} has {new[~np.isfinite(new)][0]}: correct the World's `initial`")
         return rows
 
     def check_drawing(self, index: int, mode: str, width: int, height: int) -> None:
-        """Raise ValueError unless this sub-environment can be drawn so."""
+        """Raise ValueError for invalid arguments of `render`."""
         check(Annotated[int, Range(0, self.num_envs - 1)], index, f"{self.name}: index")
         check(Literal[self.render_modes], mode, f"{self.name}: mode")
         for what, size in (("width", width), ("height", height)):
             check(Count, size, f"{self.name}: {what}")
 
     def check_mask(self, what: str, mask: Any) -> None:
-        """Raise ValueError, naming `what`, unless mask is [N] bool."""
+        """Raise ValueError unless `mask`, called `what` in the message, is an array [N] bool."""
         if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != (self.num_envs,):
             raise ValueError(f"{self.name}: {what} is {shown(mask)}: give a bool array [{self.num_envs}]")
 
     def _check_step(self, step: Any) -> None:
         if not isinstance(step, Step):
             raise ValueError(f"{self.name}: `advance` returns {shown(step)}: return a Step")
-        for name, values in zip(("reward", "terminated", "diverged"), step[:3], strict=True):
+        ends = (step.terminated, step.diverged, *(() if step.truncated is None else (step.truncated,)))
+        for name, values in zip(("reward", "terminated", "diverged", "truncated"), (step.reward, *ends), strict=False):
             kind = "numbers" if name == "reward" else "True or False"
             if np.shape(values) != (self.num_envs,) or (values.dtype == bool) == (name == "reward"):
                 wanted = f"return an array of {self.num_envs} {kind}"
@@ -233,7 +232,7 @@ class World(ABC):
             raise ValueError(f"{self.name}: no task has been set; call set_tasks first")
 
     def _checked(self, actions: np.ndarray, alive: np.ndarray | None) -> np.ndarray:
-        """The actions as `advance` takes them."""
+        """The actions for `advance`. Raises ValueError for actions that are not valid."""
         self._check_tasks(slice(None))
         taken, wrong = valid_actions(self.action_space, actions, alive)
         if wrong.any():
@@ -246,7 +245,7 @@ class World(ABC):
 
 
 def numbers(what: str, values: ArrayLike) -> np.ndarray:
-    """`values` as an array of real numbers; ValueError, naming `what`, where they are something else."""
+    """Convert `values` to an array of real numbers. Raises ValueError, which mentions `what`, for other values."""
     try:
         array = np.asarray(values)
     except (ValueError, TypeError, RuntimeError):  # rows of unequal length, a tensor with a gradient
@@ -257,13 +256,13 @@ def numbers(what: str, values: ArrayLike) -> np.ndarray:
 
 
 def check_shape(what: str, values: Any, shape: tuple[int, ...]) -> None:
-    """Raise ValueError, naming `what`, unless the array `values` has this shape."""
+    """Raise ValueError, which mentions `what`, unless the array `values` has this shape."""
     if np.shape(values) != shape:
         raise ValueError(f"{what} have shape {np.shape(values)}; give {shape}")
 
 
 def check_world(world: Any) -> type["World"]:
-    """`world`, a subclass of World of which objects can be made; ValueError for anything else."""
+    """Return `world`. Raises ValueError unless it is a complete subclass of World."""
     if not isinstance(world, type) or not issubclass(world, World):
         raise ValueError(f"world is {shown(world)}: give a subclass of metarl.envs.World")
     missing = [*sorted(world.__abstractmethods__), *(() if hasattr(world, "goals") else ("goals",))]
@@ -273,7 +272,7 @@ def check_world(world: Any) -> type["World"]:
 
 
 def build(world: Callable[..., "World"], num_envs: int, *, threads: int = 0) -> "World":
-    """num_envs copies of a World; ValueError where world is no such class, nor a function that makes one."""
+    """Create a World with num_envs sub-environments. Raises ValueError unless `world` is a class or function for it."""
     if isinstance(world, type) or not callable(world):
         check_world(world)
     made = world(num_envs, threads=threads)
@@ -286,6 +285,6 @@ def build(world: Callable[..., "World"], num_envs: int, *, threads: int = 0) -> 
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """The number of cores that this process may use."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, found // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # torchrun's processes on this machine share

@@ -83,9 +83,8 @@ class Pretraining:
         self.learner: Learner = learner
         self.count = 0  # number of finished iterations
         self.size = meta_batch * distribution.horizon  # number of samples per iteration
-        world = type(distribution.template)
         envs = TaskVectorEnv(
-            world, meta_batch, max_episode_steps=distribution.horizon, threads=distribution.threads
+            distribution.kind, meta_batch, max_episode_steps=distribution.horizon, threads=distribution.threads
         )
         self.envs = VecNormalize(
             BaselinesVecEnv(envs, action_scale=distribution.action_scale, inputs=self.net.inputs()),

@@ -8,10 +8,14 @@ import numpy as np
 
 from metarl.envs import TaskEnv
 from metarl.envs.goals import Corners, Direction, Goals, Heading, Square, TargetVelocity
+from metarl.envs.world import World
+
+WIDTH = 40  # maximum number of characters of a task
 
 
-def goal_in_words(goals: Goals, task: np.ndarray) -> str:
-    """A caption that describes the goal of `task`, an array [task]."""
+def goal_in_words(world: World, task: Any) -> str:
+    """A caption that describes the goal of `task` in `world`: [task] in a native World, otherwise any object."""
+    goals = goals_of(world)
     if isinstance(goals, TargetVelocity):
         return f"goal: {task[0]:.2f} m/s"
     if isinstance(goals, Direction):
@@ -20,12 +24,22 @@ def goal_in_words(goals: Goals, task: np.ndarray) -> str:
         return f"goal: heading {np.degrees(task[0]):.0f}°"
     if isinstance(goals, Square | Corners):
         return f"goal: ({task[0]:.2f}, {task[1]:.2f}) m"
-    return f"task: {', '.join(f'{value:.3g}' for value in task)}"
+    numbers = np.asarray(task)
+    if numbers.dtype.kind in "fiub":
+        words = ", ".join(f"{value:.3g}" for value in numbers.ravel())
+    else:
+        words = " ".join(str(task).split())
+    return f"task: {words if len(words) <= WIDTH else words[: WIDTH - 2] + ' …'}"
+
+
+def goals_of(world: World) -> Goals | None:
+    """The task distribution of a native World; None for an ordinary environment."""
+    return getattr(world, "goals", None)
 
 
 def measured_in_words(env: TaskEnv, info: dict[str, Any]) -> str:
     """A caption with the quantity in `info` that the goal concerns; "" before the first step or if there is none."""
-    goals, task = env.world.goals, env.task
+    goals, task = goals_of(env.world), env.task
     if isinstance(goals, TargetVelocity | Direction) and "x_velocity" in info:
         return f"velocity {info['x_velocity']:.2f} m/s"
     if isinstance(goals, Heading) and "y_velocity" in info:

@@ -39,7 +39,7 @@ FORMATS = {".mp4": Format(480, 384, 96, 20, every=1), ".gif": Format(320, 240, 6
 class Shot(NamedTuple):
     """One moment of an episode."""
 
-    picture: np.ndarray  # [height, width, 3] uint8
+    picture: np.ndarray  # [height, width, 3] uint8 in any size; it is fitted into the film
     step: int
     measured: str  # such as "velocity 1.43 m/s"
     total: float  # return so far
@@ -57,7 +57,7 @@ class Panel(NamedTuple):
 
 def compose(panels: Sequence[Panel], *, slowed: str, form: Format) -> Iterator[Image]:
     """Yield the frames of the film. An episode that has ended shows its last picture until the others end."""
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw, ImageFont, ImageOps
 
     font = ImageFont.load_default(size=form.font)
     for i in range(max(len(panel.shots) for panel in panels)):
@@ -65,7 +65,8 @@ def compose(panels: Sequence[Panel], *, slowed: str, form: Format) -> Iterator[I
         draw = ImageDraw.Draw(frame)
         for column, panel in enumerate(panels):
             shot, left = panel.shots[min(i, len(panel.shots) - 1)], column * form.width
-            frame.paste(Image.fromarray(shot.picture), (left, form.band))
+            picture = ImageOps.pad(Image.fromarray(shot.picture), (form.width, form.height), color=BAND)
+            frame.paste(picture, (left, form.band))
             rows = (
                 (panel.title, f"{'ended at ' if shot.over else ''}step {shot.step}", panel.colour),
                 (panel.goal, slowed, TEXT),

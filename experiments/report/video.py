@@ -6,10 +6,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from metarl.envs import TaskEnv
+from metarl.envs.tasked import Tasked
+from metarl.envs.world import build
 from metarl.experiments.report.captions import goal_in_words, measured_in_words
 from metarl.experiments.report.frames import AFTER, BEFORE, FORMATS, Panel, Shot, compose, writer
 from metarl.experiments.report.labels import gradient_steps
@@ -41,11 +44,11 @@ def film_run(run_folder: str | Path, out: Path, *, tasks: Sequence[float] = (), 
     if not isinstance(distribution, WorldDistribution):
         preset = trained.folder.config["preset"]
         raise ValueError(f"{run_folder} is a run of {preset}, which is supervised: there is nothing to film")
-    world, name = type(distribution.template), distribution.template.name
-    if distribution.kind is not world or "rgb_array" not in world.render_modes:
+    kind = distribution.kind.rendered() if isinstance(distribution.kind, Tasked) else distribution.kind
+    if "rgb_array" not in build(kind, 1).render_modes:
         raise ValueError(
-            f"{run_folder} cannot be filmed, because {name} is not a World class that renders images: adapt a policy "
-            "by metarl.adapt_policy and render the environment in your own loop"
+            f"{run_folder} cannot be filmed, because {distribution.template.name} does not render images: adapt a "
+            "policy by metarl.adapt_policy and render the environment in your own loop"
         )
     steps = learner.steps if steps is None else steps
     form = FORMATS[out.suffix.lower()]
@@ -53,7 +56,7 @@ def film_run(run_folder: str | Path, out: Path, *, tasks: Sequence[float] = (), 
     shown = [(goals[0], 0), (goals[0], steps)] if len(goals) == 1 else [(goal, steps) for goal in goals]
     panels = []
     for goal, k in shown:
-        env = TaskEnv(world, goal, render_mode="rgb_array", width=form.width, height=form.height)
+        env = TaskEnv(kind, goal, render_mode="rgb_array", width=form.width, height=form.height)
         try:
             check_drawing(env)
             policy = adapt_policy(learner, distribution, goal, steps=k, seed=seed)
@@ -61,7 +64,7 @@ def film_run(run_folder: str | Path, out: Path, *, tasks: Sequence[float] = (), 
         finally:
             env.close()
         title = f"after {gradient_steps(k)}" if k or len(goals) > 1 else "before adaptation"
-        panels.append(Panel(shots, title, goal_in_words(env.world.goals, goal), AFTER if k else BEFORE))
+        panels.append(Panel(shots, title, goal_in_words(env.world, goal), AFTER if k else BEFORE))
     real = env.metadata["render_fps"]
     rate = min(real, FASTEST)
     slowed = f"slowed {real / rate:.3g} times" if rate < real else ""
@@ -70,15 +73,16 @@ def film_run(run_folder: str | Path, out: Path, *, tasks: Sequence[float] = (), 
         write(path, frames, rate / form.every)
 
 
-def choose_task(distribution: WorldDistribution, task: float | None, seed: int) -> np.ndarray:
-    """The goal [task]: `task` if it is given, otherwise one that is sampled with `seed` as in tests."""
+def choose_task(distribution: WorldDistribution, task: float | None, seed: int) -> Any:
+    """The task: the number `task` if it is given, otherwise one that is sampled with `seed` as in tests."""
     world = distribution.template
+    sampled = world.sample_tasks(1, generator(Stream.TEST, seed))
     if task is None:
-        return world.sample_tasks(1, generator(Stream.TEST, seed))[0]
-    size = world.task_space.shape[0]
-    if size != 1:
-        raise ValueError(f"a task of {world.name} has {size} numbers: leave out --task and choose one by --seed")
-    return np.array([task])
+        return sampled[0]
+    if sampled.dtype == object or sampled.size != 1:
+        what = "is not a number" if sampled.dtype == object else f"has {sampled.size} numbers"
+        raise ValueError(f"a task of {world.name} {what}: leave out --task and choose one by --seed")
+    return np.full(sampled.shape[1:], task)
 
 
 def record(env: TaskEnv, policy: AdaptedPolicy, *, horizon: int, every: int, seed: int) -> list[Shot]:
@@ -91,7 +95,8 @@ def record(env: TaskEnv, policy: AdaptedPolicy, *, horizon: int, every: int, see
     for step in range(horizon + 1):
         if step > 0:
             action, _ = policy.predict(observation, deterministic=True)
-            observation, reward, over, _, info = env.step(action)
+            observation, reward, terminated, truncated, info = env.step(action)
+            over = terminated or truncated
             total += reward
         if over or step == horizon or step % every == 0:
             picture = env.render()

@@ -76,9 +76,9 @@ class SequentialSimulator:
     def world(self, num_envs: int) -> ManyEnvs:
         """A World of `num_envs` instances, which reuses those that are kept."""
         kept = self._world[1].envs if self._world is not None and self._world[0] == os.getpid() else []
-        world = ManyEnvs(self.kind, max(num_envs, len(kept)), *kept)
+        world = self.kind.world(self.kind, max(num_envs, len(kept)), *kept)
         self._world = os.getpid(), world
-        return world if world.num_envs == num_envs else ManyEnvs(self.kind, num_envs, *world.envs[:num_envs])
+        return world if world.num_envs == num_envs else self.kind.world(self.kind, num_envs, *world.envs[:num_envs])
 
 
 @contextmanager

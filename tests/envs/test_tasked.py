@@ -165,7 +165,7 @@ def broken() -> gymnasium.Env[Any, Any]:
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "no way": (lambda: kind_of("Pendulum-v1", task_space=Box(0, 1, (1,))), "Pendulum-v1 has no way to set a task: its"),
-    "no tasks": (lambda: kind_of("CartPole-v1"), "CartPole-v1 has no tasks of its own: give it `sample_tasks(n, rng)`"),
+    "no tasks": (lambda: kind_of("CartPole-v1"), "CartPole-v1 defines no tasks: add `sample_tasks(n, rng)` or"),
     "no module": (lambda: kind_of("nowhere:me/A-v0"), "the module nowhere cannot be imported (ModuleNotFoundError: No"),
     "no id": (lambda: kind_of("own_envs:me/OwnPendulu-v0"), "unknown environment 'me/OwnPendulu-v0'"),
     "no environment": (lambda: kind_of(lambda: 3), "<lambda> makes 3, which is no gymnasium.Env: give a gymnasium.Env"),
@@ -174,14 +174,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "an old reset": (lambda: kind_of(Old), "Old: step 0 of an episode of task"),
     "unbounded": (lambda: kind_of(Unbounded), "Unbounded: actions are in Box(-inf, inf, (1,), float32): give a Box of"),
     "words": (lambda: kind_of(Worded), "observations are in of the type Text: give a Box, Discrete, MultiDiscrete"),
-    "other tasks": (lambda: kind_of(Forgetful), "Forgetful: sample_tasks draws other tasks from the same random num"),
-    "too few": (lambda: kind_of(Line, sample_tasks=lambda n, rng: [0.1]), "Line: sample_tasks gave no 3 tasks: let it"),
+    "other tasks": (lambda: kind_of(Forgetful), "Forgetful: sample_tasks returns other tasks for the same random nu"),
+    "too few": (lambda: kind_of(Line, sample_tasks=lambda n, rng: [0.1]), "Line: sample_tasks did not return 3 tasks"),
     "outside": (
         lambda: kind_of(Line, task_space=Line.task_space, sample_tasks=lambda n, rng: [7.0] * n),
         "Line: the task 7.0 is not in the task space, Box(-1.0, 1.0, (), float64)",
     ),
-    "a World's": (lambda: kind_of(Track, set_task=tell), "set_task is for ordinary environments: the class Track is a"),
-    "one twice": (lambda: kind_of(partial(lambda env: env, Line()))(2), "gives one environment twice: let"),
+    "a World's": (lambda: kind_of(Track, set_task=tell), "set_task is given, but the class Track is a World"),
+    "one twice": (lambda: kind_of(partial(lambda env: env, Line()))(2), "returns one environment twice: let"),
     "one task": (lambda: kind_of(Line)(2).set_tasks([0.1]), "Line: tasks are [0.1]: give a sequence of 2 tasks"),
 }  # fmt: skip
 

@@ -173,7 +173,7 @@ def test_goals_and_measurements_in_words(env: str, task: list[float], goal: str,
     world = make_world(env, 1)
     single = TaskEnv(type(world), task)
     info = {"x_velocity": 3.0, "y_velocity": -4.0, "x_position": 4.0, "y_position": 2.0}
-    assert goal_in_words(world.goals, np.array(task)) == goal
+    assert goal_in_words(world, np.array(task)) == goal
     assert measured_in_words(single, info) == measured
     assert measured_in_words(single, {}) == ""
 
@@ -195,7 +195,7 @@ def test_errors_name_the_thing_and_the_remedy(run: Path, tmp_path: Path, monkeyp
     assert "steps is -1" in message(run, out, steps=-1)
     with monkeypatch.context() as patch:
         patch.setattr(PointNav2017, "render_modes", ())
-        assert "cannot be filmed, because PointNav2017 is not a World class that renders images" in message(run, out)
+        assert "cannot be filmed, because PointNav2017 does not render images" in message(run, out)
     cheetah = small("half-cheetah-vel-maml", tmp_path / "cheetah", horizon=2)
     said = message(cheetah, out, tasks=[1.0, 9.0])
     assert "task [9.0] is not allowed; give finite values between [0.0] and [3.0]" in said
