@@ -44,7 +44,7 @@ def test_the_parts_of_an_iteration_add_up() -> None:
         assert sum(part[k] for part in rest) == pytest.approx(whole[k])
 
 
-def test_the_yardstick_is_a_rate() -> None:
+def test_the_speed_of_the_machine_is_a_rate() -> None:
     assert 1e3 < machine_speed(num_envs=20, steps=50) < 1e7
 
 
