@@ -83,9 +83,9 @@ def as_samples(x: np.ndarray, y: np.ndarray) -> Samples:
 
 
 SEEN = [
-    Problem(lambda: MLP(1, 1, hidden=(16,), activation="tanh"), mse, waves),
-    Problem(lambda: MLP(2, 3, hidden=(16,)), cross_entropy, clusters),
-    Problem(lambda: MLP(1, 1, hidden=(16, 16)), mse, waves),
+    Problem(lambda: MLP(1, 1, hidden=(8,), activation="tanh"), mse, waves),
+    Problem(lambda: MLP(2, 3, hidden=(32,)), cross_entropy, clusters),
+    Problem(lambda: MLP(1, 1, hidden=(32, 32)), mse, waves),
     Problem(lambda: MLP(2, 3, hidden=(16, 16), activation="tanh"), cross_entropy, clusters),
 ]
 UNSEEN = {
@@ -131,7 +131,7 @@ def learn(rule: StepRule, *, iterations: int, unroll: int, most: int, tasks: int
     A fit goes on in the next turn, for a random number of steps up to `most`, evenly distributed in its logarithm; then
     a new one begins. The objective is the mean logarithm of the losses, so that all problems and phases count equally.
     """
-    outer = Adam(rule.parameters(), lr=3e-3)
+    outer = Adam(rule.parameters(), lr=1e-3)
     scheduler = torch.optim.lr_scheduler.LinearLR(outer, 1.0, 0.1, total_iters=iterations)
     running: dict[int, tuple[Fit, Adapted, Any, int]] = {}
     for i in range(iterations):
@@ -214,7 +214,7 @@ class Optimizers(Settings):
     medians over nets, on new points.
     """
 
-    iterations: Iterations = 300
+    iterations: Iterations = 150
     """number of updates of the learned optimiser"""
     unroll: Number = 20
     """number of steps that an update differentiates"""
@@ -222,7 +222,7 @@ class Optimizers(Settings):
     """largest number of steps of a fit in training"""
     tasks: Number = 8
     """number of nets that are trained on each problem at a time"""
-    steps: Number = 1000
+    steps: Number = 500
     """number of steps of the comparison"""
     seed: Seed = 0
     """seed of all random numbers"""
