@@ -38,7 +38,7 @@ def test_what_a_world_gets_wrong_is_not_blamed_on_the_policy(what: str, value: s
     """The World, the task and the step are named, in rollouts and in Gymnasium's forms."""
     settings = {"faults": (what.split()[-1],), "parallel": parallel, "__module__": __name__}
     world: Any = type("Faulty", (Faulty,), settings)
-    message = r"^Faulty: the {} of sub-environment {} \(task \[1.0\]\) after 3 steps is {}: mend the World"
+    message = r"^Faulty: the {} of sub-environment {} \(task \[1.0\]\) after 3 steps is {}: correct the World"
     message = message.replace("the {}", what if what.startswith("number") else f"the {what}", 1)
     tasks = WorldDistribution(world, trajectories=4, threads=3).tasks([[-1.0], [1.0], [0.5]], np.random.default_rng(0))
     with pytest.raises(ValueError, match=message.format("[04]" if not parallel else "0", value)):

@@ -84,10 +84,10 @@ def test_the_number_of_workers_does_not_change_a_bit(net: torch.nn.Module | None
 
 FAULTS = {
     "raise": "step 3 of an episode of task 0.75: step raised KeyError: 'gripper' (own_envs.py, line",
-    "nan reward": "step 3 of an episode of task 0.75: the reward is nan: mend the environment",
+    "nan reward": "step 3 of an episode of task 0.75: the reward is nan: correct the environment",
     "no reward": "step 3 of an episode of task 0.75: the reward is None: give a number",
     "two rewards": "step 3 of an episode of task 0.75: the reward is of the type ndarray of shape [2]: give a number",
-    "inf": "step 3 of an episode of task 0.75: number 0 of the observation is inf: mend the environment",
+    "inf": "step 3 of an episode of task 0.75: number 0 of the observation is inf: correct the environment",
     "shape": "step 3 of an episode of task 0.75: the observation is of the type ndarray of shape [3]: give numbers of",
     "four values": "step does not return (observation, reward, terminated, truncated, info), as Gymnasium's",
 }
