@@ -146,7 +146,7 @@ SINGLE: dict[str, tuple[Call, str]] = {
     "a mode as a number": (lambda: TaskEnv(PointNav, render_mode=3), "render_mode is 3: give a text, or None"),
     "no width": (lambda: TaskEnv(PointNav, width=0), f"width is 0: {NUMBER}"),
     "height as text": (lambda: TaskEnv(PointNav, height="x"), f"height is 'x': {NUMBER}"),
-    "gymnasium.make": (lambda: gymnasium.make(CHEETAH, task="fast"), "HalfCheetahVel: tasks are ['fast']: give numbers"),
+    "gymnasium.make": (lambda: gymnasium.make(CHEETAH, task="fast"), "HalfCheetahVel: tasks are ['fast']: give number"),
     "a step before reset": (lambda: TaskEnv(PointNav).step(ONE), "PointNav: no episode has begun: call reset first"),
     "an action too long": (lambda: single().step(np.zeros(3)), "the action's entries have shape (3,); give (2,)"),
     "actions for two": (lambda: single().step(np.zeros((2, 2))), "entries have shape (2, 2); give (2,)"),
