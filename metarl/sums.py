@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metarl.distributed import add_in_order, joined
+from metarl.distributed import add_in_order, joined, of_all_tasks
 from metarl.ranges import shown
 
 
@@ -45,8 +45,8 @@ def sum_gradients(parts: Iterable[Sequence[Tensor | None]], parameters: Sequence
 
 
 def sum_tensors(parts: Sequence[Tensor]) -> Tensor:
-    """The sum of tensors of one shape, one for each part of a meta-batch."""
-    return sum_gradients([[part] for part in parts], parts[:1])[0]
+    """The sum of tensors of one shape, one for each part of a meta-batch, of all processes."""
+    return of_all_tasks(torch.stack(list(parts))).sum(0)
 
 
 def sum_numbers(parts: Sequence[float]) -> float:

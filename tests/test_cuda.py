@@ -18,7 +18,7 @@ from metarl.core import Episodes, collect, meta_gradient
 from metarl.learners.gradient import GradientLearner
 from metarl.nets.policy import GaussianPolicy
 from metarl.objectives import final
-from metarl.rl.losses import clipped_surrogate, gaussian_kl, surrogate
+from metarl.rl.losses import clipped_surrogate, mean_kl, surrogate
 from metarl.rl.rollout import WorldDistribution
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
@@ -29,9 +29,9 @@ def sgd(parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
 
 
 ALGORITHMS: dict[str, Callable[[GradientLearner], Algorithm]] = {
-    "trust region": lambda learner: TRPO(learner, surrogate, gaussian_kl, chunk=2),
-    "trust region, built anew": lambda learner: TRPO(learner, surrogate, gaussian_kl, recompute=True),
-    "proximal": lambda learner: ProMP(learner, final(clipped_surrogate(0.3)), gaussian_kl, optimizer=sgd),
+    "trust region": lambda learner: TRPO(learner, surrogate, mean_kl, chunk=2),
+    "trust region, built anew": lambda learner: TRPO(learner, surrogate, mean_kl, recompute=True),
+    "proximal": lambda learner: ProMP(learner, final(clipped_surrogate(0.3)), mean_kl, optimizer=sgd),
     "descent": lambda learner: Descent(learner, final(surrogate), optimizer=sgd),
     "reptile": lambda learner: Reptile(learner, lr=0.5, lr_end=0.1, iterations=10),
 }

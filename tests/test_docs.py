@@ -27,7 +27,8 @@ SMALLER = {  # settings of a published size, and what the tests give them
     r"\bhorizon=\d+": "horizon=10",
     r"\bn_trials=\d+": "n_trials=2",
 }
-NEEDS = {"guides/sweeps.md": "optuna", "environments/meta_world.md": "metaworld"}  # pages whose code needs a package that the package's extras do not bring
+# Pages whose code needs a package that the package's extras do not bring.
+NEEDS = {"guides/sweeps.md": "optuna", "environments/meta_world.md": "metaworld"}
 
 
 def name(page: Path) -> str:

@@ -71,7 +71,8 @@ def test_every_folder_of_modules_is_a_package() -> None:
 def test_what_is_imported_is_asked_for() -> None:
     """The tests' environment has more than a user's, who would meet a missing package at its first import."""
     extras = PROJECT["optional-dependencies"]
-    asked = {plain(name) for name in (*PROJECT["dependencies"], *extras["plot"], *extras["video"], *extras["metaworld"])}
+    optional = (*extras["plot"], *extras["video"], *extras["metaworld"])
+    asked = {plain(name) for name in (*PROJECT["dependencies"], *optional)}
     missing = {(file.name, name) for file in SOURCES for name in imported(file) - asked - NEVER_ASKED_FOR}
     assert not missing
 

@@ -1,6 +1,7 @@
 """The command line: every mistake is one line that names the thing and the remedy, and nothing is overwritten."""
 
 import json
+import re
 import shutil
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -204,9 +205,14 @@ def test_only_training_begins_with_short_credit() -> None:
     assert credit == {"train": (0.9, 0.5), "validation": (0.99, 0.95), "test": (0.99, 0.95)}
 
 
-@pytest.mark.parametrize("name", sorted(name for name in PRESETS if "way-" not in name))  # images have their own
+ELSEWHERE = re.compile(r"way-|^meta-world")  # presets that have tests of their own
+
+
+@pytest.mark.parametrize("name", sorted(name for name in PRESETS if not ELSEWHERE.search(name)))
 def test_every_preset_trains(name: str, tmp_path: Path) -> None:
     settings = (*(TINY if name.startswith("sinusoid") else POINT), "--iterations", "1")
+    if name.startswith("environment"):
+        settings = (*settings, "--task.env", "own_envs:me/OwnPendulum-v0", "--task.workers", "1")
     if name.endswith("-gmps"):
         expert = str(tmp_path / "expert")
         main(["train", name.replace("gmps", "oracle"), "--quick", *settings, "--out", expert])

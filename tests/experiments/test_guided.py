@@ -113,7 +113,7 @@ def test_what_is_no_expert_is_refused_before_a_folder_is_made(
 
 
 def test_presets_are_maml_s_but_for_the_outer_loop() -> None:
-    for task in (task.name for task in environments.TASKS):
+    for task in (task.name for task in environments.TASKS if "gmps" in task.methods and task.name != "environment"):
         guided, maml = preset(f"{task}-gmps"), preset(f"{task}-maml")
         assert guided.learner == maml.learner
         assert guided.task.but(gae_schedule=vars(maml.task)["gae_schedule"]) == maml.task

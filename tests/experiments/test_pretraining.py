@@ -155,7 +155,7 @@ def test_what_makes_no_sense_is_refused() -> None:
 
 
 def test_presets_have_their_budget_in_environment_steps() -> None:
-    for task in (task.name for task in environments.TASKS):
+    for task in (task.name for task in environments.TASKS if "oracle" in task.methods and task.name != "environment"):
         for method, budgets in {"pretrained": (3_000_000, 1_000_000), "oracle": (10_240_000, 3_072_000)}.items():
             budget = budgets[task.startswith("point-nav")]
             config = preset(f"{task}-{method}")

@@ -109,7 +109,7 @@ def test_steps_do_not_depend_on_the_scale_of_the_loss() -> None:
 
 
 def test_a_trained_rule_is_faster_than_adam_on_a_larger_net_and_for_more_steps() -> None:
-    """Trained on 8 steps of a net of 10 units, from Adam with a learning rate too small; applied to 40 units, 15 steps."""
+    """Trained on 8 steps of a net of 10 units, from Adam with too small a learning rate; applied to 40 units."""
     torch.manual_seed(0)
     rule = StepRule(lr=0.001)
     small, large = (MLPOptimizer(MLP(1, 1, hidden=(n,), activation="tanh"), mse, rule, steps=8) for n in (10, 40))
