@@ -89,7 +89,7 @@ FAULTS = {
     "two rewards": "step 3 of an episode of task 0.75: the reward is of the type ndarray of shape [2]: give a number",
     "inf": "step 3 of an episode of task 0.75: number 0 of the observation is inf: correct the environment",
     "shape": "step 3 of an episode of task 0.75: the observation is of the type ndarray of shape [3]: give numbers of",
-    "four values": "step does not return (observation, reward, terminated, truncated, info), as Gymnasium's",
+    "four values": "step does not return (observation, reward, terminated, truncated, info), as Gymnasium",
 }
 
 

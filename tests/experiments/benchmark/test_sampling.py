@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metarl.envs import make_world
+from metarl.envs.physics import MujocoWorld
 from metarl.experiments.benchmark import peers, sampling
 from metarl.experiments.benchmark.measure import Timing
-from metarl.experiments.benchmark.sampling import Sampling, matched_replay, open_loop
+from metarl.experiments.benchmark.sampling import Replay, Sampling, matched_replay, open_loop, random_replay
 from metarl.rl.rollout import WorldDistribution
 
 TINY = {"tasks": 2, "trajectories": 2, "horizon": 4, "hidden": (8,), "repeats": 1}
@@ -51,17 +53,38 @@ def test_the_matched_floor_is_the_same_trajectory(monkeypatch: pytest.MonkeyPatc
     world.set_tasks(1.0)
     predict = Sampling(**TINY).policies(distribution)  # type: ignore[arg-type]
     replay = matched_replay(distribution, world, predict)  # type: ignore[arg-type]
-    replay(world)  # type: ignore[arg-type]
+    assert replay.steps == 4 * 6
+    open_loop(world, replay)  # type: ignore[arg-type]
     first = world.qpos.copy()  # type: ignore[attr-defined]
-    replay(world)  # type: ignore[arg-type]
+    open_loop(world, replay)  # type: ignore[arg-type]
     np.testing.assert_array_equal(world.qpos, first)  # type: ignore[attr-defined]
 
-    def weaker(world: object, controls: np.ndarray, start: object) -> None:
-        open_loop(world, 0.9 * controls, start)  # type: ignore[arg-type]
+    def weaker(world: object, replay: Replay) -> None:
+        open_loop(world, replay._replace(controls=0.9 * replay.controls))  # type: ignore[arg-type]
 
     monkeypatch.setattr(sampling, "open_loop", weaker)
     with pytest.raises(RuntimeError, match="ended elsewhere"):
         matched_replay(distribution, world, predict)  # type: ignore[arg-type]
+
+
+def test_the_floor_has_the_dynamics_of_the_tasks_and_stops_where_episodes_end() -> None:
+    """Each replayed walker ends in the state that it had when its episode ended in a rollout of its own task."""
+    world = make_world("metarl/Walker2dParams-v0", 3)
+    assert isinstance(world, MujocoWorld)
+    tasks = world.sample_tasks(3, np.random.default_rng(0))
+    world.set_tasks(tasks)
+    replay = random_replay(world, 60)
+    lengths = replay.alive.sum(0)
+    assert replay.steps == lengths.sum()
+    assert lengths.max() < 60  # all fall
+    open_loop(world, replay)
+    for i, length in enumerate(lengths):
+        single = make_world("metarl/Walker2dParams-v0", 1)
+        single.set_tasks(tasks[[i]])
+        single.place(None, *(state[[i]] for state in replay.start))
+        ended = [single.step(control[[i]]).terminated[0] for control in replay.controls[:length, :]]
+        assert ended == [False] * (length - 1) + [True]
+        np.testing.assert_array_equal(single.qpos[0], world.qpos[i])  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("size", [1, 3, 20])
