@@ -76,15 +76,21 @@ class Sampling(Settings):
         searching.set_tasks(world.tasks)
         replay = matched_replay(distribution, world, predict)
         random = random_replay(world, self.horizon)
+
+        def roll_out() -> int:
+            again = distribution.tasks(tasks.given, np.random.default_rng(2))  # the same episodes in each round
+            again.trajectories(predict)
+            return again.env_steps
+
         ours, floor, raw = "metarl, policies in the loop", "matched floor", "raw floor"
         plain = "matched floor, contacts searched for"
         calls: dict[str, Callable[[], object]] = {
-            ours: lambda: tasks.trajectories(predict),
+            ours: roll_out,
             floor: partial(open_loop, world, replay),
             plain: partial(open_loop, searching, replay),
             raw: partial(open_loop, world, random),
         }
-        work: dict[str, float] = {floor: replay.steps, plain: replay.steps, raw: random.steps}
+        work = {ours: roll_out(), floor: replay.steps, plain: replay.steps, raw: random.steps}
         report = Report(f"{env}: {self.tasks} tasks × {self.trajectories} trajectories", "environment steps")
         names = peers(env) if self.peers else []
         with ExitStack() as stack:
@@ -97,7 +103,6 @@ class Sampling(Settings):
                     calls[f"{name}, {size} environments"] = partial(run, act, steps)
                     work[f"{name}, {size} environments"] = size * steps
             timings = interleave(calls, repeats=self.repeats)
-        work[ours] = tasks.env_steps / (self.repeats + 1)  # whose episodes end at another time in each round
         rows = {name: report.add(name, timing, work=work[name]) for name, timing in timings.items()}
         report.compare(rows[ours], rows[floor])
         report.compare(rows[ours], rows[plain])
@@ -223,119 +228,6 @@ def open_loop(world: MujocoWorld, replay: Replay) -> None:
     for control, alive in zip(replay.controls, replay.alive, strict=True):
         ctrl[:] = control
         batch.step(None if alive.all() else alive, nstep=world.frame_skip, stage=world.stage)
-
-
-def acting(self) -> Report:
-        """Measure computing the actions of all policies, from and to NumPy arrays: by NumPy, by torch, on a GPU."""
-        distribution = WorldDistribution(self.envs[0], trajectories=self.trajectories)
-        predict = self.policies(distribution)
-        size = self.tasks * self.trajectories
-        width = distribution.template.observation_space.shape[0]
-        observations = np.zeros((self.tasks, self.trajectories, width), np.float32)
-        learner, states = predict.learner, predict.states
-        calls = {"NumPy (what rollouts use)": partial(learner.arrays(states), observations)}
-        for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
-            moved = {name: value.to(device) for name, value in states.items()}
-            general = Learner.arrays(deepcopy(learner).to(device), moved)
-            calls[f"torch, {device}, transfers included"] = partial(general, observations)
-        hundred = {name: partial(_repeat, call, 100) for name, call in calls.items()}
-        report = Report(f"{size} actions of {self.tasks} policies, a hundred times", "actions")
-        for name, timing in interleave(hundred, repeats=self.repeats).items():
-            report.add(name, timing, work=100 * size)
-        for row in report.rows[1:]:
-            report.compare(report.rows[0], row)
-        return report
-
-    def policies(self, distribution: WorldDistribution) -> Predictor:
-        """A predictor with different weights for each task."""
-        torch.manual_seed(0)
-        space, actions = distribution.template.observation_space, distribution.template.action_space
-        learner = GradientLearner(GaussianPolicy(space.shape[0], actions.shape[0], hidden=self.hidden), surrogate)
-        states = {
-            name: value.detach() + 0.01 * torch.randn(self.tasks, *value.shape)
-            for name, value in learner.init().items()
-        }
-        return Predictor(learner, lambda: states)
-
-
-class Replay(NamedTuple):
-    """Actions of a rollout, to be repeated without policies."""
-
-    start: tuple[np.ndarray, ...]  # initial states [N, …]
-    controls: np.ndarray  # [H, N, act]
-    alive: np.ndarray  # [H, N] bool: False after the end of an episode
-
-    @property
-    def steps(self) -> int:
-        """The number of environment steps."""
-        return int(self.alive.sum())
-
-
-def record(world: MujocoWorld, start: tuple[np.ndarray, ...], act: Callable[[int], np.ndarray], horizon: int) -> Replay:
-    """Take the actions `act(t)` [N, act] in `world` and record them, until each episode ends or has `horizon` steps."""
-    controls, masks = [], []
-    alive = np.ones(world.num_envs, bool)
-    world.place(None, *start)
-    for t in range(horizon):
-        controls.append(act(t))
-        masks.append(alive)
-        alive = alive & ~world.step(controls[-1], alive).terminated
-    return Replay(start, np.stack(controls), np.stack(masks))
-
-
-def matched_replay(distribution: WorldDistribution, world: MujocoWorld, predict: Predictor) -> Replay:
-    """The actions that the policies take in `world`.
-
-    Raises RuntimeError if their repetition does not end in exactly the same state.
-    """
-    rng = np.random.default_rng(2)
-    policies = predict.arrays()
-
-    def act(_: int) -> np.ndarray:
-        observations = np.nan_to_num(world.observe().astype(np.float32))
-        mean, log_std = policies(observations.reshape(-1, distribution.trajectories, observations.shape[1]))
-        noise = rng.standard_normal(mean.shape, dtype=np.float32)
-        actions = distribution.action_scale * (mean + np.exp(log_std)[:, None] * noise)
-        return np.clip(actions, -1, 1).reshape(world.num_envs, -1).astype(np.float64)
-
-    replay = record(world, world.initial(world.tasks, rng), act, distribution.horizon)
-    end = world.qpos.copy(), world.qvel.copy()
-    open_loop(world, replay)
-    if not (np.array_equal(world.qpos, end[0]) and np.array_equal(world.qvel, end[1])):
-        raise RuntimeError("the replayed actions ended elsewhere than the rollout: their speeds cannot be compared")
-    return replay
-
-
-def random_replay(world: MujocoWorld, horizon: int) -> Replay:
-    """Random actions in `world`, for the tasks that it has."""
-    rng = np.random.default_rng(1)
-    shape = world.num_envs, world.action_space.shape[0]
-    start = world.initial(world.tasks, np.random.default_rng(0))
-    return record(world, start, lambda t: rng.uniform(-1, 1, shape), horizon)
-
-
-def with_contact_search(kind: type[MujocoWorld]) -> type[MujocoWorld]:
-    """The same environment with MuJoCo's own search for contacts instead of a list of possible contacts."""
-    return type("Searching", (kind,), {"compiled": staticmethod(mujoco.MjSpec.compile)})
-
-
-def machine_speed(*, num_envs: int = 800, steps: int = 30) -> float:
-    """The present speed of the machine: steps per second of half-cheetahs with random controls, on all cores."""
-    world = with_contact_search(HalfCheetahVel)(num_envs)
-    random = np.random.default_rng(1).uniform(-1, 1, (steps, num_envs, world.action_space.shape[0]))
-    open_loop(world, random, None)
-    start = perf_counter()
-    open_loop(world, random, None)
-    return num_envs * steps / (perf_counter() - start)
-
-
-def open_loop(world: MujocoWorld, controls: np.ndarray, start: tuple[np.ndarray, ...] | None) -> None:
-    """Step the simulator with `controls` [H, N, act], without policies, observations or rewards."""
-    batch, ctrl = world.batch, world.ctrl
-    world.place(None, *(start or world.initial(world.tasks, np.random.default_rng(0))))
-    for control in controls:
-        ctrl[:] = control
-        batch.step(None, nstep=world.frame_skip, stage=world.stage)
 
 
 def acting(predict: Predictor, size: int) -> Callable[[np.ndarray], np.ndarray]:
