@@ -65,13 +65,26 @@ def roll_out(tasks: WorldTasks, by: GradientLearner | None = None) -> Any:
     return tasks.trajectories(next(adapt(by or learner(), tasks, steps=0))[0])
 
 
+@pytest.fixture(scope="module")
+def by_count() -> list[WorldDistribution]:
+    """The same tasks, simulated by one, two and three processes, which the tests below share."""
+    return [line(workers, edge=0.6) for workers in (1, 2, 3)]
+
+
+@pytest.fixture
+def two(by_count: list[WorldDistribution]) -> WorldDistribution:
+    return by_count[1]
+
+
 @pytest.mark.parametrize("net", [None, InTorch()], ids=["numpy", "torch"])
-def test_the_number_of_workers_does_not_change_a_bit(net: torch.nn.Module | None) -> None:
+def test_the_number_of_workers_does_not_change_a_bit(
+    net: torch.nn.Module | None, by_count: list[WorldDistribution]
+) -> None:
     """In uneven shares, and where some episodes end early."""
     found: list[tuple[Episodes, list[Any], dict[str, float]]] = []
     by = learner(net)
-    for workers in (1, 2, 3):
-        tasks = line(workers, edge=0.6).sample(7, np.random.default_rng(0))
+    for distribution in by_count:
+        tasks = distribution.sample(7, np.random.default_rng(0))
         episodes = collect(by, tasks)
         found.append((episodes, tasks.measured, tasks.metrics(episodes)))
     assert found[0][2]["env_steps"] < 2 * 7 * 4 * 9
@@ -115,7 +128,6 @@ def test_what_an_environment_gets_wrong_is_said_in_one_line(fault: str) -> None:
     ],
 )
 def test_a_worker_that_fails_is_named_and_all_are_ended(fault: str, kind: type[Exception], message: str) -> None:
-    """The next rollout starts new ones."""
     distribution = line(2, fault=fault)
     roll_out(good := distribution.tasks(GOALS, np.random.default_rng(0)))
     processes = started(good)
@@ -124,13 +136,12 @@ def test_a_worker_that_fails_is_named_and_all_are_ended(fault: str, kind: type[E
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert not any(process.is_running() for process in processes)
-    wanted = roll_out(line(1).tasks(GOALS, np.random.default_rng(1)))
-    again = roll_out(distribution.tasks(GOALS, np.random.default_rng(1)))
-    assert all(torch.equal(one, two) for one, two in zip(again, wanted, strict=True))
 
 
-def test_a_worker_that_is_killed_between_rollouts_is_named() -> None:
-    roll_out(tasks := line(2).tasks(GOALS, np.random.default_rng(0)))
+def test_a_worker_that_is_killed_between_rollouts_is_named(by_count: list[WorldDistribution]) -> None:
+    """The next rollout starts new ones."""
+    one, two, _ = by_count
+    roll_out(tasks := two.tasks(GOALS, np.random.default_rng(0)))
     processes = started(tasks)
     processes[1].kill()
     while processes[1].status() != psutil.STATUS_ZOMBIE:
@@ -138,6 +149,8 @@ def test_a_worker_that_is_killed_between_rollouts_is_named() -> None:
     with pytest.raises(RuntimeError, match=r"^Line: a worker process was killed by SIGKILL (before|in)"):
         roll_out(tasks)
     assert not processes[0].is_running()
+    again, wanted = (roll_out(each.tasks(GOALS, np.random.default_rng(1))) for each in (two, one))
+    assert all(torch.equal(mine, its) for mine, its in zip(again, wanted, strict=True))
 
 
 def test_ctrl_c_ends_a_rollout_and_its_workers() -> None:
@@ -151,10 +164,9 @@ def test_ctrl_c_ends_a_rollout_and_its_workers() -> None:
     assert not any(process.is_running() for process in processes)
 
 
-def test_signals_to_the_workers_are_the_parents_to_act_on() -> None:
+def test_signals_to_the_workers_are_the_parents_to_act_on(two: WorldDistribution) -> None:
     """A scheduler sends SIGTERM to all: the parent finishes the iteration with its workers."""
-    distribution = line(2)
-    roll_out(tasks := distribution.tasks(GOALS, np.random.default_rng(0)))
+    roll_out(tasks := two.tasks(GOALS, np.random.default_rng(0)))
     for process in (processes := started(tasks)):
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
@@ -185,14 +197,13 @@ def test_workers_of_a_parent_that_is_killed_are_gone(tmp_path: Path) -> None:
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_a_forked_process_has_workers_of_its_own() -> None:
-    distribution = line(2)
-    wanted = roll_out(tasks := distribution.tasks(GOALS, np.random.default_rng(0)))
+def test_a_forked_process_has_workers_of_its_own(two: WorldDistribution) -> None:
+    wanted = roll_out(tasks := two.tasks(GOALS, np.random.default_rng(0)))
     processes = started(tasks)
 
     def same() -> None:
-        again = roll_out(distribution.tasks(GOALS, np.random.default_rng(0)))
-        assert all(torch.equal(one, two) for one, two in zip(again, wanted, strict=True))
+        again = roll_out(two.tasks(GOALS, np.random.default_rng(0)))
+        assert all(torch.equal(mine, its) for mine, its in zip(again, wanted, strict=True))
 
     in_child(same)
     same()
