@@ -277,3 +277,21 @@ def test_several_goals_are_each_shown_after_adaptation(tmp_path: Path, monkeypat
     assert [panel.title for panel in shown] == ["after 2 gradient steps"] * 3
     assert shown[0].shots[-1].total == shown[2].shots[-1].total != shown[1].shots[-1].total
     assert iio.imread(tmp_path / "film.gif").shape[2] == 3 * 320
+
+
+@pytest.mark.parametrize("task", [None, 0.25])
+def test_an_environment_written_for_gymnasium_is_fitted_into_the_film(
+    task: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20 × 30 pixels, whose white column moves with the point; its episodes are truncated after four steps."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "envs")
+    run = small("environment-maml", tmp_path / "drawn", env="test_informed_envs:me/Drawn-v0", horizon=HORIZON)
+    frames = film(run, tmp_path / "film.mp4", tasks=() if task is None else (task,))
+    assert frames.shape == (5, 480, 960, 3)
+    left, right = halves(frames)
+    assert left.max() > 200  # a white column
+    assert np.abs(left[0] - right[0]).mean() < 1
+    assert np.abs(left[0] - left[-1]).max() > 100  # it moves
+    undrawn = small("environment-maml", tmp_path / "line", env="own_envs:me/OwnPendulum-v0", horizon=HORIZON)
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    assert "render raised DependencyNotInstalled: pygame is not installed" in message(undrawn, tmp_path / "none.gif")
