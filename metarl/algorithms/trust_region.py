@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 from torch.nn import Parameter
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import parameters_to_vector
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from metarl.algorithms.base import Algorithm, Divergence, check_steps, exclusive, require_finite
@@ -122,12 +122,12 @@ class TRPO(Algorithm):
         step = direction * math.sqrt(2 * self.max_kl / curvature)
         for exponent in range(self.backtracks):
             scale = self.backtrack**exponent
-            vector_to_parameters(start + scale * step, parameters)
+            set_parameters(parameters, start + scale * step)
             after, kl = self.evaluate(recorded)
             if after < before and kl <= self.max_kl:
                 self.failures = 0
                 return {**metrics, "kl": kl, "improvement": before - after, "step_size": scale}
-        vector_to_parameters(start, parameters)
+        set_parameters(parameters, start)
         self.failures += 1
         if self.failures == PATIENCE:
             log.warning(
@@ -230,6 +230,17 @@ class TRPO(Algorithm):
             return flatten(_grad(outputs, parameters, curved))
 
         return product
+
+
+@torch.no_grad()
+def set_parameters(parameters: Sequence[Parameter], vector: Tensor) -> None:
+    """Copy `vector` into the parameters, which keep their memory.
+
+    `vector_to_parameters` would make them views of the vector, whose alignment differs from that of parameters that
+    are loaded from a checkpoint. Matrix products round differently then, and a resumed run would end elsewhere.
+    """
+    for parameter, piece in zip(parameters, unflatten(vector, parameters), strict=True):
+        parameter.copy_(piece)
 
 
 def without_zeros(saved: Tensor) -> Tensor:

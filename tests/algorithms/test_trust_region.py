@@ -133,7 +133,9 @@ def test_an_accepted_step_lowers_the_loss_within_the_bound(kind: str, max_kl: fl
     learner, episodes = make(lr=0.2, steps=2), episodes_of(steps=2)
     reference = ByHand(kind, learner, episodes)
     before = float(reference.mean_loss().detach())
+    places = [parameter.data_ptr() for parameter in learner.parameters()]
     metrics = algorithm_of(learner, max_kl=max_kl).update(episodes)
+    assert [parameter.data_ptr() for parameter in learner.parameters()] == places  # aligned as after a resumption
     after, kl = float(reference.mean_loss().detach()), float(reference.mean_divergence().detach())
     assert metrics["loss"] == pytest.approx(before, rel=1e-12)
     assert metrics["improvement"] == pytest.approx(before - after, rel=1e-9)
