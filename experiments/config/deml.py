@@ -12,7 +12,7 @@ from metarl.experiments.config.parts import OuterSettings
 from metarl.experiments.config.settings import check_lrs
 from metarl.ranges import NonNegative, Positive, Range
 from metarl.run.checkpoint import Training
-from metarl.tasks.folder import image_folder
+from metarl.tasks.datasets.folder import image_folder
 from metarl.tasks.images import Images
 from metarl.tasks.joint import Joint
 from metarl.train import MetaTraining

@@ -21,7 +21,7 @@ from metarl.ranges import Positive, Range, UnitInterval
 from metarl.rl.losses import mean_kl, surrogate
 from metarl.rl.rollout import WorldDistribution
 from metarl.sampling import check_memory
-from metarl.tasks.folder import Split
+from metarl.tasks.datasets.folder import Split
 from metarl.train import Stream, generator
 
 Deviation = Annotated[float, Range(0, 10, above=True)]

@@ -19,11 +19,11 @@ from metarl.nets.conv4 import Conv4
 from metarl.nets.dense import Dense
 from metarl.nets.resnet import ResNet12
 from metarl.ranges import Range, UnitInterval
-from metarl.tasks.folder import Split, image_folder
+from metarl.tasks.datasets.folder import Split, image_folder
+from metarl.tasks.datasets.miniimagenet import miniimagenet
+from metarl.tasks.datasets.omniglot import omniglot
 from metarl.tasks.images import ImageClasses, Images
 from metarl.tasks.joint import Joint
-from metarl.tasks.miniimagenet import miniimagenet
-from metarl.tasks.omniglot import omniglot
 
 DataSet = Literal["omniglot", "omniglot-small", "miniimagenet", "folder"]
 Architecture = Literal["conv4", "mlp", "resnet12"]

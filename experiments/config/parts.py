@@ -13,7 +13,7 @@ from metarl.algorithms.base import Algorithm, Divergence, check_steps
 from metarl.core import Distribution, Learner, Loss
 from metarl.experiments.config.settings import Part
 from metarl.run.checkpoint import Record, Training
-from metarl.tasks.folder import Split
+from metarl.tasks.datasets.folder import Split
 from metarl.train import MetaTraining
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from metarl.core import Distribution, Learner
     from metarl.run.checkpoint import Training
     from metarl.run.loop import Schedule
-    from metarl.tasks.folder import Split
+    from metarl.tasks.datasets.folder import Split
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from metarl.experiments.config.parts import Given, TaskSettings
 from metarl.experiments.config.settings import METHOD_SETTING, Number, Width, check_hidden
 from metarl.losses import mse, squared_change
 from metarl.nets.mlp import MLP
-from metarl.tasks.folder import Split
+from metarl.tasks.datasets.folder import Split
 from metarl.tasks.sinusoid import Sinusoid
 
 

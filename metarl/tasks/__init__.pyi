@@ -1,8 +1,8 @@
-from . import miniimagenet as miniimagenet
-from . import omniglot as omniglot
+from .datasets.folder import image_folder as image_folder
+from .datasets.image_classes import ImageClasses as ImageClasses
+from .datasets.miniimagenet import miniimagenet as miniimagenet
+from .datasets.omniglot import omniglot as omniglot
 from .environment import Environment as Environment
-from .folder import image_folder as image_folder
-from .image_classes import ImageClasses as ImageClasses
 from .images import Images as Images
 from .joint import Joint as Joint
 from .meta_world import meta_world as meta_world

@@ -14,7 +14,7 @@ from metarl.core import Distribution, Predictor, Tasks
 from metarl.devices import as_device
 from metarl.losses import Samples
 from metarl.ranges import Count, Range, UnitInterval, Whole, checked
-from metarl.tasks.image_classes import ImageClasses
+from metarl.tasks.datasets.image_classes import ImageClasses
 
 Warp = Annotated[float, Range(0, 0.3)]
 """The standard deviation of the random affine maps that augment images."""

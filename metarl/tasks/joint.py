@@ -13,7 +13,7 @@ from metarl.core import Distribution, Predictor, Tasks
 from metarl.devices import as_device
 from metarl.losses import Samples
 from metarl.ranges import Count, Range, Whole, checked
-from metarl.tasks.image_classes import ImageClasses
+from metarl.tasks.datasets.image_classes import ImageClasses
 from metarl.tasks.images import Picks, Warp, accuracy, draw_warps, gather_images, shifted_windows
 
 

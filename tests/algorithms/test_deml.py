@@ -23,7 +23,7 @@ from metarl.learners.metric import ProtoNet
 from metarl.losses import cross_entropy, mse
 from metarl.nets.conv4 import Conv4
 from metarl.nets.mlp import MLP
-from metarl.tasks.image_classes import ImageClasses
+from metarl.tasks.datasets.image_classes import ImageClasses
 from metarl.tasks.images import Images
 from metarl.tasks.joint import Joint
 from metarl.train import train

@@ -14,7 +14,7 @@ import torch
 from metarl.experiments.cli import main
 from metarl.experiments.config.run import restore
 from metarl.experiments.presets import PRESETS, preset
-from metarl.tasks.folder import Split
+from metarl.tasks.datasets.folder import Split
 
 TINY = ("--iterations", "3", "--meta-batch", "2", "--checkpoint-every", "1", "--test-tasks", "3", "--log-every", "1")
 POINT = (*TINY, "--task.trajectories", "2", "--task.horizon", "5")

@@ -9,7 +9,7 @@ import torch
 
 from metarl.envs.point import PointNav, PointNav2017
 from metarl.experiments.config.environment import EnvironmentSettings
-from metarl.tasks.folder import Split
+from metarl.tasks.datasets.folder import Split
 
 CPU = torch.device("cpu")
 

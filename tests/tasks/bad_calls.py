@@ -11,15 +11,15 @@ import torch
 from pictures import numbered
 
 from metarl.core import Predictor
-from metarl.tasks.cache import fingerprint
-from metarl.tasks.decoding import decode
-from metarl.tasks.download import download
-from metarl.tasks.folder import data_folder, image_folder
+from metarl.tasks.datasets.cache import fingerprint
+from metarl.tasks.datasets.decoding import decode
+from metarl.tasks.datasets.download import download
+from metarl.tasks.datasets.folder import data_folder, image_folder
+from metarl.tasks.datasets.miniimagenet import miniimagenet
+from metarl.tasks.datasets.omniglot import omniglot
+from metarl.tasks.datasets.pickles import read_arrays
 from metarl.tasks.images import ImageClasses, Images, draw_distinct
 from metarl.tasks.joint import Joint
-from metarl.tasks.miniimagenet import miniimagenet
-from metarl.tasks.omniglot import omniglot
-from metarl.tasks.pickles import read_arrays
 from metarl.tasks.sinusoid import Sinusoid
 
 NAN, INF = float("nan"), float("inf")

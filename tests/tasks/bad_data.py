@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from hashlib import md5
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -28,13 +27,13 @@ import numpy as np
 from pictures import class_folders, encoded, png, write, zipped
 from PIL import Image
 
-from metarl.tasks import cache as cache_module
-from metarl.tasks.folder import image_folder
+from metarl.tasks.datasets import cache as cache_module
+from metarl.tasks.datasets import omniglot as omniglot_module
+from metarl.tasks.datasets.folder import image_folder
+from metarl.tasks.datasets.miniimagenet import miniimagenet
+from metarl.tasks.datasets.omniglot import Archive, omniglot
 from metarl.tasks.images import Images
-from metarl.tasks.miniimagenet import miniimagenet
-from metarl.tasks.omniglot import Archive, omniglot
 
-omniglot_module = import_module("metarl.tasks.omniglot")  # `metarl.tasks.omniglot` is also the function in it
 SECONDS = 30
 NOBODY = 65534
 MINI = "mini-imagenet-cache-val.pkl"

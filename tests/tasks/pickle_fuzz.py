@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from python2_pickles import PYTHON_2
 
-from metarl.tasks.miniimagenet import from_pickle
-from metarl.tasks.pickles import read_arrays
+from metarl.tasks.datasets.miniimagenet import from_pickle
+from metarl.tasks.datasets.pickles import read_arrays
 
 SECONDS = 5  # of the processor's time one pickle may take; it takes a fraction of a millisecond
 PATIENCE = 60  # seconds that it may take where others keep the processors busy

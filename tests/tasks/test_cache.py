@@ -12,8 +12,8 @@ import pytest
 import torch
 from pictures import numbered, png, write
 
-from metarl.tasks import cache
-from metarl.tasks.cache import cached, fingerprint
+from metarl.tasks.datasets import cache
+from metarl.tasks.datasets.cache import cached, fingerprint
 from metarl.tasks.images import ImageClasses
 
 

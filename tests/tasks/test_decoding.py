@@ -11,8 +11,8 @@ import torch
 from pictures import encoded, png, write
 from PIL import Image
 
-from metarl.tasks import decoding
-from metarl.tasks.decoding import decode, files_in_folders
+from metarl.tasks.datasets import decoding
+from metarl.tasks.datasets.decoding import decode, files_in_folders
 
 
 def decoded(tmp_path: Path, content: bytes, **settings: Any) -> list[int]:

@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 
-from metarl.tasks.download import download
+from metarl.tasks.datasets.download import download
 
 CONTENT = bytes(range(256)) * 1000
 MD5 = hashlib.md5(CONTENT).hexdigest()

@@ -10,7 +10,7 @@ import pytest
 from pictures import class_folders, png, write
 from PIL import Image
 
-from metarl.tasks.folder import FOLDERS, data_folder, image_folder
+from metarl.tasks.datasets.folder import FOLDERS, data_folder, image_folder
 from metarl.tasks.images import Images
 
 

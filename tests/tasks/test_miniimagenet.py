@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pictures import class_folders, png, write
 
-from metarl.tasks.folder import Split
-from metarl.tasks.miniimagenet import miniimagenet
+from metarl.tasks.datasets.folder import Split
+from metarl.tasks.datasets.miniimagenet import miniimagenet
 
 COUNTS: dict[Split, int] = {"train": 64, "validation": 16, "test": 20}
 FIRST: dict[Split, int] = {"train": 0, "validation": 64, "test": 80}

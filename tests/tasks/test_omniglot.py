@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from importlib import import_module
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -13,11 +12,11 @@ import pytest
 import torch
 from pictures import png, write, zipped
 
-from metarl.tasks.folder import Split
+from metarl.tasks.datasets import omniglot as module
+from metarl.tasks.datasets.folder import Split
+from metarl.tasks.datasets.omniglot import Archive, Protocol, omniglot
 from metarl.tasks.images import ImageClasses, Images
-from metarl.tasks.omniglot import Archive, Protocol, omniglot
 
-module = import_module("metarl.tasks.omniglot")  # `metarl.tasks.omniglot` is also the function in it
 SMALL_ALPHABETS = {
     "images_background_small1": {"Balinese": 24, "Early_Aramaic": 22, "Greek": 24, "Korean": 40, "Latin": 26},
     "images_background_small2": {"Greek": 24, "Japanese_(katakana)": 47, "Latin": 26, "Sanskrit": 42, "Tagalog": 17},

@@ -13,7 +13,7 @@ import pytest
 from pickle_fuzz import fuzz, hostile
 from python2_pickles import PYTHON_2
 
-from metarl.tasks.pickles import read_arrays
+from metarl.tasks.datasets.pickles import read_arrays
 
 
 class Calls:

@@ -12,11 +12,11 @@ import torch
 
 from metarl.files import read_text, regular_file
 from metarl.ranges import checked
-from metarl.tasks.cache import cached, fingerprint
-from metarl.tasks.decoding import Files, decode, image_file, is_folder
-from metarl.tasks.folder import FOLDERS, Split, data_folder, files_of_split, split_folders
-from metarl.tasks.image_classes import ImageClasses
-from metarl.tasks.pickles import read_arrays
+from metarl.tasks.datasets.cache import cached, fingerprint
+from metarl.tasks.datasets.decoding import Files, decode, image_file, is_folder
+from metarl.tasks.datasets.folder import FOLDERS, Split, data_folder, files_of_split, split_folders
+from metarl.tasks.datasets.image_classes import ImageClasses
+from metarl.tasks.datasets.pickles import read_arrays
 
 SIZE = 84
 COUNTS: dict[Split, int] = {"train": 64, "validation": 16, "test": 20}

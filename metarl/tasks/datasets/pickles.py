@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from metarl.files import regular_file
 from metarl.ranges import checked
-from metarl.tasks.pickled_arrays import Array, Type, call, find, key
+from metarl.tasks.datasets.pickled_arrays import Array, Type, call, find, key
 
 MAX_BYTES = 1 << 32  # of a file
 MAX_OPCODES = 2_000_000  # a cache of miniImageNet has a few hundred thousand

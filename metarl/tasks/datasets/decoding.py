@@ -21,7 +21,7 @@ from rich.progress import track
 
 from metarl.files import regular_file
 from metarl.ranges import Range, checked
-from metarl.tasks.image_classes import ImageClasses
+from metarl.tasks.datasets.image_classes import ImageClasses
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 MAX_PIXELS = 50_000_000

@@ -11,9 +11,9 @@ import numpy as np
 import pooch
 
 from metarl.ranges import Whole, checked
-from metarl.tasks.cache import cached, fingerprint
-from metarl.tasks.decoding import Files, Side, decode, files_in_folders, folders_in, is_folder, listed
-from metarl.tasks.image_classes import ImageClasses
+from metarl.tasks.datasets.cache import cached, fingerprint
+from metarl.tasks.datasets.decoding import Files, Side, decode, files_in_folders, folders_in, is_folder, listed
+from metarl.tasks.datasets.image_classes import ImageClasses
 
 Split = Literal["train", "validation", "test"]
 FOLDERS: dict[Split, tuple[str, ...]] = {

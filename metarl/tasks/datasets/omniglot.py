@@ -12,11 +12,11 @@ from zipfile import ZipFile
 
 from metarl.files import regular_file
 from metarl.ranges import Whole, checked
-from metarl.tasks.cache import cached, fingerprint
-from metarl.tasks.decoding import Files, Side, decode, files_in_folders, files_in_zip, is_folder
-from metarl.tasks.download import download as fetch
-from metarl.tasks.folder import Split, check_split, data_folder, split_classes
-from metarl.tasks.image_classes import ImageClasses
+from metarl.tasks.datasets.cache import cached, fingerprint
+from metarl.tasks.datasets.decoding import Files, Side, decode, files_in_folders, files_in_zip, is_folder
+from metarl.tasks.datasets.download import download as fetch
+from metarl.tasks.datasets.folder import Split, check_split, data_folder, split_classes
+from metarl.tasks.datasets.image_classes import ImageClasses
 
 Protocol = Literal["maml", "reptile", "vinyals", "small"]
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from metarl.files import atomic_write, regular_file
-from metarl.tasks.image_classes import ImageClasses
+from metarl.tasks.datasets.image_classes import ImageClasses
 
 FORMAT = "2"  # increase this when images are decoded differently, so that old files are not used
 
