@@ -44,7 +44,7 @@ def image_cavia(
         context: size of the context vector
         steps: number of inner steps in training
         lr: inner learning rate
-        rematerialise: recompute inner steps in the backward pass, so that memory grows with √steps; a third slower
+        rematerialise: recompute inner steps in the backward pass: memory grows with √steps, and time by about a third
     """
     film = FiLM(_conv4(net, "cavia"), context=context)
     return CAVIA(film, loss, context=context, steps=steps, lr=lr, rematerialise=rematerialise)
@@ -61,7 +61,7 @@ def sinusoid_cavia(
         context: size of the context vector
         steps: number of inner steps in training
         lr: inner learning rate
-        rematerialise: recompute inner steps in the backward pass, so that memory grows with √steps; a third slower
+        rematerialise: recompute inner steps in the backward pass: memory grows with √steps, and time by about a third
     """
     net = Concatenated(MLP(1 + context, 1, hidden=widths))
     return CAVIA(net, loss, context=context, steps=steps, lr=lr, rematerialise=rematerialise)
@@ -77,7 +77,7 @@ def headed(
     Args:
         steps: number of inner steps in training
         lr: inner learning rate, or one for each step; the last holds for further steps
-        rematerialise: recompute inner steps in the backward pass, so that memory grows with √steps; a third slower
+        rematerialise: recompute inner steps in the backward pass: memory grows with √steps, and time by about a third
     """
     net = Headed(encoder, features=features, outputs=outputs)
     return GradientLearner(net, loss, steps=steps, lr=lr, rematerialise=rematerialise)
@@ -133,7 +133,7 @@ def sinusoid_lstm(loss: Loss, *, hidden: Count = 128) -> LSTMRegressor:
 
 @checked
 def image_lstm(encoder: nn.Module, ways: Count, features: Count, *, hidden: Count = 200) -> LSTMClassifier:
-    """An LSTM that reads the support and then classifies the query, on normalised features (see `mann`).
+    """An LSTM that reads the support and then classifies the query, on normalised features (Santoro et al. 2016).
 
     Args:
         hidden: number of hidden units of the LSTM
@@ -146,13 +146,13 @@ def mlp_optimizer(
     net: nn.Module, loss: Loss, *, steps: Whole = 20, lr: Positive = 0.01, hidden: Sequence[Count] = (16, 16),
     adapt: str = "",
 ) -> MLPOptimizer:  # fmt: skip
-    """A learned optimiser with a rule of its own, together with the initial parameters of the net.
+    """A learned optimiser that corrects Adam, trained together with the initial parameters (Metz et al. 2022).
 
     Args:
         steps: number of inner steps
-        lr: initial learning rate of the rule, which is Adam before training
-        hidden: sizes of the hidden layers of the rule
-        adapt: start of the names of the parameters that are adapted; by default all, and head is the last layer
+        lr: learning rate of Adam, with which the update rule begins
+        hidden: number of units of each hidden layer of the update rule
+        adapt: start of the names of the parameters that are adapted; empty: all; head: the last layer
     """
     return MLPOptimizer(net, loss, StepRule(lr=lr, hidden=hidden), steps=steps, adapt=adapt)
 
@@ -161,7 +161,9 @@ def mlp_optimizer(
 def mann(
     encoder: nn.Module, ways: Count, features: Count, *, controller: Count = 200, slots: Count = 128, width: Count = 40
 ) -> MANN:
-    """A memory-augmented neural network on normalised features, because an untrained Conv4 gives similar features.
+    """A memory-augmented neural network (Santoro et al. 2016).
+
+    The features are normalised, because an untrained Conv4 maps all images to similar features.
 
     Args:
         controller: number of units of the LSTM that controls the memory
@@ -180,10 +182,10 @@ def neural_statistician(
     """A neural statistician that reconstructs images by an MLP (Edwards and Storkey 2017).
 
     Args:
-        context: size of the context of a class
+        context: size of the context vector of a class
         latent: size of the latent variable of an image
-        hidden: sizes of the hidden layers of the statistic network and of the latent variable's distributions
-        decoder: sizes of the hidden layers of the decoder
+        hidden: number of units of each hidden layer of the statistic network, of q(z|x, c) and of p(z|c)
+        decoder: number of units of each hidden layer of the decoder
     """
     if not isinstance(encoder, Conv4 | Dense):
         raise ValueError("neural-statistician needs images of one size: train it with --task.architecture conv4 or mlp")
@@ -227,7 +229,7 @@ def empirical_bayes(
         lr: learning rate of Adam in the outer loop
         lr_end: learning rate at the end of training; it changes linearly
         weight: weight of the log-determinant of the curvature
-        step_weights: weights of the query losses after each inner step; none: only the loss after the last step
+        step_weights: weights of the query losses after each inner step; empty: only the loss after the last step
         freeze: start of the names of parameters that are not trained, such as net.head
     """
     loss = learner_loss(learner)

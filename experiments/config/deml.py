@@ -1,4 +1,4 @@
-"""Settings of deep meta-learning, which also classifies external images (Zhou et al. 2018)."""
+"""Settings of deep meta-learning, whose encoder also learns to classify external images (Zhou et al. 2018)."""
 
 from __future__ import annotations
 
@@ -23,27 +23,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DEMLSettings(OuterSettings):
-    """Deep meta-learning: the outer loop also trains the encoder to classify external images."""
+    """Deep meta-learning: the outer loop trains the encoder on few-shot tasks and to classify external images."""
 
     external: Annotated[str, tyro.conf.arg(name="external", prefix_name=False)] = ""
-    """folder of external images, with a folder for each class; by default the training images of the tasks"""
+    """folder of external images, with one folder for each class; empty: the training images of the tasks"""
     images: Annotated[int, Range(2, 100_000)] = 100
-    """number of external images per iteration"""
+    """number of external images that are classified in each iteration"""
     weight: NonNegative = 1.0
-    """weight of the classification loss"""
+    """weight of the classification loss, which is added to the meta-learning loss"""
     lr: Positive = 1e-3
     """learning rate of Adam in the outer loop"""
     lr_end: NonNegative = 0.0
     """learning rate at the end of training; it decreases linearly"""
     freeze: str = ""
-    """start of the names of parameters that are not meta-learned"""
+    """start of the names of parameters of the learner that are not trained, such as net.head"""
 
     def check_together(self) -> None:
         check_lrs(self.lr, self.lr_end)
 
     def training(self, config: Any, learner: Learner, distribution: Any, device: Any) -> Training:
         if not isinstance(distribution, Images):
-            raise ValueError("deep meta-learning trains an encoder of images: give it tasks of images")
+            raise ValueError(
+                "algorithm is DEML, which trains an encoder of images, but these tasks have no images: choose another "
+                "algorithm"
+            )
         _, channels, size, _ = distribution.classes.images.shape
         classes = distribution.classes
         if self.external:

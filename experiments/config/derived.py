@@ -59,8 +59,8 @@ def settings_class(name: str) -> type[Part]:
         for key, parameter in signature.parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and key not in given and (hint := _plain(hints[key])) is not None
     ]
-    asked = tuple(key for key in given if key in signature.parameters)
-    space = {"__doc__": text.split("\n")[0], "kind": name, "made": staticmethod(made), "asked": asked}
+    required = tuple(key for key in given if key in signature.parameters)
+    space = {"__doc__": text.split("\n")[0], "kind": name, "made": staticmethod(made), "required": required}
     return make_dataclass(f"{made.__name__}Settings", found, bases=(base,), namespace=space, frozen=True)
 
 
@@ -69,7 +69,7 @@ class Derived(Part):
 
     kind: ClassVar[str]
     made: ClassVar[Callable[..., Any]]
-    asked: ClassVar[tuple[str, ...]]
+    required: ClassVar[tuple[str, ...]]
     """The names of its arguments that are not settings, such as net, loss or learner."""
 
     def __reduce__(self) -> tuple[Callable[..., Part], tuple[str, dict[str, Any]]]:
@@ -77,7 +77,7 @@ class Derived(Part):
 
     def call(self, given: Mapping[str, Callable[[], Any]]) -> Any:
         """Call `made` with these settings and with those of the `given` values that it has arguments for."""
-        if missing := [name for name in self.asked if name not in given]:
+        if missing := [name for name in self.required if name not in given]:
             name = getattr(self.made, "__name__", self.kind)
             raise ValueError(
                 f"{self.path} is {name}, which needs {missing[0]!r}, but these tasks do not provide it: choose another "
@@ -85,7 +85,7 @@ class Derived(Part):
             )
         settings = _plain_values(self)
         try:
-            return self.made(**{name: given[name]() for name in self.asked}, **settings)
+            return self.made(**{name: given[name]() for name in self.required}, **settings)
         except ValueError as error:
             path = f"{self.path}." if str(error).split()[0] in settings else ""  # messages may begin with an argument
             raise ValueError(f"{path}{error}") from None
@@ -103,8 +103,8 @@ class DerivedLearner(Derived, LearnerSettings):
         learner: Learner = self.call(task.given(distribution))
         return learner
 
-    def asks_for(self, name: str) -> bool:
-        return name in self.asked
+    def requires(self, name: str) -> bool:
+        return name in self.required
 
 
 class DerivedOuter(Derived, OuterSettings):

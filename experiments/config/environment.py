@@ -35,7 +35,7 @@ class EnvironmentSettings(TaskSettings):
     env: str = "metarl/HalfCheetahVel-v0"
     """id of the environment; my_module:me/MyTask-v0 is an environment that my_module registers in Gymnasium"""
     test_env: str | None = None
-    """id of the environment of the test tasks, where training has another; None: the same"""
+    """id of the environment of the test tasks; None: that of the training tasks"""
     trajectories: Number = 20
     """number of episodes per task in each support or query batch"""
     train_trajectories: Number | None = field(default=None, metadata=METHOD_SETTING)
@@ -79,7 +79,7 @@ class EnvironmentSettings(TaskSettings):
         if self.min_std > self.init_std:
             raise ValueError(f"min_std is {self.min_std}, more than init_std, {self.init_std}: give min_std ≤ init_std")
         if both := set(self.info) & set(self.info_max):
-            raise ValueError(f"info_max has {min(both)!r}, and so has info: leave it out of one of them")
+            raise ValueError(f"info_max has {min(both)!r}, which is also in info: leave it out of one of them")
         try:
             if self.env.startswith("metarl/"):
                 world_class(self.env)  # environments of other packages may be slow to create
@@ -143,12 +143,12 @@ def default_horizon(env: str) -> int:
 def _kind(env: str) -> Any:
     """A function that creates worlds of the environment with the id `env`. Raises ValueError if it does not exist."""
     if not env:
-        raise ValueError("task.env is not given: give the id of an environment, --task.env my_module:me/MyTask-v0")
+        raise ValueError("task.env is not given: give the id of an environment by --task.env my_module:me/MyTask-v0")
     return kind_of(env)
 
 
 def first_observations(policy: MLPPolicy, distribution: WorldDistribution) -> torch.Tensor:
-    """The observations [n, obs], on the CPU, of `policy` in ten tasks, which are always the same."""
+    """The observations [n, obs], on the CPU, that `policy` meets in ten tasks, which are the same in every run."""
     learner = GradientLearner(policy, surrogate, steps=0)
     rng = generator(Stream.INIT, 0)
     check_memory(distribution, 10)

@@ -34,7 +34,7 @@ class GuidedSettings(OuterSettings):
     lr_end: NonNegative = 1e-4
     """learning rate at the end of training; it decreases linearly"""
     step_weights: tuple[NonNegative, ...] = ()
-    """weights of the imitation losses after each inner step; none: only the loss after the last step"""
+    """weights of the imitation losses after each inner step; empty: only the loss after the last step"""
     freeze: str = ""
     """start of the names of parameters that are not trained, such as mean.layers.0"""
     epochs: Epochs = 10

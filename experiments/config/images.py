@@ -70,7 +70,7 @@ class ImagesSettings(TaskSettings):
     pretraining: Annotated[int, Range(0, MAX_ITERATIONS)] = field(default=0, metadata=FEW_SHOT | METHOD_SETTING)
     """number of iterations in which the encoder is pre-trained on all training classes at once; 0: none"""
     joint: bool = field(default=False, metadata=METHOD_SETTING)
-    """train on all classes at once instead of few-shot tasks, as needed for the method finetune"""
+    """train on all classes at once instead of few-shot tasks, as the method finetune requires"""
 
     loss = staticmethod(cross_entropy)
     divergence = staticmethod(squared_change)
@@ -80,7 +80,7 @@ class ImagesSettings(TaskSettings):
             raise ValueError("data is '': give a folder, or leave out --data")
 
     def check(self, config: Any) -> None:
-        if self.train_ways and (config.learner.asks_for("net") or config.learner.asks_for("outputs")):
+        if self.train_ways and (config.learner.requires("net") or config.learner.requires("outputs")):
             raise ValueError(
                 f"task.train_ways is {self.train_ways}, but this learner has a head with one output for each class: "
                 "leave it out, so that training tasks have as many classes as test tasks"

@@ -79,7 +79,7 @@ class LearnerSettings(Part, path="learner"):
     def build(self, task: TaskSettings, distribution: Distribution) -> Learner:
         """A learner with fresh weights for these tasks. Raises ValueError if it does not fit the tasks."""
 
-    def asks_for(self, name: str) -> bool:
+    def requires(self, name: str) -> bool:
         """Whether the learner's constructor has the argument `name`, which a task provides."""
         return False
 
@@ -107,7 +107,7 @@ class OuterSettings(Part, path="algorithm"):
 
     def outer_loop(self, config: Config, learner: Learner) -> Algorithm:
         """The outer loop for `learner`. Raises ValueError for a training method that is not an outer loop."""
-        raise ValueError(f"{type(self).__name__} is no outer loop of a learner: train it by `metarl train`")
+        raise ValueError(f"{type(self).__name__} is not an outer loop of a learner: train it by `metarl train`")
 
     def training(self, config: Config, learner: Learner, distribution: Distribution, device: torch.device) -> Training:
         """The training of `learner`. Raises ValueError if it does not fit the learner or the tasks."""
@@ -117,7 +117,7 @@ class OuterSettings(Part, path="algorithm"):
         )  # fmt: skip
 
     def initial(self) -> Record:
-        """The record of a new run, which includes the environment steps and the time of training its expert."""
+        """The record of a new run, which includes the environment steps and the training time of its expert, if any."""
         return Record("")
 
     def tasks(self, config: Config) -> int:

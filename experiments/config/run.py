@@ -41,8 +41,8 @@ class Config(Settings):
     torch_threads: Cores = field(default=0, metadata=INCIDENTAL)
     """number of torch's threads on the CPU, which affects rounding and is saved with the run; 0: torch's default"""
     compile: Mode = field(default="off", metadata=INCIDENTAL)
-    """whether supervised meta-gradients are compiled, which takes minutes at first and affects rounding; auto: in runs
-    that are long enough to earn the time back"""
+    """whether supervised meta-gradients are compiled, which takes minutes at first and affects rounding; auto: only in
+    runs of at least 20,000 iterations"""
     log_every: Number = field(default=1, metadata=INCIDENTAL)
     """number of iterations between rows of progress.csv"""
     checkpoint_every: Number = 10

@@ -66,8 +66,8 @@ def check_hidden(hidden: tuple[int, ...], name: str) -> None:
     count = sum(a * b for a, b in pairwise(hidden))
     if count > LARGEST_NET:
         raise ValueError(
-            f"{name} is {hidden}: that is a network with {count:,} parameters, {4 * count / 2**30:,.0f} GiB each copy; "
-            f"give layers with at most {LARGEST_NET:,} parameters"
+            f"{name} is {hidden}: that is a network with {count:,} parameters, which take "
+            f"{4 * count / 2**30:,.0f} GiB; give layers with at most {LARGEST_NET:,} parameters"
         )
 
 

@@ -21,7 +21,7 @@ class AlphaLearner(GradientLearner):
         steps: number of inner steps
         lr: initial value of the inner learning rate α
         first_order: treat the inner gradient as a constant in the outer loop
-        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
+        rematerialise: recompute inner steps in the backward pass: memory grows with √steps, and time by about a third
     """
 
     @checked

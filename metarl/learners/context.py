@@ -27,7 +27,7 @@ class CAVIA(Learner):
         context: size of the context vector φ
         steps: number of inner steps
         lr: inner learning rate α
-        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
+        rematerialise: recompute inner steps in the backward pass: memory grows with √steps, and time by about a third
     """
 
     start: Tensor

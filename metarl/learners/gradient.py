@@ -33,7 +33,7 @@ class GradientLearner(Learner):
         first_order: treat the inner gradient as a constant in the outer loop
         learn_lr: learn a separate α, which starts at `lr`, for every parameter
         adapt: the start of the names of the parameters that are adapted; by default all, and "head" is the last layer
-        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
+        rematerialise: recompute inner steps in the backward pass: memory grows with √steps, and time by about a third
     """
 
     @checked

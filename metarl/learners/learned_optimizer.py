@@ -30,7 +30,7 @@ class LearnedOptimizer(UpdateRule):
         layers: number of LSTM layers
         scale: factor of the output of m
         adapt: the start of the names of the parameters that are adapted; by default all, and "head" is the last layer
-        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
+        rematerialise: recompute inner steps in the backward pass: memory grows with √steps, and time by about a third
     """
 
     @checked

@@ -19,7 +19,7 @@ class MAML(GradientLearner):
     Args:
         steps: number of inner steps
         lr: inner learning rate α, or one for each step; the last holds for further steps
-        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
+        rematerialise: recompute inner steps in the backward pass: memory grows with √steps, and time by about a third
     """
 
     @checked
@@ -56,7 +56,7 @@ class MetaSGD(GradientLearner):
     Args:
         steps: number of inner steps
         lr: initial value of all inner learning rates
-        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
+        rematerialise: recompute inner steps in the backward pass: memory grows with √steps, and time by about a third
     """
 
     @checked
@@ -73,7 +73,7 @@ class ANIL(GradientLearner):
         steps: number of inner steps
         lr: inner learning rate α, or one for each step; the last holds for further steps
         adapt: the start of the names of the parameters that are adapted; "head" is the last layer
-        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
+        rematerialise: recompute inner steps in the backward pass: memory grows with √steps, and time by about a third
     """
 
     @checked

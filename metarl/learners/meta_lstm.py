@@ -40,7 +40,7 @@ class MetaLSTM(UpdateRule):
         hidden: hidden units of the LSTM layer
         lr: initial value of the input gate, which acts as the inner learning rate
         adapt: the start of the names of the parameters that are adapted; by default all, and "head" is the last layer
-        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
+        rematerialise: recompute inner steps in the backward pass: memory grows with √steps, and time by about a third
     """
 
     @checked

@@ -26,7 +26,7 @@ class MAMLPlusPlus(GradientLearner):
         steps: number of inner steps
         lr: initial value of all inner learning rates
         norm_per_step: learn the scales and shifts of normalisations for each step instead of adapting them
-        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
+        rematerialise: recompute inner steps in the backward pass: memory grows with √steps, and time by about a third
     """
 
     @checked

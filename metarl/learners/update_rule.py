@@ -38,7 +38,7 @@ class UpdateRule(Learner):
     Args:
         steps: number of inner steps
         adapt: the start of the names of the parameters that are adapted; by default all, and "head" is the last layer
-        rematerialise: compute inner steps again in the backward pass: memory grows with √steps, time by about a third
+        rematerialise: recompute inner steps in the backward pass: memory grows with √steps, and time by about a third
     """
 
     @checked

@@ -145,7 +145,7 @@ def test_what_makes_no_sense_is_refused() -> None:
         Config(SinusoidSettings(), settings_class("GradientLearner")(), PPOSettings())
     distribution = track().distribution(CPU)
     learner = new_learner(track(), distribution, CPU)
-    with pytest.raises(ValueError, match="PPOSettings is no outer loop"):
+    with pytest.raises(ValueError, match="PPOSettings is not an outer loop"):
         track().outer_loop(learner)
     with pytest.raises(ValueError, match="Waves"):
         track().training(learner, Waves(), CPU)

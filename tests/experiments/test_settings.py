@@ -81,7 +81,7 @@ def test_settings_are_the_keyword_arguments_of_a_constructor() -> None:
 
 
 def test_nets_beyond_the_memory_are_counted_not_made() -> None:
-    with pytest.raises(ValueError, match=r"8,100,000,000 parameters, 30 GiB each copy"):
+    with pytest.raises(ValueError, match=r"8,100,000,000 parameters, which take 30 GiB"):
         check_hidden((90_000, 90_000), "hidden")
     check_hidden((100_000,), "hidden")
 
