@@ -69,10 +69,15 @@ LOCOMOTION = (
             "oracle (paper)": (524.8,),
         },
     ),
-    # the tasks in Gymnasium's physics, with horizon 100
+    # the tasks in Gymnasium's physics, with a horizon of 100; of 200 for humanoids and robots with random dynamics
     Recipe("half-cheetah-vel", env_steps=8_000_000),
     Recipe("half-cheetah-dir", env_steps=8_000_000),
     Recipe("ant-dir", env_steps=40_000_000),
+    Recipe("ant-dir-2d", env_steps=8_000_000),
+    Recipe("ant-goal", env_steps=8_000_000),
+    Recipe("humanoid-dir-2d", env_steps=8_000_000),
+    Recipe("hopper-params", env_steps=8_000_000),
+    Recipe("walker2d-params", env_steps=8_000_000),
 )
 SUPERVISED = (
     Recipe(
