@@ -56,7 +56,7 @@ class Scores:
         Console(width=120).print(table)
 
     def as_json(self) -> dict[str, Any]:
-        """The contents for `--json`."""
+        """The scores as a JSON object, for `--json`."""
         return {"title": self.title, "rows": [row._asdict() for row in self.rows]}
 
 
@@ -77,7 +77,7 @@ class Accuracy(Settings):
     seed: Seed = 0
     """seed of all random numbers"""
     json: Path | None = None
-    """file, .json, to which the result is written"""
+    """JSON file to which the results are written"""
 
     def run(self) -> list[Scores]:
         """Train and test both methods."""

@@ -31,7 +31,7 @@ class Iteration(Settings):
     """The duration of an iteration at the size in the MAML paper, and of its simulation, adaptation and update."""
 
     presets: tuple[str, ...] = ("half-cheetah-vel-2017-maml", "half-cheetah-vel-2017-promp")
-    """presets of environments that are measured"""
+    """presets that are measured, of tasks in environments"""
     tasks: Number = 40
     """number of tasks per iteration"""
     trajectories: Number = 20
@@ -39,11 +39,11 @@ class Iteration(Settings):
     repeats: Number = 5
     """number of iterations that are measured, after one that is not"""
     exact: bool = True
-    """measure trust regions also with Hessian-vector products over all samples"""
+    """whether trust regions are also measured with Hessian-vector products over all samples"""
     device: Device = "auto"
     """device of torch; auto: a GPU if there is one"""
     json: Path | None = None
-    """file, .json, to which the result is written"""
+    """JSON file to which the results are written"""
 
     def run(self) -> list[Report]:
         """Measure `repeats` iterations of each preset, after one that is not measured."""
@@ -61,12 +61,12 @@ def sized(name: str, *, tasks: int, trajectories: int) -> Config:
     """The settings of preset `name` with other numbers of tasks and trajectories; in the MAML paper, 40 and 20."""
     config = preset(name)
     if not config.task.episodes:
-        raise ValueError(f"{name} does not simulate: choose a preset of an environment")
+        raise ValueError(f"the tasks of {name} are supervised: choose a preset with an environment")
     return replace(config, meta_batch=tasks, task=config.task.but(train_trajectories=trajectories))
 
 
 def report(name: str, config: Config, *, repeats: int, device: str) -> Report:
-    """A report of the durations of an iteration and its parts, and of the machine's speed before and after."""
+    """Measure an iteration and its parts, and the speed of the machine before and after."""
     before = machine_speed()
     parts = measure(config, repeats=repeats, device=device)
     after = machine_speed()

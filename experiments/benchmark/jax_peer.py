@@ -1,4 +1,4 @@
-"""The meta-gradients of the benchmark in JAX, if it is installed: its own nets, losses and transformations."""
+"""The meta-gradients of the benchmark in JAX, if it is installed, with nets and losses that are written in JAX."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ GradientInJax = Callable[[Arrays, Sequence[Any], Sequence[Any]], Arrays]
 
 
 def jax_gradients(problem: Problem) -> dict[str, Callable[[], list[Tensor]]]:
-    """Functions that compute the meta-gradient of `problem`: vmap over tasks in jit, and a loop over a task in jit.
+    """Functions for the meta-gradient of `problem`: all tasks at once by jit and vmap, or one after another by jit.
 
-    Data and parameters are converted beforehand; the time of the gradient's conversion, which copies nothing, counts.
-    Raises ImportError if JAX is not installed.
+    Data and parameters are converted to JAX beforehand. The functions also convert the gradient to tensors, which is
+    included in their time. Raises ImportError if JAX is not installed.
     """
     jax = import_module("jax")
     jax.config.update("jax_enable_x64", True)  # the dtype is then that of the data
@@ -53,12 +53,12 @@ def jax_gradients(problem: Problem) -> dict[str, Callable[[], list[Tensor]]]:
 
 
 def task_gradient(jax: Any, apply: Apply, loss: Callable[[Any, Any], Any], *, lr: float) -> GradientInJax:
-    """The gradient of one task's query loss after steps of gradient descent, with respect to the initial parameters."""
+    """A function for the gradient of one task's query loss after inner steps by the initial parameters."""
 
     def query_loss(parameters: Arrays, support: Sequence[Any], query: Sequence[Any]) -> Any:
         for x, y in support:
-            slopes = jax.grad(lambda p: loss(apply(p, x), y))(parameters)  # noqa: B023
-            parameters = [p - lr * slope for p, slope in zip(parameters, slopes, strict=True)]
+            gradients = jax.grad(lambda p: loss(apply(p, x), y))(parameters)  # noqa: B023
+            parameters = [p - lr * g for p, g in zip(parameters, gradients, strict=True)]
         return loss(apply(parameters, query[0]), query[1])
 
     gradient: GradientInJax = jax.grad(query_loss)
@@ -66,7 +66,10 @@ def task_gradient(jax: Any, apply: Apply, loss: Callable[[Any, Any], Any], *, lr
 
 
 def network(jax: Any, net: nn.Module) -> Apply:
-    """The function that the layers of `net`, a `torch.nn.Sequential`, compute, with the parameters as an argument."""
+    """The function of parameters and inputs that `net`, a `torch.nn.Sequential`, computes.
+
+    Raises ValueError for a layer that is not among `LAYERS`.
+    """
     layers = list(net.children())
     unknown = {type(layer).__name__ for layer in layers if type(layer) not in LAYERS}
     if unknown:
@@ -114,12 +117,12 @@ LAYERS: dict[type[nn.Module], Callable[[Any, Any, Arrays, Any], Any]] = {
 
 
 def in_jax(jax: Any, loss: object) -> Callable[[Any, Any], Any]:
-    """The mean squared error, or otherwise the mean cross-entropy, of outputs and targets."""
+    """metarl's `mse`, or otherwise its `cross_entropy`, in JAX: a function of outputs and targets."""
     if loss is mse:
         return lambda outputs, y: ((outputs - y) ** 2).mean()
     return lambda outputs, y: -jax.numpy.take_along_axis(jax.nn.log_softmax(outputs), y[:, None], 1).mean()
 
 
 def as_tensors(jax: Any, arrays: Arrays) -> list[Tensor]:
-    """The arrays as tensors, once they are computed."""
+    """Wait until JAX has computed the arrays, and convert them to tensors."""
     return [torch.from_numpy(np.array(array)) for array in jax.block_until_ready(arrays)]

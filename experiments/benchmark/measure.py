@@ -67,7 +67,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def add(self, name: str, timing: Timing, *, work: float = 1.0) -> Row:
-        """Append a row and return it."""
+        """Append a row for a call that does `work` units, and return it."""
         self.rows.append(Row(name, timing, work))
         return self.rows[-1]
 
@@ -91,7 +91,7 @@ class Report:
             console.print(f"  {note}", highlight=False)
 
     def as_json(self) -> dict[str, Any]:
-        """The contents for `--json`."""
+        """The report as a JSON object, for `--json`."""
         rows = [
             {"name": r.name, "seconds": r.timing.median, "low": r.timing.low, "high": r.timing.high, "rate": r.rate}
             for r in self.rows

@@ -34,9 +34,9 @@ ENVS = tuple(f"metarl/{task}Vel{variant}-v0" for variant in ("", "-MAML2017") fo
 class Sampling(Settings):
     """The speed of rollouts with a policy for each task, compared with the physics alone and with other libraries.
 
-    "matched floor" replays the same actions without policies, in one `mujoco.batch` on all threads; it is also measured
-    with MuJoCo's own search for contacts. "raw floor" uses random actions. All simulate the same tasks, and none
-    simulates an episode after its end: steps per second are those of episodes that go on.
+    The row "matched floor" is the simulation alone of the same actions, in one `mujoco.batch` on all threads; it is
+    also measured with MuJoCo's own search for contacts. The row "raw floor" is the simulation of random actions. All
+    rows have the same tasks. Episodes are not simulated after they end, and only steps before the end count.
     """
 
     envs: tuple[str, ...] = ENVS
@@ -54,9 +54,9 @@ class Sampling(Settings):
     repeats: Number = 5
     """number of rounds that are measured, after one that is not"""
     peers: bool = True
-    """measure also vector environments of Gymnasium, of Stable-Baselines3 and, if it is installed, of EnvPool"""
+    """whether the vector environments of Gymnasium, Stable-Baselines3 and, if installed, EnvPool are also measured"""
     json: Path | None = None
-    """file, .json, to which the result is written"""
+    """JSON file to which the results are written"""
 
     def run(self) -> list[Report]:
         """Measure all environments, and the computation of actions on all devices."""
@@ -117,7 +117,7 @@ class Sampling(Settings):
         return report
 
     def acting(self) -> Report:
-        """Measure computing the actions of all policies, from and to NumPy arrays: by NumPy, by torch, on a GPU."""
+        """Measure the computation of the actions by NumPy, by torch and on a GPU, from and to NumPy arrays."""
         distribution = WorldDistribution(self.envs[0], trajectories=self.trajectories)
         predict = self.policies(distribution)
         size = self.tasks * self.trajectories

@@ -22,7 +22,7 @@ class Scaling(Settings):
     """The time and memory of an iteration for several numbers of tasks and of trajectories."""
 
     preset: str = "half-cheetah-vel-2017-maml"
-    """preset of an environment that is measured"""
+    """preset that is measured, of a task in an environment"""
     tasks: tuple[Number, ...] = (10, 20, 40, 80, 160)
     """numbers of tasks that are measured, with 20 trajectories per task"""
     trajectories: tuple[Number, ...] = (5, 10, 20, 40)
@@ -32,9 +32,9 @@ class Scaling(Settings):
     device: Device = "auto"
     """device of torch; auto: a GPU if there is one"""
     plot: Path | None = None
-    """file, .png, .pdf or .svg, to which a plot is written"""
+    """image file (.png, .pdf or .svg) to which a plot is written"""
     json: Path | None = None
-    """file, .json, to which the result is written"""
+    """JSON file to which the results are written"""
 
     def check_together(self) -> None:
         for name in ("tasks", "trajectories"):
@@ -71,7 +71,7 @@ def _draw(out: Path, sizes: list[int], report: Report, memory: list[float]) -> N
     figure = new_figure(8, 3.2)
     time, space = panels(figure, 2)
     seconds = [row.timing.median for row in report.rows]
-    for axes, values, label in ((time, seconds, "seconds an iteration"), (space, memory, "peak memory (GiB)")):
+    for axes, values, label in ((time, seconds, "seconds per iteration"), (space, memory, "peak memory (GiB)")):
         axes.plot(sizes, values, marker="o")
         if axes is time:
             axes.plot([0, sizes[-1]], [0, values[-1]], ls=":", color="gray", label="proportional")

@@ -65,7 +65,7 @@ def training(mode: Any) -> MetaTraining:
 
 
 def run(loop: Iterator[object]) -> None:
-    """Compute `BLOCK` iterations."""
+    """Compute the next `BLOCK` iterations of `loop`."""
     for _ in range(BLOCK):
         next(loop)
 
@@ -75,7 +75,7 @@ def check(name: str, parameters: list[Tensor], expected: list[Tensor]) -> None:
     ours, theirs = (torch.cat([p.detach().flatten() for p in tensors]) for tensors in (parameters, expected))
     error = float((ours - theirs).norm() / theirs.norm())
     if not error < 1e-4:
-        raise RuntimeError(f"{name} and JAX have different parameters after {BLOCK} iterations, by {error:.1e}")
+        raise RuntimeError(f"{name} and JAX have other parameters after {BLOCK} iterations, relative error {error:.1e}")
 
 
 def in_jax_and_optax() -> tuple[Iterator[object], Callable[[], list[Tensor]]]:
@@ -96,8 +96,8 @@ def in_jax_and_optax() -> tuple[Iterator[object], Callable[[], list[Tensor]]]:
     def task_loss(parameters: Any, support: Any, query: Any) -> Any:
         total = 0.0
         for k in range(steps):
-            slopes = jax.grad(lambda p: loss(apply(p, support[0]), support[1]))(parameters)
-            parameters = [p - lr * slope for p, slope in zip(parameters, slopes, strict=True)]
+            gradients = jax.grad(lambda p: loss(apply(p, support[0]), support[1]))(parameters)
+            parameters = [p - lr * g for p, g in zip(parameters, gradients, strict=True)]
             total += weights[k] * loss(apply(parameters, query[0]), query[1])
         return total
 
@@ -106,8 +106,8 @@ def in_jax_and_optax() -> tuple[Iterator[object], Callable[[], list[Tensor]]]:
 
     def update(parameters: Any, state: Any, x: Any, y: Any) -> Any:
         support, query = (x[:, :shots], y[:, :shots]), (x[:, shots:], y[:, shots:])
-        value, slopes = jax.value_and_grad(mean_loss)(parameters, support, query)
-        changes, state = adam.update(slopes, state)
+        value, gradients = jax.value_and_grad(mean_loss)(parameters, support, query)
+        changes, state = adam.update(gradients, state)
         return value, optax.apply_updates(parameters, changes), state
 
     current = [jax.numpy.asarray(p.detach().numpy()) for p in start]
@@ -126,7 +126,7 @@ def in_jax_and_optax() -> tuple[Iterator[object], Callable[[], list[Tensor]]]:
 
 
 def sample(rng: np.random.Generator, tasks: int, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """The x and y [tasks, points, 1] that metarl's `Sinusoid` draws; the points of its tests are drawn, too."""
+    """The x and y [tasks, points, 1] that metarl's `Sinusoid` draws, which also draws 100 test points."""
     amplitude, phase = rng.uniform(0.1, 5.0, (tasks, 1, 1)), rng.uniform(0.0, math.pi, (tasks, 1, 1))
     x = rng.uniform(-5.0, 5.0, (tasks, points + 100, 1))[:, :points]
     return x.astype(np.float32), (amplitude * np.sin(x - phase)).astype(np.float32)

@@ -64,9 +64,9 @@ class Supervised(Settings):
     repeats: Number = 5
     """number of rounds that are measured, after one that is not"""
     compiled: bool = False
-    """whether compiled meta-gradients are measured, too; compilation takes minutes"""
+    """whether compiled meta-gradients are also measured; compilation takes minutes"""
     json: Path | None = None
-    """file, .json, to which the result is written"""
+    """JSON file to which the results are written"""
 
     def run(self) -> list[Report]:
         """Measure all meta-gradients, and iterations of training."""
@@ -191,7 +191,7 @@ def candidates(
 ) -> tuple[dict[str, Callable[[], Gradient]], list[str]]:
     """Functions that compute the meta-gradient of `problem`, and the libraries that are not installed.
 
-    With `compiled`, the first form of ours is also compiled; it is then compared with the one that is not.
+    With `compiled`, the first of metarl's variants is also measured with compilation.
     """
     calls: dict[str, Callable[[], Gradient]] = {
         name: partial(ours, problem, net, chunk, meta_gradient) for name, (net, chunk) in problem.ours.items()

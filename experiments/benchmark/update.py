@@ -36,7 +36,7 @@ class Update(Settings):
     device: Device = "auto"
     """device of torch; auto: a GPU if there is one"""
     json: Path | None = None
-    """file, .json, to which the result is written"""
+    """JSON file to which the results are written"""
 
     def run(self) -> list[Report]:
         """Measure the parts on one meta-batch, and whole updates with approximate and exact Hessian products."""

@@ -71,7 +71,7 @@ def test_scaling_draws_what_it_measured(tmp_path: Path) -> None:
 
 
 def test_what_does_not_simulate_is_refused() -> None:
-    with pytest.raises(ValueError, match="sinusoid-maml does not simulate"):
+    with pytest.raises(ValueError, match="the tasks of sinusoid-maml are supervised"):
         iteration.Iteration(presets=("sinusoid-maml",)).run()
-    with pytest.raises(ValueError, match="sinusoid-maml does not simulate"):
+    with pytest.raises(ValueError, match="the tasks of sinusoid-maml are supervised"):
         scaling.Scaling(preset="sinusoid-maml").run()

@@ -13,8 +13,8 @@ from metarl.experiments.benchmark import optimizers
 from metarl.experiments.benchmark.__main__ import main
 from metarl.experiments.benchmark.optimizers import (
     OPTIMIZERS,
-    SEEN,
-    UNSEEN,
+    TEST_PROBLEMS,
+    TRAINING_PROBLEMS,
     Fit,
     by_rule,
     by_torch,
@@ -29,7 +29,7 @@ from metarl.losses import cross_entropy, mse
 
 def fit(index: int = 0) -> Fit:
     torch.manual_seed(0)
-    return Fit(SEEN[index], 3, np.random.default_rng(0))
+    return Fit(TRAINING_PROBLEMS[index], 3, np.random.default_rng(0))
 
 
 def test_an_untrained_rule_is_adam() -> None:
@@ -41,9 +41,9 @@ def test_an_untrained_rule_is_adam() -> None:
 def test_each_net_has_its_own_loss_and_gradient() -> None:
     for index, loss in ((0, mse), (1, cross_entropy)):
         one = fit(index)
-        batch = one.new(7)
+        batch = one.sample(7)
         torch.manual_seed(0)
-        nets = [SEEN[index].net() for _ in range(3)]
+        nets = [TRAINING_PROBLEMS[index].net() for _ in range(3)]
         alone = [loss(net, type(batch)(batch.x[i], batch.y[i])) for i, net in enumerate(nets)]
         torch.testing.assert_close(one.losses(one.parameters, batch), torch.stack(alone))
 
@@ -75,7 +75,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr(optimizers, "LOG_LRS", {"Adam": [-2.0], "SGD with momentum": [-2.0, -1.0]})
     main(f"optimizers --iterations 2 --unroll 2 --tasks 2 --steps 10 --json {file}".split())
     reports = json.loads(file.read_text())["reports"]
-    assert [report["title"] for report in reports] == list(UNSEEN)
+    assert [report["title"] for report in reports] == list(TEST_PROBLEMS)
     assert [report["steps"] for report in reports] == [[1, 10]] * 3
     assert list(reports[0]["losses"]) == ["learned", "Adam, tuned", "SGD with momentum, tuned"]
     assert "spirals, 3 layers of 48 units" in capsys.readouterr().out
