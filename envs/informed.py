@@ -14,8 +14,8 @@ from metarl.envs.tasked import Tasked
 from metarl.envs.world import World, check_world
 
 
-class ShowsTask(World):
-    """A World whose observations end with the task; a base class that precedes the class of the World."""
+class ObservesTask(World):
+    """A World whose observations end with the task. It is the first base class, before the class of the World."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -40,12 +40,12 @@ class ShowsTask(World):
         out[:, -self.task_size :] = self.task_rows(self.tasks)
 
 
-class InformedEnvs(ShowsTask, ManyEnvs):
+class InformedEnvs(ObservesTask, ManyEnvs):
     """Instances of a Gymnasium environment whose observations end with the task."""
 
 
 def informed(kind: Callable[..., World]) -> Callable[..., World]:
-    """The same World as `kind`, but with observations [N, obs + task] that end with the task.
+    """Worlds like those of `kind`, a World class or function, with observations [N, obs + task] that end with the task.
 
     It is used as in `TaskEnv(informed(HalfCheetahVel))` or `TaskVectorEnv(informed(HalfCheetahVel), 16)`. Repeated
     calls return the same class. Tasks of a Gymnasium environment must be numbers or arrays of numbers.
@@ -57,7 +57,7 @@ def informed(kind: Callable[..., World]) -> Callable[..., World]:
 
 @cache
 def _informed(world: type[World]) -> type[World]:
-    return type(f"Informed{world.__name__}", (ShowsTask, world), {
+    return type(f"Informed{world.__name__}", (ObservesTask, world), {
         "__doc__": f"{world.__name__} whose observations end with its task.",
         "name": property(lambda self: f"{world.__name__}, informed"),
     })  # fmt: skip

@@ -40,7 +40,7 @@ class ManyEnvs(World):
         self.kind, self.num_envs, self.threads = kind, num_envs, 1
         self.envs = [*envs, *(kind.new() for _ in range(num_envs - len(envs)))]
         if len({id(env.unwrapped) for env in self.envs}) < num_envs:
-            raise ValueError(f"{kind.name} returns one environment twice: let the function create one in each call")
+            raise ValueError(f"{kind.name} returns the same environment twice: let it create a new one in each call")
         self.tasks: np.ndarray = np.full(num_envs, np.nan)
         self.flatten = flattener(self.envs[0].observation_space)
         actions = self.envs[0].action_space
@@ -92,15 +92,15 @@ class ManyEnvs(World):
         return self.as_tasks(self.kind.sample(self.envs[0], n, rng), n)
 
     def set_tasks(self, tasks: ArrayLike, ids: Any = None) -> None:
-        """Set the tasks, a sequence, of the sub-environments `ids`, from their next `place` on."""
+        """Set the tasks of the sub-environments `ids`, a sequence of tasks, which take effect in the next `place`."""
         rows = self.indices(ids)
-        asked = self.as_tasks(tasks, len(rows))
+        new = self.as_tasks(tasks, len(rows))
         if ids is not None:
             every = list(self.tasks)
-            for i, task in zip(rows.tolist(), asked, strict=True):
+            for i, task in zip(rows.tolist(), new, strict=True):
                 every[i] = task
-            asked = _stacked(every)
-        self.tasks = asked
+            new = _stacked(every)
+        self.tasks = new
 
     def as_tasks(self, tasks: Any, n: int) -> np.ndarray:
         """Convert a sequence of n tasks to an array [n, …] of numbers, or to an array [n] of objects."""
@@ -177,7 +177,7 @@ class ManyEnvs(World):
 
     @property
     def render_modes(self) -> tuple[str, ...]:  # type: ignore[override]
-        """What images can be had: "rgb_array" where the environments are made to draw, see `Tasked.rendered`."""
+        """The render modes of the instances: "rgb_array" if `Tasked.rendered` created them, otherwise none."""
         return () if self.kind.render_mode is None else (self.kind.render_mode,)
 
     def render(self, index: int, mode: str, *, width: int = 480, height: int = 480) -> np.ndarray:
@@ -199,7 +199,7 @@ class ManyEnvs(World):
             raise ValueError(f"{self.name}: no task has been set: call set_tasks and reset first")
 
     def _sent(self, actions: np.ndarray) -> list[Any]:
-        """The actions for all instances, clipped to the bounds of a Box."""
+        """The actions that the instances receive, clipped to the bounds of a Box."""
         if isinstance(self.action_space, Box):
             return list(np.clip(actions, self.action_space.low, self.action_space.high))
         return list(actions)
@@ -233,7 +233,7 @@ class ManyEnvs(World):
         return f"{self.name}: step {self.at[0] - self._begun[i]} of an episode of task {task_in_words(self.tasks[i])}"
 
     def _failed(self, i: int, what: str, error: Exception) -> ValueError:
-        """The exception that is raised for an `error` of instance i."""
+        """A ValueError for the `error` that the method `what` of instance i raised, with its task, step and line."""
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = (str(error).splitlines() or [""])[0]
         where = f"{Path(frame.filename).name}, line {frame.lineno}"

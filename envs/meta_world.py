@@ -59,7 +59,7 @@ class MetaWorld(gymnasium.Env[np.ndarray, np.ndarray]):
         render_mode: str | None = None,
     ) -> None:
         if (benchmark == "ML1") != (name is not None):
-            remedy = "give it one, such as 'reach-v3'" if name is None else "leave it out, it is for ML1"
+            remedy = "give it one, such as 'reach-v3'" if name is None else "leave it out, because only ML1 has one"
             raise ValueError(f"the name of {benchmark}'s kind of task is {shown(name)}: {remedy}")
         if name is not None and name not in KINDS:
             raise ValueError(f"name is {shown(name)}: choose one of {', '.join(KINDS)}")
@@ -67,7 +67,8 @@ class MetaWorld(gymnasium.Env[np.ndarray, np.ndarray]):
             raise ValueError(f"render_mode is {shown(render_mode)}: choose from {self.metadata['render_modes']}")
         self.benchmark, self.name, self.split, self.seed = benchmark, name, split, seed
         self.render_mode = render_mode
-        self.observation_space, self.action_space = deepcopy(spaces())  # a space has random numbers of its own
+        # copies, because each space has its own random number generator
+        self.observation_space, self.action_space = deepcopy(spaces())
         self._arm: Any = None  # the simulation of the current kind of task
         self._kind = ""
         self._fixed = False
@@ -132,7 +133,7 @@ def spaces() -> tuple[Space[Any], Space[Any]]:
 
 @cache
 def tasks_of(benchmark: Benchmark, name: str | None, split: Split, seed: int) -> list[list[Task]]:
-    """The tasks of a benchmark's split, a list for each kind, which Meta-World creates in about a second each."""
+    """The tasks of a benchmark's split, a list for each kind; Meta-World takes about a second to create each list."""
     made = _benchmark(benchmark, name, seed)
     tasks = made.train_tasks if split == "train" else made.test_tasks
     kinds = made.train_classes if split == "train" else made.test_classes

@@ -19,7 +19,8 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
     first, from a separate random number generator that `np_random` spawns, and then the initial state, from
     `np_random`. Thus, initial states are those of Gymnasium's environments with the same seed. `info` contains "task"
     [task] and, after a step, "diverged", the terms of the reward, and measured quantities (in m and m/s).
-    `world` is a World class, or another kind of World, such as `metarl.envs.tasked` makes of any environment.
+    `world` is a World class or a function (num_envs, *, threads) that returns a World; `metarl.envs.tasked.tasked`
+    makes such a function of any Gymnasium environment.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 20}  # noqa: RUF012
@@ -34,7 +35,10 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
         width: Count = 480,
         height: Count = 480,
     ) -> None:
-        """Wrap one sub-environment of world; frames of "rgb_array" are [height, width, 3] uint8."""
+        """Wrap one sub-environment of `world`; images of the mode "rgb_array" are [height, width, 3] uint8.
+
+        Raises ValueError for a `task` that is not in the task space and for a render mode that the World does not have.
+        """
         EzPickle.__init__(self, world, task, render_mode=render_mode, width=width, height=height)
         self.world = build(world, 1, threads=1)
         self.metadata = {"render_modes": list(self.world.render_modes), "render_fps": round(1.0 / self.world.dt)}
@@ -43,7 +47,7 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
         self.action_space = self.world.action_space
         self.task_space = self.world.task_space
         self._size = {"width": width, "height": height}
-        self._steps: int | None = None  # of this episode; None before the first
+        self._steps: int | None = None  # number of steps of the current episode; None before the first episode
         self._closed = False
         self._fixed = False
         self.set_task(task)
@@ -54,7 +58,7 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
         return deepcopy(self.world.tasks[0])
 
     def set_task(self, task: Any) -> None:
-        """Fix the task for all further episodes; None: sample a task at each reset again."""
+        """Fix the task, [task], for all further episodes; if it is None, a task is sampled at each reset again."""
         if task is not None:
             self.world.set_tasks([task])
         self._fixed = task is not None
@@ -69,7 +73,10 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
     def reset(
         self, *, seed: Whole | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode: sample the task and then the state. options {"task": …} is the task for this episode."""
+        """Start an episode: sample the task and then the state. The option "task" is the task [task] of this episode.
+
+        Returns the observation [obs] and `info`. Raises ValueError for other options.
+        """
         check_open(self.world.name, self._closed)
         super().reset(seed=None if seed is None else int(seed))
         task = task_option(self.world.name, options)
@@ -85,7 +92,10 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
         return observations[0], {"task": self.task}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Take an action. Episodes are truncated only by the World's own time limit; `gymnasium.make` adds another."""
+        """Take an action. Returns observation [obs], reward, terminated, truncated and `info`.
+
+        Episodes are truncated only by a time limit of the World itself; `gymnasium.make` adds the registered one.
+        """
         check_open(self.world.name, self._closed)
         if self._steps is None:
             raise ValueError(f"{self.world.name}: no episode has begun: call reset first")
@@ -129,7 +139,7 @@ def check_open(name: str, closed: bool) -> None:
 def check_render_mode(name: str, mode: str | None, modes: list[str]) -> str | None:
     """Return `mode`. Raises ValueError if the environment does not have this render mode."""
     if mode is not None and mode not in modes:
-        raise ValueError(f"{name}: render_mode {mode!r} is not available; choose from {modes}")
+        raise ValueError(f"{name}: render_mode {mode!r} is not available: choose from {modes}")
     return mode
 
 
@@ -138,5 +148,5 @@ def task_option(name: str, options: dict[str, Any] | None) -> Any:
     check(dict | None, options, f"{name}: options")
     unknown = set(options or {}) - {"task"}
     if unknown:
-        raise ValueError(f"{name}: reset does not know the options {sorted(map(str, unknown))}; it takes 'task'")
+        raise ValueError(f"{name}: reset does not know the options {sorted(map(str, unknown))}: give only 'task'")
     return (options or {}).get("task")

@@ -75,7 +75,7 @@ def import_here(module: str) -> ModuleType:
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0]
         lost = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
-        remedy = "start in the folder that contains it, or add that to PYTHONPATH" if lost else "solve this first"
+        remedy = "start in its folder, or add that to PYTHONPATH" if lost else "correct this error first"
         raise ValueError(
             f"the module {module} cannot be imported ({type(error).__name__}: {reason}): {remedy}"
         ) from error

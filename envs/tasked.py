@@ -34,7 +34,7 @@ class Tasked:
     make: Callable[..., gymnasium.Env[Any, Any]] = field(compare=False)
     name: str
     limit: int | None  # time limit in steps, if `make` does not implement it
-    set_task: Callable[[Any, Any], Any] | None = field(compare=False)  # None: reset(options={"task": task}) does it
+    set_task: Callable[[Any, Any], Any] | None = field(compare=False)  # None: tasks are set by an option of reset
     draw: Draw | str | None  # a function that samples tasks, or the name of the environment's method; None: `space`
     space: Space[Any] | None  # the task space, if it is known
     info: tuple[str, ...] = field(compare=False)  # the keys of a step's info that are reported
@@ -45,13 +45,16 @@ class Tasked:
         return self.world(self, num_envs)
 
     def rendered(self) -> Tasked:
-        """The same, whose environments draw images; ValueError for an environment that cannot."""
+        """A copy of this object whose environments render images, in the mode "rgb_array".
+
+        Raises ValueError if the environment does not have this render mode.
+        """
         drawing = replace(self, render_mode="rgb_array")
         env = self.new()
         modes = env.metadata.get("render_modes") or []
         env.close()
         if "rgb_array" not in modes:
-            raise ValueError(f"{self.name} cannot be drawn: its metadata['render_modes'], {modes}, has no 'rgb_array'")
+            raise ValueError(f"{self.name} cannot be rendered: metadata['render_modes'], {modes}, lacks 'rgb_array'")
         drawing.new().close()
         return drawing
 
@@ -65,10 +68,10 @@ class Tasked:
         if not isinstance(env, gymnasium.Env):
             old = any(kind.__module__.partition(".")[0] == "gym" for kind in type(env).__mro__)
             remedy = (
-                "port it from gym to gymnasium (reset returns two values, step five), or wrap it by shimmy's GymV21"
+                "port it from gym to gymnasium (reset returns two values and step five), or wrap it in shimmy's GymV21"
                 if old else "give a gymnasium.Env, its id, or a function without arguments that makes one"
             )  # fmt: skip
-            raise ValueError(f"{self.name} makes {shown(env)}, which is no gymnasium.Env: {remedy}")
+            raise ValueError(f"{self.name} makes {shown(env)}, which is not a gymnasium.Env: {remedy}")
         return env
 
     def begin(self, env: gymnasium.Env[Any, Any], task: Any, seed: int, options: dict[str, Any]) -> tuple[Any, Any]:
@@ -128,7 +131,7 @@ def tasked(
     """
     make: Callable[[], Any] = env  # type: ignore[assignment]
     if isinstance(env, str):
-        spec = gymnasium.spec(env)  # made without the wrappers whose work is done here: each costs time in every step
+        spec = gymnasium.spec(env)  # without wrappers that repeat checks of ManyEnvs, as each slows down steps
         bare = replace(spec, max_episode_steps=None, order_enforce=False, disable_env_checker=True)
         make, name, limit = partial(gymnasium.make, bare), env, spec.max_episode_steps
     else:
@@ -193,8 +196,8 @@ def _try(kind: Tasked, env: gymnasium.Env[Any, Any]) -> None:
     one, again = (kind.sample(env, 3, np.random.default_rng(0)) for _ in range(2))
     if pickle.dumps(one) != pickle.dumps(again):
         raise ValueError(
-            f"{kind.name}: sample_tasks returns other tasks for the same random numbers: let it use the generator that "
-            "it is given, sample_tasks(n, rng), or the environment's np_random"
+            f"{kind.name}: sample_tasks returns different tasks for the same random numbers: let it use the generator "
+            "that it receives, sample_tasks(n, rng), or the environment's np_random"
         )
     options = _Watched()
     world = ManyEnvs(kind, 1, env)

@@ -39,10 +39,10 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         height: Count = 480,
         threads: Whole = 0,
     ) -> None:
-        """Wrap num_envs sub-environments of world; episodes are truncated after max_episode_steps actions.
+        """Wrap num_envs sub-environments of `world`, whose episodes are truncated after max_episode_steps actions.
 
-        `world` is a World class, or another kind of World, such as `metarl.envs.tasked` makes of any environment.
-        task: fixed tasks [N, task], or one for all [task]. threads: see `World`.
+        `world` is a World class or a function (num_envs, *, threads) that returns a World. `task` fixes the tasks
+        [N, task], or one task [task] for all. `threads` is the number of simulator threads (0: the number of cores).
         """
         self.world = build(world, num_envs, threads=threads)
         self.num_envs = num_envs
@@ -107,6 +107,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Take actions [N, act], or [N] in a Discrete space.
 
+        Returns observations [N, obs], rewards [N], terminated [N] and truncated [N], bool, and infos of arrays [N, …].
         Sub-environments whose episodes ended in the previous step start a new episode instead, with a reward of 0.
         """
         check_open(self.world.name, self.closed)
@@ -130,7 +131,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         return observations, step.reward, terminated, truncated, infos
 
     def render(self) -> tuple[np.ndarray | None, ...] | None:  # type: ignore[override]
-        """Images [height, width, 3] uint8 of all sub-environments."""
+        """Images [height, width, 3] uint8 of all sub-environments, or None without a render mode."""
         check_open(self.world.name, self.closed)
         if self.render_mode is None:
             return None

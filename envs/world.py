@@ -27,7 +27,7 @@ class Step(NamedTuple):
     terminated: np.ndarray  # [N] bool, also True for sub-environments that diverged
     diverged: np.ndarray  # [N] bool, whether the state became NaN or huge, so that MuJoCo reset the simulation
     parts: dict[str, np.ndarray]  # terms of the reward ("reward_…"), whose sum it is, and other quantities, each [N]
-    truncated: np.ndarray | None = None  # [N] bool, which of `terminated` ended only by a time limit; None: none
+    truncated: np.ndarray | None = None  # [N] bool, which of `terminated` are due to a time limit; None: none
 
 
 class World(ABC):
@@ -88,12 +88,12 @@ class World(ABC):
         if size == 1 and values.shape in ((), (n,)):
             values = values.reshape(-1, 1)
         if values.shape not in ((n, size), (1, size), (size,)):
-            raise ValueError(f"{self.name}: tasks have shape {np.shape(tasks)}; give {(n, size)}, or {(size,)} for all")
+            raise ValueError(f"{self.name}: tasks have shape {np.shape(tasks)}: give {(n, size)}, or {(size,)} for all")
         values = np.broadcast_to(values, (n, size))
         wrong = np.flatnonzero(~(self.goals.allows(values) & np.isfinite(values).all(axis=1)))
         if len(wrong):
             first = task_in_words(values[wrong[0]])
-            raise ValueError(f"{self.name}: task {first} is not allowed; give {self.goals.allowed}")
+            raise ValueError(f"{self.name}: task {first} is not allowed: give {self.goals.allowed}")
         return values.copy()
 
     def rows(self, tasks: ArrayLike) -> np.ndarray:
@@ -109,7 +109,7 @@ class World(ABC):
         self.place(None if ids is None else rows, *self.initial(self.tasks[rows], rng))
 
     def step(self, actions: np.ndarray, alive: np.ndarray | None = None) -> Step:
-        """Take actions [N, act]. Where alive [N] is False, nothing moves, and all results are 0 or False.
+        """Take actions [N, act]. Where alive [N] is False, the state does not change, and all results are 0 or False.
 
         Actions are clipped to ±1. In a Discrete space, they are integers [N], which `advance` receives as int64. Raises
         ValueError for actions that are not finite or not in the space. A sub-environment that diverged has a reward of
@@ -161,8 +161,8 @@ class World(ABC):
         """Write the current observations into `out`, [N, obs]."""
 
     def render(self, index: int, mode: str, *, width: int = 480, height: int = 480) -> np.ndarray | None:
-        """An image [height, width, 3] uint8 of sub-environment `index`; for the mode "human", it is on the screen."""
-        raise ValueError(f"{self.name} cannot be drawn: its class has no render")
+        """An image [height, width, 3] uint8 of sub-environment `index`, or None in the mode "human", which shows it."""
+        raise ValueError(f"{self.name} cannot be rendered: its class has no method render")
 
     def close(self) -> None:  # noqa: B027  (most worlds have nothing to close)
         """Close windows and other resources of `render`."""
@@ -190,7 +190,7 @@ class World(ABC):
         which = f"number {number[0]} of the {what}" if number else f"the {what}"
         raise ValueError(
             f"{self.name}: {which} of sub-environment {i} (task {task_in_words(self.tasks[i])}) after {step} steps is "
-            f"{values[i, *number]}: correct the World, or let `advance` say that it diverged"
+            f"{values[i, *number]}: correct the World, or let `advance` report that it diverged"
         )
 
     def check_state(self, ids: Any, state: tuple[Any, ...], **held: np.ndarray) -> Any:
@@ -229,7 +229,7 @@ class World(ABC):
 
     def _check_tasks(self, ids: np.ndarray | slice) -> None:
         if np.isnan(self.tasks[ids]).any():
-            raise ValueError(f"{self.name}: no task has been set; call set_tasks first")
+            raise ValueError(f"{self.name}: no task has been set: call set_tasks first")
 
     def _checked(self, actions: np.ndarray, alive: np.ndarray | None) -> np.ndarray:
         """The actions for `advance`. Raises ValueError for actions that are not valid."""
@@ -237,7 +237,7 @@ class World(ABC):
         taken, wrong = valid_actions(self.action_space, actions, alive)
         if wrong.any():
             i = int(wrong.argmax())
-            number = "not finite; look for NaN in the policy that chose it"
+            number = "not finite: look for NaN in the policy that chose it"
             fault = number if isinstance(self.action_space, Box) else f"no choice in {self.action_space}"
             who = f"sub-environment {i} (task {task_in_words(self.tasks[i])})"
             raise ValueError(f"{self.name}: action {actions[i].tolist()} of {who} is {fault}")
@@ -258,7 +258,7 @@ def numbers(what: str, values: ArrayLike) -> np.ndarray:
 def check_shape(what: str, values: Any, shape: tuple[int, ...]) -> None:
     """Raise ValueError, which mentions `what`, unless the array `values` has this shape."""
     if np.shape(values) != shape:
-        raise ValueError(f"{what} have shape {np.shape(values)}; give {shape}")
+        raise ValueError(f"{what} have shape {np.shape(values)}: give {shape}")
 
 
 def check_world(world: Any) -> type["World"]:
@@ -287,4 +287,4 @@ def build(world: Callable[..., "World"], num_envs: int, *, threads: int = 0) -> 
 def cores() -> int:
     """The number of cores that this process may use."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, found // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # torchrun's processes on this machine share
+    return max(1, found // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # the processes here share them

@@ -130,5 +130,5 @@ def test_environments_are_drawn_where_they_can_be() -> None:
     assert image is not None
     assert image.shape == (20, 30, 3)
     assert np.flatnonzero(image[0, :, 0]).tolist() == [round(15 + 10 * observation[0])]
-    with pytest.raises(ValueError, match=r"^Line cannot be drawn: its metadata\['render_modes'\], \[\], has no 'rgb"):
+    with pytest.raises(ValueError, match=r"^Line cannot be rendered: metadata\['render_modes'\], \[\], lacks 'rgb"):
         kind_of(Line).rendered()  # type: ignore[attr-defined]

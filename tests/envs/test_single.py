@@ -65,11 +65,11 @@ def test_a_task_can_be_fixed_for_good_or_for_an_episode() -> None:
 
 def test_refuses_what_it_does_not_know() -> None:
     env = gymnasium.make("metarl/HalfCheetahDir-v0").unwrapped
-    with pytest.raises(ValueError, match=r"does not know the options \['goal'\]; it takes 'task'"):
+    with pytest.raises(ValueError, match=r"does not know the options \['goal'\]: give only 'task'"):
         env.reset(options={"goal": 1})
     with pytest.raises(ValueError, match=r"task \[3.0\] is not allowed"):
         env.reset(options={"task": 3})
-    with pytest.raises(ValueError, match=r"render_mode 'movie' is not available; choose from \['human', 'rgb_array'\]"):
+    with pytest.raises(ValueError, match=r"render_mode 'movie' is not available: choose from \['human', 'rgb_array'\]"):
         TaskEnv(WORLDS["metarl/AntVel-v0"], render_mode="movie")
 
 

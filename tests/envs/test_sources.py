@@ -21,7 +21,7 @@ def test_a_partial_class_has_the_name_of_the_class() -> None:
 
 @pytest.mark.parametrize(
     ("imported", "remedy"),
-    [("nowhere_else", "solve this first"), (None, "start in the folder that contains it, or add that to PYTHON")],
+    [("nowhere_else", "correct this error first"), (None, "start in its folder, or add that to PYTHONPATH")],
 )
 def test_the_remedy_is_for_what_is_missing(
     imported: str | None, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

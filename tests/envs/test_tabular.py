@@ -77,6 +77,6 @@ def test_tables_that_are_none_are_refused() -> None:
     world.set_tasks(task(np.ones((S, A)), flat).astype(np.float32))  # rounding is no fault
     for means, transitions in ((1.0, 0.2 * np.ones_like(flat)), (11.0, flat), (0.0, np.full_like(flat, -0.1))):
         with pytest.raises(
-            ValueError, match=r"^TabularMDP: task \[.*… 550 numbers\] is not allowed; give mean rewards"
+            ValueError, match=r"^TabularMDP: task \[.*… 550 numbers\] is not allowed: give mean rewards"
         ):
             world.set_tasks(task(np.full((S, A), means), transitions))

@@ -61,7 +61,7 @@ def test_what_is_no_choice_is_refused_in_one_line(action: float) -> None:
 
 @pytest.mark.parametrize("actions", [np.zeros(2, int), np.zeros((3, 1), int), np.zeros(4, int)])
 def test_choices_of_another_shape_are_refused(actions: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"^CartPoleParams: actions have shape \(.*\); give \(3,\)$"):
+    with pytest.raises(ValueError, match=r"^CartPoleParams: actions have shape \(.*\): give \(3,\)$"):
         cartpole().step(actions)
 
 

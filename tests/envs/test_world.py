@@ -92,9 +92,9 @@ def test_refuses_actions_that_are_not_finite(id: str) -> None:
 @EVERY
 def test_refuses_to_step_without_tasks(id: str) -> None:
     world = make_world(id, 2)
-    with pytest.raises(ValueError, match="no task has been set; call set_tasks first"):
+    with pytest.raises(ValueError, match="no task has been set: call set_tasks first"):
         world.reset(np.random.default_rng(0))
-    with pytest.raises(ValueError, match="no task has been set; call set_tasks first"):
+    with pytest.raises(ValueError, match="no task has been set: call set_tasks first"):
         world.step(np.zeros((2, *world.action_space.shape)))
 
 
@@ -111,9 +111,9 @@ def test_set_tasks_takes_one_for_all_or_one_each_and_refuses_the_rest(id: str) -
     world.set_tasks(tasks, np.array([False, True, True]))
     np.testing.assert_array_equal(world.tasks[1:], tasks)
     kept = world.tasks.copy()
-    with pytest.raises(ValueError, match=r"is not allowed; give"):
+    with pytest.raises(ValueError, match=r"is not allowed: give"):
         world.set_tasks(np.full_like(kept, 17.5))
-    with pytest.raises(ValueError, match=r"is not allowed; give"):
+    with pytest.raises(ValueError, match=r"is not allowed: give"):
         world.set_tasks(np.full_like(kept, np.nan))
     with pytest.raises(ValueError, match=r"tasks have shape"):
         world.set_tasks(np.zeros((5, kept.shape[1])))
@@ -131,9 +131,9 @@ def test_tasks_of_one_number_may_be_plain_numbers() -> None:
 
 
 def test_directions_and_corners_are_refused_between() -> None:
-    with pytest.raises(ValueError, match=r"HalfCheetahDir: task \[0.5\] is not allowed; give -1 \(backward\) or"):
+    with pytest.raises(ValueError, match=r"HalfCheetahDir: task \[0.5\] is not allowed: give -1 \(backward\) or"):
         make_world("metarl/HalfCheetahDir-v0", 2).set_tasks(0.5)
-    with pytest.raises(ValueError, match=r"PointNav: task \[2.0, 1.0\] is not allowed; give one of the corners"):
+    with pytest.raises(ValueError, match=r"PointNav: task \[2.0, 1.0\] is not allowed: give one of the corners"):
         make_world("metarl/PointNav-v0", 2).set_tasks([2.0, 1.0])
 
 

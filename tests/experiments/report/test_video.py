@@ -198,7 +198,7 @@ def test_errors_name_the_thing_and_the_remedy(run: Path, tmp_path: Path, monkeyp
         assert "cannot be filmed, because PointNav2017 does not render images" in message(run, out)
     cheetah = small("half-cheetah-vel-maml", tmp_path / "cheetah", horizon=2)
     said = message(cheetah, out, tasks=[1.0, 9.0])
-    assert "task [9.0] is not allowed; give finite values between [0.0] and [3.0]" in said
+    assert "task [9.0] is not allowed: give finite values between [0.0] and [3.0]" in said
 
     def no_opengl(self: TaskEnv) -> None:
         raise RuntimeError("no context")
