@@ -10,6 +10,8 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from metarl.trees import Tree
 
+PIECE = 2**14  # length that torch sums on one thread
+
 
 def flatten(tree: Tree) -> Tensor:
     """All numbers of the tensors in `tree`, one after the other: a vector [n]."""
@@ -23,6 +25,14 @@ def unflatten(vector: Tensor, like: Tree) -> Tree:
     return tree_unflatten([piece.view_as(leaf) for piece, leaf in zip(pieces, leaves, strict=True)], structure)
 
 
+def inner(a: Tensor, b: Tensor) -> Tensor:
+    """The inner product of two vectors [n], whose rounding does not depend on the number of torch's threads.
+
+    (`a @ b` is rounded otherwise with each number of threads, from n = 10,000 up.)
+    """
+    return torch.stack([piece.sum() for piece in (a * b).split(PIECE)]).sum()
+
+
 def conjugate_gradient(
     product: Callable[[Tensor], Tensor], target: Tensor, *, steps: int, tolerance: float | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -33,14 +43,14 @@ def conjugate_gradient(
     after one step at the earliest. Without, nothing depends on the values, so that it can run under `torch.func.vmap`.
     """
     x, residual, direction = torch.zeros_like(target), target, target
-    squared = residual @ residual
+    squared = inner(residual, residual)
     for step in range(steps):
         if tolerance is not None and (not squared or (step and squared < tolerance)):
             break
         curved = product(direction)
-        length = quotient(squared, direction @ curved)
+        length = quotient(squared, inner(direction, curved))
         x, residual = x + length * direction, residual - length * curved
-        squared, previous = residual @ residual, squared
+        squared, previous = inner(residual, residual), squared
         direction = residual + quotient(squared, previous) * direction
     return x, residual
 

@@ -6,7 +6,7 @@ from byhand import relative_error
 from torch import Tensor
 from torch.func import vmap
 
-from metarl.vectors import conjugate_gradient, flatten, quotient, unflatten
+from metarl.vectors import conjugate_gradient, flatten, inner, quotient, unflatten
 
 
 def test_conjugate_gradient_solves_a_positive_definite_system() -> None:
@@ -80,3 +80,20 @@ def test_a_quotient_by_zero_is_zero_and_so_is_its_gradient() -> None:
     assert found.tolist() == [1.5, 0.0, 0.0]
     (slope,) = torch.autograd.grad(found.sum(), b)
     assert slope.tolist() == [-0.75, 0.0, 0.0]
+
+
+def test_an_inner_product_is_the_same_on_any_number_of_threads() -> None:
+    threads = torch.get_num_threads()
+    try:
+        for size in (1, 12_512, 200_000):  # 12,512: the policy 17-100-100-6; a @ b differs there
+            rng = np.random.default_rng(size)
+            a, b = (torch.from_numpy(rng.normal(size=size).astype(np.float32)) for _ in range(2))
+            found = set()
+            for count in (1, 2, 4):
+                torch.set_num_threads(count)
+                found.add(float(inner(a, b)))
+            assert len(found) == 1
+            exact = float(a.double().numpy() @ b.double().numpy())
+            assert abs(found.pop() - exact) < 1e-6 * float(a.norm() * b.norm())
+    finally:
+        torch.set_num_threads(threads)

@@ -12,6 +12,7 @@ from metarl.core import Episodes, Loss, Objective
 from metarl.learners.gradient import GradientLearner
 from metarl.objectives import final, learner_loss
 from metarl.ranges import Count, NonNegative, Positive, Whole, checked
+from metarl.vectors import inner
 
 
 class AlphaLearner(GradientLearner):
@@ -85,7 +86,7 @@ class AlphaMAML(Algorithm):
         hypergradient = found.pop(self.learner.alpha)
         gradient = torch.cat([slope.flatten() for slope in found.values()])
         if self.previous is not None:
-            self.lr += self.outer_hyper * float(gradient @ self.previous)
+            self.lr += self.outer_hyper * float(inner(gradient, self.previous))
         with torch.no_grad():
             for parameter, slope in found.items():
                 parameter.sub_(slope, alpha=self.lr)

@@ -22,7 +22,7 @@ from metarl.parts import map_parts, split_weighted
 from metarl.ranges import Count, NonNegative, Positive, Range, checked
 from metarl.rl.losses import mean_kl
 from metarl.sums import sum_tensors, weighted
-from metarl.vectors import conjugate_gradient, flatten, unflatten
+from metarl.vectors import conjugate_gradient, flatten, inner, unflatten
 
 log = logging.getLogger(__name__)
 TOLERANCE = 1e-10  # the squared norm of the residual at which conjugate gradient stops
@@ -104,7 +104,7 @@ class TRPO(Algorithm):
         gradient = flatten(gradients)
         require_finite("the meta-gradient", float(gradient.norm()))
         metrics = {"loss": before, "gradient_norm": float(gradient.norm()), "kl": 0.0, "improvement": 0.0}
-        if not gradient @ gradient:
+        if not inner(gradient, gradient):
             return {**metrics, "step_size": 0.0}
 
         undamped = self.hessian_product(self.thinned(episodes))
@@ -112,12 +112,12 @@ class TRPO(Algorithm):
 
         def product(vector: Tensor) -> Tensor:
             curved = undamped(vector)
-            curvatures.append(float(vector @ curved))
+            curvatures.append(float(inner(vector, curved)))
             return curved + self.damping * vector
 
         direction, residual = conjugate_gradient(product, -gradient, steps=self.cg_steps, tolerance=TOLERANCE)
         self._require_curvature(curvatures[0])
-        curvature = float(direction @ (-gradient - residual))  # directionᵀ·(H + damping)·direction
+        curvature = float(inner(direction, -gradient - residual))  # directionᵀ·(H + damping)·direction
         self._require_curvature(curvature)
         step = direction * math.sqrt(2 * self.max_kl / curvature)
         for exponent in range(self.backtracks):
