@@ -6,7 +6,7 @@ import json
 import math
 from pathlib import Path
 
-from metarl.distributed import by_first, first
+from metarl.distributed import first, run_on_first
 from metarl.evaluation import evaluate
 from metarl.experiments.report.stored import Stored
 from metarl.files import write_text
@@ -53,7 +53,7 @@ def validate(trained: Trained) -> dict[int, float]:
     file, tasks = trained.path / "validation.json", tests.validation_tasks
     steps = tests.steps if learner.gradient_steps else 1
     run = trained.folder.config["run"]
-    known = by_first(lambda: _read(file, run=run, tasks=tasks, steps=steps))
+    known = run_on_first(lambda: _read(file, run=run, tasks=tasks, steps=steps))
     iterations = evenly_spaced(trained.folder.checkpoints(), CANDIDATES)
     for iteration in iterations:
         trained.load(iteration)

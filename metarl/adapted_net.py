@@ -1,4 +1,4 @@
-"""A learner in one task's adapted state, as a net: for use elsewhere."""
+"""A learner in the adapted state of one task, as an ordinary module that needs no support."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class AdaptedNet(nn.Module):
-    """A copy of `learner` in the `state` of one task, which takes inputs [n, …] and nothing else."""
+    """A copy of `learner` in the `state` of one task: a module from inputs [n, …] to predictions."""
 
     def __init__(self, learner: Learner, state: Tree) -> None:
         super().__init__()

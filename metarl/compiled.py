@@ -1,4 +1,4 @@
-"""Meta-gradients by `torch.compile`, for nets so small that most of the time goes into calling operations."""
+"""Meta-gradients by `torch.compile`, which is faster for small nets, whose time is mostly spent in calls."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from metarl.train import MetaTraining
 from metarl.trees import count_tasks
 
 Mode = Literal["auto", "on", "off"]
-"""Whether meta-gradients are compiled: "on", "off", or "auto", which compiles runs that earn the time back."""
-WORTHWHILE = 20_000  # iterations from which "auto" compiles
-TOLERANCE = 1e-4  # of the difference from the gradient that is not compiled, relative to its length
-CACHE = "TORCHINDUCTOR_CACHE_DIR"  # the environment variable by which torch finds the folder of what is compiled
+"""Whether meta-gradients are compiled: "on", "off", or "auto", for runs of at least `MIN_ITERATIONS`."""
+MIN_ITERATIONS = 20_000  # number of iterations from which "auto" compiles
+TOLERANCE = 1e-4  # maximum difference from the gradient without compilation, relative to its length
+CACHE = "TORCHINDUCTOR_CACHE_DIR"  # the environment variable for the folder in which torch stores compiled code
 
 Function = Callable[[dict[str, Tensor], Tensor, Episodes], tuple[dict[str, Tensor], Tensor]]
 
 
 def compile_training(training: object, mode: Mode) -> None:
-    """Compile the meta-gradient of `training` if `mode` says so. "auto" depends on nothing but the settings.
+    """Compile the meta-gradient of `training` according to `mode`; "auto" depends only on the settings.
 
     "off" is the default of `fit` and of the command line: compilation takes from half a minute to several minutes, it
     needs a C++ compiler, and sums are added in another order, so that results differ from those without it by rounding.
@@ -47,7 +47,7 @@ def compile_training(training: object, mode: Mode) -> None:
     reason = _obstacle(training)
     if mode == "on" and reason:
         raise ValueError(f"compile is 'on', but {reason}: give compile 'off'")
-    if not reason and isinstance(training, MetaTraining) and (mode == "on" or training.iterations >= WORTHWHILE):
+    if not reason and isinstance(training, MetaTraining) and (mode == "on" or training.iterations >= MIN_ITERATIONS):
         training.algorithm.meta_gradient = CompiledGradient()
 
 
@@ -55,10 +55,10 @@ def _obstacle(training: object) -> str:
     """Why the meta-gradient of `training` cannot be compiled; "" if it can."""
     if not isinstance(training, MetaTraining) or not training.algorithm.compilable:
         kind = type(training.algorithm if isinstance(training, MetaTraining) else training).__name__
-        return f"{kind} has no form that is compiled"
+        return f"the gradient of {kind} cannot be compiled"
     learner = training.learner
     if learner.rematerialise:
-        return "rematerialise is True, and compiled inner steps keep their graphs"
+        return "rematerialise is True, which compiled inner steps do not support"
     if isinstance(learner, GradientLearner) and not learner.first_order:
         try:
             check_second_derivatives(learner)
@@ -70,14 +70,14 @@ def _obstacle(training: object) -> str:
 class CompiledGradient:
     """`metarl.core.meta_gradient` with the same arguments and results, compiled when it is first called.
 
-    The function that is compiled is `torch.func.grad_and_value` of `Learner.batched_forward`, whatever faster form the
-    learner has without compilation. It is compiled for each objective and each shape of the episodes; the numbers in an
-    objective that is a `functools.partial`, such as the weights of `multi_step`, may change without compiling again.
-    torch stores what it compiles in the folder TORCHINDUCTOR_CACHE_DIR, by default among temporary files, so that
-    further runs start within seconds. Tasks are computed in parts of `chunk`, one after the other.
+    The compiled function is `torch.func.grad_and_value` of `Learner.batched_forward`, even if the learner overrides it
+    by a faster method. It is compiled for each objective and each shape of the episodes; the numbers in an objective
+    that is a `functools.partial`, such as the weights of `multi_step`, may change without another compilation. torch
+    stores compiled code in the folder TORCHINDUCTOR_CACHE_DIR, by default among temporary files, so that further runs
+    start within seconds. Tasks are computed in parts of `chunk` tasks, one part after the other.
 
     The first gradient of each shape is also computed without compilation. If the two differ, or if compilation fails,
-    as it does without a C++ compiler, a line on stderr says so, and nothing is compiled from then on.
+    as it does without a C++ compiler, a line on stderr says so, and gradients are no longer compiled.
     """
 
     def __init__(self, *, backend: str = "inductor") -> None:
@@ -117,8 +117,8 @@ class CompiledGradient:
                 reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
                 return self._give_up(f"torch cannot compile it ({reason})")
             if not error <= TOLERANCE * float(expected.norm()):
-                return self._give_up("the compiled one is different")
-            stored = os.environ.get(CACHE, "memory alone")
+                return self._give_up("the compiled gradient is different")
+            stored = os.environ.get(CACHE, "memory only")
             notify(f"compiled the meta-gradient in {time.perf_counter() - begin:.0f} s; stored in {stored}")
 
     def _give_up(self, reason: str) -> None:
@@ -159,7 +159,7 @@ def _compiled(learner: Learner, objective: _Numbered, backend: str) -> Function:
 
 
 class _Numbered:
-    """An objective as a function of the floating-point numbers in it, if it is a `functools.partial`."""
+    """An objective as a function of its floating-point arguments, if it is a `functools.partial`."""
 
     def __init__(self, objective: Objective) -> None:
         self.whole = objective

@@ -1,9 +1,9 @@
-"""Several processes that train together: torchrun starts them, and `torch.distributed` carries what they exchange.
+"""Several processes that train together: torchrun starts them, and they communicate by `torch.distributed`.
 
-Each process has some of a meta-batch's tasks, as a contiguous range in the order of the processes. Whatever is random
-is drawn for the whole meta-batch by every process. What they exchange is exchanged in the order of the tasks, and sums
-are added up in that order, so that every process has the numbers that one process alone would have. All processes must
-call the functions here in the same order. In one process they do nothing, and `torch.distributed` is not imported.
+The tasks of a meta-batch are divided among the processes into contiguous ranges, in the order of the ranks. Every
+process draws the random numbers of all tasks, and sums are added up in the order of the tasks, so that all processes
+have the same numbers as a single process would have. All processes must call the functions of this module in the same
+order. In a single process the functions do nothing, and `torch.distributed` is not imported.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ if TYPE_CHECKING:  # the command line imports this module, and torch is slow to 
     from torch import Tensor
 
 Item = TypeVar("Item")
-NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets, from which processes find another
+NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # set by torchrun, for processes to find each other
 PATIENCE = timedelta(minutes=30)  # how long a process waits for the others in one exchange
-BEAT, LINGER = 1.0, 5.0  # seconds between signs of life, and in which a process ends when another is lost
+BEAT = 1.0  # seconds between the signs of life of a process
+LINGER = 5.0  # seconds after which a process ends itself when another one is lost
 _working_alone: ContextVar[bool] = ContextVar("working_alone", default=False)
 
 
 def count() -> int:
-    """The number of processes that train together: 1 unless torchrun or its environment variables say otherwise."""
+    """The number of processes that train together: 1 unless the environment variables of torchrun are set."""
     together = not _working_alone.get() and all(name in os.environ for name in NEEDED)
     return int(os.environ["WORLD_SIZE"]) if together else 1
 
 
 def rank() -> int:
-    """The number of this process, 0 … `count()` − 1."""
+    """The rank of this process, 0 … `count()` − 1."""
     return int(os.environ["RANK"]) if count() > 1 else 0
 
 
 def first() -> bool:
-    """Whether this is process 0, which alone writes files and prints."""
+    """Whether this is process 0, the only one that writes files and prints."""
     return rank() == 0
 
 
@@ -52,10 +53,10 @@ def restarted() -> bool:
 
 
 def rows(tasks: int, chunk: int | None) -> slice:
-    """Which of a meta-batch's tasks are this process's. Raises ValueError if there are fewer tasks than processes.
+    """The tasks of a meta-batch that this process computes. Raises ValueError if there are fewer tasks than processes.
 
-    Parts of `chunk` tasks, which are differentiated together, go to one process as a whole, so that the numbers do not
-    depend on the number of processes. Where there are fewer such parts than processes, the tasks are shared evenly.
+    Parts of `chunk` tasks, which are differentiated together, are not divided among processes, so that results do not
+    depend on the number of processes. If there are fewer such parts than processes, the tasks are divided evenly.
     """
     if tasks < count():
         raise ValueError(f"{count()} processes share {tasks} tasks: start at most {tasks}, or give more tasks")
@@ -67,7 +68,7 @@ def rows(tasks: int, chunk: int | None) -> slice:
 
 
 def gather(value: Item) -> list[Item]:
-    """The `value` of every process, in their order. It is pickled, so give small ones."""
+    """The `value` of every process, in the order of the ranks. Values are pickled, so they should be small."""
     if count() == 1:
         return [value]
     found: list[Any] = [None] * count()
@@ -77,12 +78,12 @@ def gather(value: Item) -> list[Item]:
 
 
 def joined(items: Sequence[Item]) -> list[Item]:
-    """The items of all processes, one after the other."""
+    """The items of all processes, concatenated in the order of the ranks."""
     return [item for part in gather(list(items)) for item in part]
 
 
 def of_all_tasks(values: Tensor) -> Tensor:
-    """The rows of all tasks [T, …], from those of this process's tasks, [t, …]."""
+    """The values of all tasks [T, …], where `values` [t, …] are those of this process's tasks."""
     if count() == 1:
         return values
     import torch
@@ -91,10 +92,10 @@ def of_all_tasks(values: Tensor) -> Tensor:
 
 
 def add_in_order(totals: Sequence[Tensor], add: Callable[[], object]) -> None:
-    """Let each process in turn `add` its terms to `totals`, in place; then all processes have the same totals.
+    """Sum over processes: each one in turn calls `add`, which adds its terms to `totals` in place; all get the totals.
 
-    The terms are added in the order of the tasks, as one process does, and the result is the same to the last bit. Each
-    process receives the totals once, sends them on, and the last one sends the result to all.
+    Terms are added in the order of the tasks, as in a single process, and the result is the same to the last bit. Each
+    process receives the totals from the one before it and sends them on; the last one broadcasts the result.
     """
     if count() == 1:
         add()
@@ -110,10 +111,10 @@ def add_in_order(totals: Sequence[Tensor], add: Callable[[], object]) -> None:
         processes.broadcast(totals, last)
 
 
-def by_first(work: Callable[[], Item]) -> Item:
-    """Let process 0 do `work` by itself while the others wait, however long it takes; returns its result to all.
+def run_on_first(work: Callable[[], Item]) -> Item:
+    """Call `work` in process 0 alone and return its result in all processes, which wait for it without a time limit.
 
-    What it raises is raised in all processes.
+    An exception in `work` is raised in all processes.
     """
     if count() == 1:
         return work()
@@ -139,7 +140,7 @@ def by_first(work: Callable[[], Item]) -> Item:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """A context in which this process works as if there were no others."""
+    """In this context, this process computes as if it were the only one."""
     token = _working_alone.set(True)
     try:
         yield
@@ -148,18 +149,18 @@ def alone() -> Iterator[None]:
 
 
 def refuse(what: str) -> None:
-    """Raise ValueError if there are several processes: `what` runs in one."""
+    """Raise ValueError, which mentions `what`, if there are several processes."""
     if count() > 1:
         raise ValueError(f"{what} runs in one process, and {count()} were started: start it without torchrun")
 
 
 def first_to_end() -> bool:
-    """Whether this is the first process to report how it ends: if one fails, all end, and one message is enough."""
+    """Whether this process is the first to end with an error. If one fails, all end, but only the first prints why."""
     if count() == 1:
         return True
     try:
         return bool(_store().add("ends", 1) == 1)
-    except (RuntimeError, ValueError, OSError):  # nobody can be asked
+    except (RuntimeError, ValueError, OSError):  # the table of all processes cannot be reached
         return True
 
 
@@ -171,7 +172,7 @@ class _Processes:
         import torch.distributed as dist
 
         if dist.is_initialized():
-            raise ValueError("torch.distributed is initialised already: leave that to metarl, or start one process")
+            raise ValueError("torch.distributed is already initialised: leave this to metarl, or start one process")
         self.torch, self.dist, self.store, self.numbers = torch, dist, _store(), itertools.count()
         with _reachable():
             dist.init_process_group("gloo", store=self.store, rank=rank(), world_size=count(), timeout=PATIENCE)
@@ -198,7 +199,7 @@ class _Processes:
         return self.nccl if totals[0].is_cuda else None
 
     def _message(self, totals: Sequence[Tensor]) -> Tensor:
-        """All numbers in one vector: on the GPU for nccl, on the CPU for gloo."""
+        """All numbers of `totals` in one vector, on the GPU for nccl and on the CPU for gloo."""
         vector = self.torch.cat([total.detach().flatten() for total in totals])
         return vector if self._group(totals) else vector.cpu()
 
@@ -209,11 +210,11 @@ class _Processes:
                 total.copy_(piece.view_as(total))
 
     def beat(self) -> None:
-        """Count, in a thread, the seconds that this process has lived, and end it if it stays after another was lost.
+        """Send signs of life, in a thread, and end this process some seconds after another one has been lost.
 
-        A process that waits for one that is gone may not hear of it, as it waits for yet another.
+        A process may not notice that another one is lost, because it waits for a message from a third one.
         """
-        with suppress(RuntimeError, OSError):  # at the end of the job nobody keeps the table any more
+        with suppress(RuntimeError, OSError):  # at the end of training the table no longer exists
             while not self.store.check(["lost"]):
                 self.store.add(f"beats/{rank()}", 1)
                 time.sleep(BEAT)
@@ -221,7 +222,7 @@ class _Processes:
             os._exit(2)
 
     def lost(self) -> str:
-        """Say which processes have ended, as the first one found that noticed it."""
+        """The ranks of the processes that have ended, as the first process that noticed it determines them."""
         try:
             if not self.store.check(["lost"]):
                 before = [self.store.add(f"beats/{r}", 0) for r in range(count())]
@@ -229,13 +230,13 @@ class _Processes:
                 gone = [r for r in range(count()) if r != rank() and self.store.add(f"beats/{r}", 0) == before[r]]
                 self.store.compare_set("lost", "", ", ".join(map(str, gone)))
             return str(self.store.get("lost").decode())
-        except (RuntimeError, OSError):  # process 0 kept the table, as torchrun was not there to do so
+        except (RuntimeError, OSError):  # process 0 had the table, because torchrun did not start it
             return ""
 
 
 @cache
 def _store() -> Any:
-    """The table of keys and values that torchrun, or process 0, keeps for all processes."""
+    """The table of keys and values of all processes, which torchrun or process 0 keeps."""
     import torch.distributed as dist
 
     with _reachable():
@@ -249,7 +250,7 @@ def _processes() -> _Processes:
 
 @contextmanager
 def _reachable() -> Iterator[None]:
-    """Turn errors of connecting into one line."""
+    """Turn errors of connections in this context into a ConnectionError of one line."""
     try:
         yield
     except (RuntimeError, ValueError) as error:
@@ -262,20 +263,20 @@ def _reachable() -> Iterator[None]:
 
 @contextmanager
 def _all_there() -> Iterator[_Processes]:
-    """Turn the error of an exchange into one line that names the processes that have ended."""
+    """Turn errors of exchanges in this context into a ConnectionError that names the processes that have ended."""
     processes = _processes()
     try:
         yield processes
     except RuntimeError as error:
         if who := processes.lost():
-            what = f"process {who} of 0 … {count() - 1} has ended, and so do the others"
+            what = f"process {who} of 0 … {count() - 1} has ended, and the others end with it"
         else:
-            what = f"the processes have lost each other ({str(error).splitlines()[0]})"
-        raise ConnectionError(f"{what}: start them again to go on from the newest checkpoint") from None
+            what = f"the connection between the processes is lost ({str(error).splitlines()[0]})"
+        raise ConnectionError(f"{what}: start them again to continue from the newest checkpoint") from None
 
 
 def _plain(error: BaseException) -> BaseException:
-    """`error` if it can be sent to other processes, else its message."""
+    """`error` if it can be pickled, otherwise a RuntimeError with its message."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

@@ -1,4 +1,4 @@
-"""The adapted models of a meta-batch of tasks, as one function."""
+"""The adapted models of a meta-batch of tasks as a single function."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Predictor:
     def arrays(self, tasks: slice | None = None) -> Callable[[np.ndarray], Tree]:
         """The same function for NumPy arrays, float32 [T, N, x] to [T, N, …], of all tasks or of a slice of them.
 
-        Simulators call it. Several threads may call it at once where the learner is `in_numpy`.
+        Simulators call it. Several threads may call it at the same time if the learner is `in_numpy`.
         """
         states = self.states if tasks is None else tree_map(lambda leaf: leaf[tasks], self.states)
         with lock(self.learner):

@@ -1,8 +1,9 @@
-"""Inner loops whose steps are computed again in the backward pass, so that memory grows with the root of their number.
+"""Inner loops whose steps are recomputed in the backward pass, so that memory grows with the root of their number.
 
 An ordinary meta-gradient keeps the graph of every inner step until the backward pass. Here n inner steps are cut into
-about √n segments of about √n steps. The forward pass keeps only the states between segments. The backward pass computes
-the steps of one segment at a time again, with their graph, and differentiates them (Chen et al. 2016, section 4.1).
+about √n segments of about √n steps. The forward pass keeps only the states between segments. The backward pass
+recomputes one segment at a time, with its graph, and differentiates it (Chen et al. 2016, arXiv 1604.06174, section
+4.1).
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 def rematerialised_forward(learner: Learner, episodes: Episodes, objective: Callable[..., Tree]) -> Tree:
     """`Learner.batched_forward` with memory that grows with the root of the number of inner steps.
 
-    The states after steps whose predictions the objective uses are kept, too: only the last for `final`. Raises
-    ValueError for an inner loop that draws random numbers, which would differ when it is computed again.
+    The states after those steps whose predictions the objective uses are kept, too; for `final`, this is only the last
+    state. Raises ValueError for an inner loop that draws random numbers, which would differ in the recomputation.
     """
     count, steps = count_tasks(episodes), len(episodes.support)
     start = tree_map(lambda leaf: leaf.expand(count, *leaf.shape), learner.init())
@@ -49,13 +50,13 @@ def rematerialised_forward(learner: Learner, episodes: Episodes, objective: Call
 
 
 def _boundaries(steps: int) -> list[int]:
-    """The steps between segments: 0, …, `steps`, about √`steps` segments of lengths that differ by at most 1."""
+    """The ends of about √`steps` segments, 0, …, `steps`. The lengths of segments differ by at most 1."""
     segments = math.isqrt(max(steps - 1, 0)) + 1
     return [steps * i // segments for i in range(segments + 1)] if steps else [0]
 
 
 def _used_steps(learner: Learner, episodes: Episodes, objective: Callable[..., Tree], start: Tree) -> set[int]:
-    """The numbers of steps after which the objective predicts, found by computing it for the first task."""
+    """The numbers of steps after which the objective predicts, found by evaluating it on the first task."""
     used: set[int] = set()
 
     def predict(state: Tree, k: int, x: Tree) -> Tree:
@@ -74,7 +75,7 @@ def _segment(
     learner: Learner, parameters: dict[str, Tensor], state: Tree, support: Sequence[Tree], *, first: int,
     wanted: Sequence[int],
 ) -> list[Tree]:  # fmt: skip
-    """The states after the `wanted` steps and after the last one of `support`, whose first batch is of step `first`."""
+    """The states after the `wanted` steps and after the last one; `support` begins with the batch of step `first`."""
 
     def steps() -> list[Tree]:
         between, now = [], state
@@ -103,7 +104,7 @@ class Call(nn.Module):
 
 
 class _Segment(torch.autograd.Function):
-    """A function of trees of tensors that keeps its inputs and, in the backward pass, computes itself again."""
+    """A function of trees of tensors that keeps only its inputs and recomputes itself in the backward pass."""
 
     @staticmethod
     def of(run: Callable[..., list[Tree]], inputs: tuple[Tree, ...]) -> list[Tree]:
@@ -123,12 +124,12 @@ class _Segment(torch.autograd.Function):
         before = torch.get_rng_state()
         outputs, found = tree_flatten(run(*tree_unflatten(list(leaves), spec)))
         if not torch.equal(before, torch.get_rng_state()):
-            raise ValueError("the inner loop draws random numbers, which rematerialise would draw anew: leave it out")
+            raise ValueError("the inner loop draws random numbers, so it cannot be recomputed: set rematerialise=False")
         structure.append(found)
         return tuple(outputs)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         again = torch.is_grad_enabled()  # for derivatives of this derivative
         with torch.enable_grad():
             leaves = [
@@ -136,10 +137,10 @@ class _Segment(torch.autograd.Function):
                 for leaf, needed in zip(ctx.saved_tensors, ctx.needs_input_grad[3:], strict=True)
             ]
             outputs, _ = tree_flatten(ctx.run(*tree_unflatten(leaves, ctx.spec)))
-            pairs = [(output, slope) for output, slope in zip(outputs, slopes, strict=True) if output.requires_grad]
+            pairs = [pair for pair in zip(outputs, gradients, strict=True) if pair[0].requires_grad]
             inputs = [leaf for leaf, needed in zip(leaves, ctx.needs_input_grad[3:], strict=True) if needed]
-            gradients = iter(torch.autograd.grad(
-                [output for output, _ in pairs], inputs, [slope for _, slope in pairs], create_graph=again,
+            found = iter(torch.autograd.grad(
+                [output for output, _ in pairs], inputs, [gradient for _, gradient in pairs], create_graph=again,
                 allow_unused=True,
             ))  # fmt: skip
-        return None, None, None, *(next(gradients) if needed else None for needed in ctx.needs_input_grad[3:])
+        return None, None, None, *(next(found) if needed else None for needed in ctx.needs_input_grad[3:])

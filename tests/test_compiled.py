@@ -116,7 +116,7 @@ def halved(graph: Any, inputs: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("backend", "reason"), [(broken, "torch cannot compile it ("), (halved, "the compiled one is different")]
+    ("backend", "reason"), [(broken, "torch cannot compile it ("), (halved, "the compiled gradient is different")]
 )
 def test_what_fails_or_differs_is_not_compiled_and_a_line_says_so(
     backend: Any, reason: str, capsys: pytest.CaptureFixture[str]
@@ -144,7 +144,7 @@ def is_compiled(what: MetaTraining) -> bool:
 
 def test_auto_compiles_long_runs_and_off_none() -> None:
     for mode, iterations, expected in (
-        ("off", 10**6, False), ("auto", compiled.WORTHWHILE - 1, False), ("auto", compiled.WORTHWHILE, True),
+        ("off", 10**6, False), ("auto", compiled.MIN_ITERATIONS - 1, False), ("auto", compiled.MIN_ITERATIONS, True),
         ("on", 1, True),
     ):  # fmt: skip
         what = training(ml.Descent(LEARNERS["MAML"]()), iterations=iterations)
@@ -155,8 +155,8 @@ def test_auto_compiles_long_runs_and_off_none() -> None:
 @pytest.mark.parametrize(
     ("outer", "reason"),
     [
-        (lambda: ml.Reptile(LEARNERS["MAML"]()), "Reptile has no form that is compiled"),
-        (lambda: ml.ProMP(LEARNERS["MAML"](), mse, divergence=ml.losses.squared_change), "ProMP has no form"),
+        (lambda: ml.Reptile(LEARNERS["MAML"]()), "the gradient of Reptile cannot be compiled"),
+        (lambda: ml.ProMP(LEARNERS["MAML"](), mse, divergence=ml.losses.squared_change), "ProMP cannot be"),
         (lambda: ml.Descent(ml.MAML(net(), mse, rematerialise=True)), "rematerialise is True"),
         (
             lambda: ml.Descent(ml.MAML(torch.nn.Sequential(torch.nn.Linear(1, 3), torch.nn.LayerNorm(3)), mse)),
@@ -170,7 +170,7 @@ def test_what_cannot_be_compiled_is_named(outer: Callable[[], ml.Algorithm], rea
     what = training(outer())
     compile_training(what, "auto")
     assert not is_compiled(what)
-    with pytest.raises(ValueError, match="object has no form that is compiled"):
+    with pytest.raises(ValueError, match="the gradient of object cannot be compiled"):
         compile_training(object(), "on")
 
 

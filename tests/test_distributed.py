@@ -169,5 +169,5 @@ def test_one_process_exchanges_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path
         monkeypatch.delenv(name, raising=False)
     assert distributed.gather(3) == [3]
     assert distributed.first()
-    assert distributed.by_first(lambda: 5) == 5
+    assert distributed.run_on_first(lambda: 5) == 5
     trained("MAML")

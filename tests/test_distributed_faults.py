@@ -57,7 +57,7 @@ def test_a_killed_process_ends_all_and_started_again_they_end_as_if_it_had_lived
             assert time.monotonic() - begin < 30
             assert all(code in (0, 2) for i, code in enumerate(codes) if i != victim), said.read_text()
             for line in errors(said):
-                assert "has ended, and so do the others" in line or "have lost each other" in line
+                assert "has ended, and the others end with it" in line or "between the processes is lost" in line
         processes, said = train(5 - count, run, folder=tmp_path, TORCHELASTIC_RESTART_COUNT="1")
         assert finish(processes) == [0] * (5 - count), said.read_text()
         assert result(run) == result(whole)
@@ -79,7 +79,7 @@ def test_bad_input_is_refused_in_one_line(count: int, options: tuple[str, ...], 
 
 
 def test_a_folder_that_not_all_see_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metarl.run.shared.SEEN_AFTER", 0.2)
+    monkeypatch.setattr("metarl.run.shared.VISIBLE_AFTER", 0.2)
     processes, said = train(2, str(tmp_path / "{rank}"), folder=tmp_path)
     assert finish(processes) == [2, 2]
     (line,) = errors(said)

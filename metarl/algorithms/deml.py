@@ -22,17 +22,17 @@ class DEML(Descent):
 
     See Zhou et al. 2018, section 3. Its three modules are the concept generator G, which is the encoder of a `Headed`
     net; the meta-learner, which adapts to tasks on the features of G; and the concept discriminator D, a linear
-    classifier of the features of `external` images, whose classes may be others than those of the tasks. All three are
+    classifier of the features of `external` images, whose classes may differ from those of the tasks. All three are
     learned jointly:
 
     minimise E_task[query loss of the learner] + weight · E_(x, y)[cross-entropy of D(G(x)) and y].
 
-    The paper has Meta-SGD as the meta-learner: a `GradientLearner(Headed(encoder, …), loss, adapt="head",
-    learn_lr=True)`. D belongs to the outer loop, and is not needed after training. Each update draws one batch of
-    `external` images. Raises ValueError for another net.
+    The meta-learner of the paper is Meta-SGD: `GradientLearner(Headed(encoder, …), loss, adapt="head", learn_lr=True)`.
+    D belongs to the outer loop, and is not needed after training. Each update draws one batch of `external` images.
+    Raises ValueError for a learner whose net is not a `Headed`.
 
     Args:
-        weight: weight of the classification loss
+        weight: weight of the classification loss, which is added to the query loss
         lr: learning rate of Adam in the outer loop
         lr_end: learning rate to which lr is annealed linearly over the iterations; by default lr is constant
         iterations: number of updates over which the learning rate is annealed
@@ -54,8 +54,8 @@ class DEML(Descent):
     ) -> None:
         net = getattr(learner, "net", None)
         if not isinstance(net, Headed):
-            kind = "without a net" if net is None else f"of {type(net).__name__}"
-            raise ValueError(f"DEML needs a learner of Headed, but {type(learner).__name__} is one {kind}: change it")
+            kind = "has no net" if net is None else f"has the net {type(net).__name__}"
+            raise ValueError(f"{type(learner).__name__} {kind}: give DEML a learner whose net is a Headed")
         head = net.head.weight
         self.encoder, self.external, self.weight = net.encoder, external, weight
         self.discriminator = nn.Linear(head.shape[1], len(external.classes)).to(head.device, head.dtype)
@@ -65,7 +65,7 @@ class DEML(Descent):
         return [*super()._trainable(freeze), *self.discriminator.parameters()]
 
     def concept_loss(self) -> Tensor:
-        """The cross-entropy of the discriminator on a new batch of external images."""
+        """The cross-entropy (nats) of the discriminator on a new batch of external images."""
         rng = np.random.default_rng(int(torch.randint(2**62, ())))  # the same batch in every process
         batch = self.external.sample(1, rng).query(Predictor(self.learner, tuple))
         features = self.encoder(batch.x[0].to(self.discriminator.weight.dtype))

@@ -14,7 +14,7 @@ from metarl.distributed import gather, rank
 
 
 class Noisy(NamedTuple):
-    """Labelled samples with the random numbers of an estimate: [T, n, …] for a meta-batch, [n, …] for one task."""
+    """Labelled samples with random numbers from which an objective is estimated: [T, n, …], or [n, …] for one task."""
 
     x: Tensor
     y: Tensor
@@ -22,16 +22,17 @@ class Noisy(NamedTuple):
 
 
 class VariationalDescent(Descent):
-    """Gradient descent on an objective whose estimate needs noise, which is drawn for the whole meta-batch in advance.
+    """Gradient descent on an objective that is estimated from random numbers, which are drawn before the replay.
 
-    The objective is given a query `Noisy(x, y, noise)`, in which noise is [n, `learner.noise`]. A replay of the
-    adaptation then has the same noise, and the result does not depend on the number of threads or processes.
+    The objective receives the query `Noisy(x, y, noise)`, where noise is [n, size] and size is the learner's attribute
+    `noise`. They are drawn for the whole meta-batch, so that every replay of the adaptation has the same noise, and
+    results do not depend on the number of threads or processes. Raises ValueError for a learner without this attribute.
 
     Args:
         lr: learning rate of Adam in the outer loop; the default is 1e-3
         lr_end: learning rate to which lr is annealed linearly over the iterations; by default lr is constant
         iterations: number of updates over which the learning rate is annealed
-        step_weights: weights of the query losses after each inner step; by default only the last counts
+        step_weights: weights of the query losses after each inner step; by default only the loss after the last step
         optimizer: a function from the parameters to another torch optimiser
         scheduler: a function from the optimiser to a torch learning-rate scheduler, which steps once per update
         freeze: the start of the names of parameters that are not meta-learned
@@ -42,7 +43,7 @@ class VariationalDescent(Descent):
         x, y = episodes.query
         size = getattr(self.learner, "noise", None)
         if size is None:
-            raise ValueError(f"{type(self.learner).__name__} needs no noise: train it by Descent")
+            raise ValueError(f"{type(self.learner).__name__} has no attribute noise: train it by Descent")
         counts = gather(len(y))  # the tasks of each process
         noise = torch.randn(sum(counts), *y.shape[1:], size, dtype=x.dtype).split(counts)[rank()]
         return super().update(episodes._replace(query=Noisy(x, y, noise.to(x.device))))

@@ -1,4 +1,4 @@
-"""The plain LSTM that reads a support and then answers, for regression and classification (Hochreiter et al. 2001)."""
+"""LSTMs that read the support and then predict, for regression and classification (Hochreiter et al. 2001)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class LSTMRegressor(Learner):
 
     The inputs are (x_1, y_1, 1), …, (x_n, y_n, 1) and then (x, 0, 0) for each query, starting from the state after the
     support; the prediction is linear in the hidden state after the query. In Hochreiter, Younger and Conwell (2001),
-    section 2, every element of the sequence is predicted, and its target follows with the next element; here, as with
-    all few-shot learners, only the query is predicted. The state is (h, c), which is 0 at first. A further step
-    continues the sequence with its batch. Predictions depend on the order of the support.
+    section 2, every element of the sequence is predicted, and its target follows with the next element; here, as in
+    other few-shot learners, only the query is predicted. The state is (h, c), which is 0 before the first step; a
+    further step continues the sequence with its batch. Predictions depend on the order of the support.
 
     Args:
-        inputs: size of x
-        outputs: size of y
-        hidden: hidden units of the LSTM
+        inputs: size of an input x
+        outputs: size of a target y
+        hidden: number of hidden units of the LSTM
     """
 
     steps = 1
@@ -40,17 +40,17 @@ class LSTMRegressor(Learner):
         self.cell, self.head = LSTMCell(inputs + outputs + 1, hidden), nn.Linear(hidden, outputs)
 
     def init(self) -> Hidden:
-        return blank(self.cell, self.head.weight)
+        return initial_state(self.cell, self.head.weight)
 
     def step(self, state: Hidden, batch: Samples, k: int) -> Hidden:
         return read(self.cell, state, torch.cat([batch.x, batch.y, torch.ones_like(batch.y[:, :1])], 1))
 
     def predict(self, state: Hidden, x: Tensor) -> Tensor:
-        return self.head(following(self.cell, state, functional.pad(x, (0, self.outputs + 1))))
+        return self.head(hidden_after(self.cell, state, functional.pad(x, (0, self.outputs + 1))))
 
 
 class LSTMClassifier(SupportLearner):
-    """An LSTM that reads the support and then classifies the query: the baseline of memory-augmented networks.
+    """An LSTM that reads the support and then classifies the query, a baseline of Santoro et al. (2016).
 
     The inputs are (f(x_1), y_1), …, (f(x_n), y_n) with one-hot labels, and then (f(x), 0) for each query, starting from
     the state after the support; the logits are linear in the hidden state after the query. In Santoro et al. (2016),
@@ -58,7 +58,7 @@ class LSTMClassifier(SupportLearner):
     predicted. Predictions depend on the order of the support.
 
     Args:
-        hidden: hidden units of the LSTM
+        hidden: number of hidden units of the LSTM
     """
 
     @checked
@@ -67,14 +67,14 @@ class LSTMClassifier(SupportLearner):
         self.cell, self.head = LSTMCell(features + ways, hidden), nn.Linear(hidden, ways)
 
     def read(self, features: Tensor, labels: Tensor) -> Hidden:
-        return read(self.cell, blank(self.cell, features), torch.cat([features, labels], 1))
+        return read(self.cell, initial_state(self.cell, features), torch.cat([features, labels], 1))
 
     def logits(self, state: Hidden, features: Tensor) -> Tensor:
-        return self.head(following(self.cell, state, functional.pad(features, (0, self.ways))))
+        return self.head(hidden_after(self.cell, state, functional.pad(features, (0, self.ways))))
 
 
-def blank(cell: LSTMCell, like: Tensor) -> Hidden:
-    """The state (h, c) = 0 of one sequence, [1, hidden] each."""
+def initial_state(cell: LSTMCell, like: Tensor) -> Hidden:
+    """The state (h, c) = 0 of one sequence, [1, hidden] each, with the dtype and on the device of `like`."""
     return like.new_zeros(1, cell.size), like.new_zeros(1, cell.size)
 
 
@@ -85,6 +85,6 @@ def read(cell: LSTMCell, state: Hidden, sequence: Tensor) -> Hidden:
     return state
 
 
-def following(cell: LSTMCell, state: Hidden, elements: Tensor) -> Tensor:
-    """The hidden states [m, hidden] after each of `elements` [m, inputs], which all follow the same `state`."""
+def hidden_after(cell: LSTMCell, state: Hidden, elements: Tensor) -> Tensor:
+    """The hidden states [m, hidden] after `state` and one of the `elements` [m, inputs] each."""
     return cell(elements, (state[0].expand(len(elements), -1), state[1].expand(len(elements), -1)))[0]

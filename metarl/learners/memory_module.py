@@ -1,4 +1,4 @@
-"""The life-long memory module: nearest neighbours among keys that it merges or replaces (Kaiser et al. 2017)."""
+"""The life-long memory module, which classifies by the nearest key in a memory (Kaiser et al. 2017)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from metarl.ranges import Count, Positive, checked
 class Rows(NamedTuple):
     """The contents of the memory."""
 
-    keys: Tensor  # K, of length 1, or 0 in rows that were never written, [slots, features]
-    values: Tensor  # V, one-hot labels, or 0 in rows that were never written, [slots, ways]
-    ages: Tensor  # A, the number of images since the row was written, [slots]
+    keys: Tensor  # K, [slots, features], of length 1; 0 in rows that have never been written
+    values: Tensor  # V, [slots, ways], one-hot labels; 0 in rows that have never been written
+    ages: Tensor  # A, [slots], the number of images since the row was written
 
 
 def margin_loss(predict: Predict, batch: Samples, *, margin: float) -> Tensor:
-    """The mean of max(0, s_b − s_p + margin): s_p is the logit of the label, s_b the largest of the others.
+    """The mean of max(0, s_b − s_p + margin), where s_p is the logit of the label and s_b the largest other logit.
 
-    With the logits of `MemoryModule`, cosines with the nearest key of each class, this is loss(q, v, M) in section 2 of
-    the paper.
+    With the logits of `MemoryModule`, which are cosines with the nearest key of each class, this is loss(q, v, M) in
+    section 2 of Kaiser et al. (2017).
     """
     logits = predict(batch.x)
     own = one_hot(batch.y, like=logits)
@@ -37,11 +37,11 @@ def margin_loss(predict: Predict, batch: Samples, *, margin: float) -> Tensor:
 
 
 class MemoryModule(SupportLearner):
-    """A memory of keys, values and ages, which answers a query by the value of its nearest key.
+    """A memory of keys, values and ages; the prediction for a query is the value of its nearest key.
 
-    See Kaiser et al. 2017, section 2. q are the features of an image, scaled to length 1. The logit of a class is the
-    largest cosine q·K_i among the keys of this class, and −1 if the memory has none. To learn that the label of q is v,
-    the memory finds its nearest key n:
+    See Kaiser et al. 2017, section 2. The vector q consists of the features of an image, scaled to length 1. The logit
+    of a class is the largest cosine q·K_i among the keys of this class, and −1 if the memory has none. To learn that
+    the label of q is v, the memory finds the nearest key n:
 
     - if V_n = v, the key becomes the direction of q + K_n;
     - otherwise the oldest row becomes (q, v).
@@ -50,13 +50,14 @@ class MemoryModule(SupportLearner):
     than all others; in the paper, ties of ages are broken at random, and here the first row is taken.
 
     The support is read one image at a time. The state is the memory, which is empty before the first step; a further
-    step writes to the same memory, so that it can live on beyond one support. The loss is `margin_loss` on the query.
-    The paper has it on each image before it is written, searches the 256 nearest keys for s_p and s_b (here: all keys),
-    and treats keys as constants; here the meta-gradient also passes through the keys that the support wrote.
+    step writes to the same memory, so that it can be kept for more than one support. The loss is `margin_loss` on the
+    query. In the paper, the loss is that of each image before the image is written, only the 256 nearest keys are
+    searched for s_p and s_b, and keys are constants. Here all keys are searched, and the meta-gradient also passes
+    through the keys that the support wrote.
 
     Args:
         slots: number of rows of the memory
-        margin: by how much the cosine of the right class should exceed that of the others
+        margin: required difference between the cosine of the right class and the largest other cosine
     """
 
     @checked
@@ -84,7 +85,7 @@ class MemoryModule(SupportLearner):
 
 
 def written(rows: Rows, q: Tensor, label: Tensor) -> Rows:
-    """The memory after it has learned the one-hot `label` [ways] of q [features]."""
+    """The memory after it has learned that q [features] has the one-hot `label` [ways]."""
     keys, values, ages = rows
     cosines = torch.where(values.sum(1) > 0, keys @ q, -2.0)
     nearest = functional.one_hot(cosines.argmax(), len(keys)).to(q.dtype)

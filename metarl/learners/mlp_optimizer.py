@@ -1,4 +1,4 @@
-"""A learned optimiser for long horizons: a small MLP corrects Adam, coordinate by coordinate (Metz et al. 2022)."""
+"""A learned optimiser for many steps: a small MLP corrects the steps of Adam in each coordinate (Metz et al. 2022)."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ SMALL = 1e-8
 
 
 class Averages(NamedTuple):
-    """The state of the rule: moving averages that start at 0, and the number of steps."""
+    """The state of the update rule: moving averages, which are 0 before the first step, and the number of steps."""
 
-    gradients: Tensor  # at the decay rates MOMENTA, [coordinates, 3]
-    squares: Tensor  # at the decay rates SQUARES, [coordinates, 3]
-    taken: Tensor  # []
+    gradients: Tensor  # averages of gradients, [coordinates, 3], with the decay rates MOMENTA
+    squares: Tensor  # averages of squared gradients, [coordinates, 3], with the decay rates SQUARES
+    taken: Tensor  # number of steps, a scalar
 
 
 class StepRule(Described, nn.Module):
-    """The net of a learned optimiser, which any number of optimisers of different nets may share.
+    """The net of a learned optimiser, which several `MLPOptimizer`s of different nets may share.
 
-    Its inputs are features [coordinates, 7] of each parameter's gradients, and its outputs (d, s) change the step of
-    Adam, a, to exp(scale + 2·tanh(s))·(a + tanh(d)). The last layer starts at 0 and exp(scale) at `lr`, so that the
-    untrained rule is Adam with this learning rate.
+    Its inputs are features [coordinates, 7] of the gradients of each coordinate, and its outputs (d, s) change Adam's
+    step a to exp(scale + 2·tanh(s))·(a + tanh(d)). Before training, the last layer is 0 and exp(scale) is `lr`, so that
+    the rule is Adam with this learning rate.
 
     Args:
-        lr: initial learning rate
-        hidden: sizes of the hidden layers
+        lr: learning rate of Adam, which the rule equals before training
+        hidden: number of units of each hidden layer
     """
 
     @checked
@@ -63,12 +63,12 @@ class MLPOptimizer(UpdateRule):
     learned optimizers") that do not depend on the scale of the loss: the gradient and its moving averages at three
     time scales, divided by the root r of the slowest average of squares; the logarithms of the ratios of the faster
     roots to r; and that of r to the geometric mean of r over all coordinates. All averages are bias-corrected as in
-    Adam. Nothing depends on the number of the step or on the size of the net, so that a `StepRule` that was trained on
+    Adam. No feature depends on the number of steps or on the size of the net, so that a `StepRule` that was trained on
     few steps and small nets can be applied to more steps and larger nets. VeLO (Metz et al. 2022b) also has an LSTM for
     each tensor, and is trained on thousands of times as many tasks.
 
-    Gradients are constants to the outer loop. The initial parameters of the net are meta-parameters; freeze "net" in
-    the outer loop to train only the rule.
+    The outer loop treats gradients as constants. The initial parameters of the net are meta-parameters, too; to train
+    only the rule, give the outer loop freeze="net".
 
     Args:
         steps: number of inner steps
@@ -89,21 +89,21 @@ class MLPOptimizer(UpdateRule):
         return Averages(zeros, zeros, zeros[0, 0])
 
     def update(self, state: Adapted, gradients: Parameters, loss: Tensor) -> Adapted:
-        slope, memory = flatten(gradients)[:, None], state.memory
-        momenta, squares = (slope.new_tensor(decays) for decays in (MOMENTA, SQUARES))
+        gradient, memory = flatten(gradients)[:, None], state.memory
+        momenta, squares = (gradient.new_tensor(decays) for decays in (MOMENTA, SQUARES))
         memory = Averages(
-            momenta * memory.gradients + (1 - momenta) * slope,
-            squares * memory.squares + (1 - squares) * slope.square(),
+            momenta * memory.gradients + (1 - momenta) * gradient,
+            squares * memory.squares + (1 - squares) * gradient.square(),
             memory.taken + 1,
         )
         means = memory.gradients / (1 - momenta**memory.taken)
         roots = (memory.squares / (1 - squares**memory.taken)).sqrt() + SMALL
-        steps = self.rule(features(slope, means, roots), means[:, ADAM] / roots[:, -1])
+        steps = self.rule(features(gradient, means, roots), means[:, ADAM] / roots[:, -1])
         return Adapted(unflatten(flatten(state.parameters) - steps, state.parameters), memory)
 
 
-def features(slope: Tensor, means: Tensor, roots: Tensor) -> Tensor:
+def features(gradient: Tensor, means: Tensor, roots: Tensor) -> Tensor:
     """The features [n, 7] of gradients [n, 1], their averages [n, 3], and the roots of averages of squares [n, 3]."""
     slowest, logs = roots[:, -1:], roots.log()
     compared = torch.cat([logs[:, :-1] - logs[:, -1:], logs[:, -1:] - logs[:, -1:].mean()], 1)
-    return torch.cat([torch.cat([slope, means], 1) / slowest, compared], 1).tanh()
+    return torch.cat([torch.cat([gradient, means], 1) / slowest, compared], 1).tanh()

@@ -23,14 +23,14 @@ class Gaussian(NamedTuple):
     log_var: Tensor
 
     def sample(self, noise: Tensor) -> Tensor:
-        """The samples that standard normal `noise` [..., d] becomes."""
+        """Samples [..., d]: the mean plus the standard deviation times standard normal `noise` [..., d]."""
         return self.mean + (0.5 * self.log_var).exp() * noise
 
 
 def negative_bound(predict: Predict, batch: Any) -> Tensor:
     """Minus the variational bound of a `Noisy` batch, in nats per image."""
     if not isinstance(batch, Noisy):
-        raise ValueError("the variational bound needs noise with each query: train by VariationalDescent")
+        raise ValueError("the variational bound needs noise with each query: train this learner by VariationalDescent")
     bound: Tensor = predict(batch)
     return -bound
 
@@ -44,19 +44,20 @@ class NeuralStatistician(SupportLearner):
     values from 0 to 1 are probabilities. All q and p(z|c) are Gaussians with diagonal covariances.
 
     The support gives the context posterior q(c|D_k) of each class, which is the state. The logit of class k for a query
-    x is −KL(q(c|D_k) ‖ q(c|x)) (section 4.3). Labels are used to form sets only: the loss is minus the bound
+    x is −KL(q(c|D_k) ‖ q(c|x)) (section 4.3). Labels are only used to form sets. The loss is minus the bound
 
     Σ_k { Σ_{x of k} E[log p(x|z, c) − KL(q(z|x, c) ‖ p(z|c))] − KL(q(c|D_k) ‖ p(c)) }
 
     on the query, divided by the number of images; each expectation is one sample (`VariationalDescent`). This is a
     reduced version: the paper has several layers of z (here one) and convolutional decoders, the number of images is a
     further input of its statistic network, and c is inferred from the images that are to be generated, a random part of
-    which is left out. Here c is inferred from the support and generates the query; the bound holds for any q(c).
+    which is left out. Here c is inferred from the support, and the images of the query are generated; the bound holds
+    for any q(c).
 
     Args:
-        context: size of the context c
+        context: size of the context vector c of a class
         latent: size of the latent variable z of an image
-        hidden: sizes of the hidden layers of the statistic network, q(z|x, c) and p(z|c)
+        hidden: number of units of each hidden layer of the statistic network, of q(z|x, c) and of p(z|c)
     """
 
     loss = staticmethod(negative_bound)
@@ -84,6 +85,7 @@ class NeuralStatistician(SupportLearner):
         return self.bound(Gaussian(*state), x) if isinstance(x, Noisy) else super().predict(state, x)
 
     def bound(self, contexts: Gaussian, batch: Noisy) -> Tensor:
+        """The variational bound of one task's query, in nats per image, for the context posteriors [ways, context]."""
         features = self.encoder(batch.x)
         labels = one_hot(batch.y, like=features.new_empty(len(features), len(contexts.mean)))
         counts = labels.sum(0).clamp(min=1)

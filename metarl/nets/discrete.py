@@ -1,4 +1,4 @@
-"""Policies for actions that are choices: one, several at once, or switches."""
+"""Policies for discrete actions: one choice, several independent choices, or independent binary variables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metarl.rl.distributions import Bernoulli, Categorical, MultiCategorical
 
 
 class CategoricalPolicy(MLPPolicy):
-    """A policy that makes one of n choices, for a Discrete space: [..., obs] to Categorical(logits [..., n]).
+    """A policy for a Discrete space with n actions, from observations [..., obs] to Categorical(logits [..., n]).
 
     Weights and normalisation are as in `MLPPolicy`.
     """
@@ -34,10 +34,10 @@ class CategoricalPolicy(MLPPolicy):
 
 
 class MultiCategoricalPolicy(MLPPolicy):
-    """A policy that makes several independent choices, for a MultiDiscrete space, from one MLP.
+    """A policy for a MultiDiscrete space, whose actions consist of several independent choices, from one MLP.
 
-    [..., obs] to MultiCategorical(logits), of which there are [..., n] for each n in `choices`, a MultiDiscrete's
-    `nvec`. Weights and normalisation are as in `MLPPolicy`.
+    It maps observations [..., obs] to MultiCategorical(logits), with logits [..., n] for each n in `choices`, which are
+    the `nvec` of the space. Weights and normalisation are as in `MLPPolicy`. Raises ValueError if there are no choices.
     """
 
     @checked
@@ -63,7 +63,7 @@ class MultiCategoricalPolicy(MLPPolicy):
 
 
 class BernoulliPolicy(MLPPolicy):
-    """A policy that sets independent switches, for a MultiBinary space: [..., obs] to Bernoulli(logits [..., act]).
+    """A policy for a MultiBinary space of n variables, from observations [..., obs] to Bernoulli(logits [..., n]).
 
     Weights and normalisation are as in `MLPPolicy`.
     """

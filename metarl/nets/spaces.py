@@ -1,4 +1,4 @@
-"""The policy that suits an environment's spaces."""
+"""The choice of a policy for the spaces of an environment."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ def policy_for(
     min_std: Positive = 1e-6,
     state_std: bool = False,
 ) -> MLPPolicy:
-    """An MLP policy for these spaces: Gaussian for a Box, categorical for a Discrete space, and so on.
+    """An MLP policy with the action distribution that fits the action space, such as a Gaussian for a Box.
 
-    It takes observations as Gymnasium flattens them (`gymnasium.spaces.flatten`). `init_std`, `min_std` and `state_std`
-    are a `GaussianPolicy`'s, and nothing to the others. Raises ValueError for spaces that no policy fits.
+    The action space is a Box, Discrete, MultiDiscrete or MultiBinary space (see `distribution_for`). Observations are
+    flat vectors [..., obs], as `gymnasium.spaces.flatten` returns them. `init_std`, `min_std` and `state_std` are
+    arguments of `GaussianPolicy`, and have no effect on other policies. Raises ValueError for other spaces.
     """
     if not observation_space.is_np_flattenable:
-        raise ValueError(f"observations in {observation_space} have no fixed number of entries: give Box, Dict, …")
+        raise ValueError(f"observations in {observation_space} have no fixed size: give a Box, Dict or Discrete space")
     observations, form = flatdim(observation_space), distribution_for(action_space)
     if form.distribution is Gaussian:
         return GaussianPolicy(

@@ -34,7 +34,7 @@ def reduced(info: Mapping[str, str], values: Tensor, mask: Tensor) -> dict[str, 
     for (name, how), at_steps in zip(info.items(), values.unbind(-1), strict=True):
         present = mask.bool() & ~at_steps.isnan()
         if not any(gather(bool(present.any()))):
-            raise ValueError(f"no step's info has {name!r}: leave it out of info, or correct the name")
+            raise ValueError(f"{name!r} is in the info of no step: leave it out of info, or correct the name")
         if how == "mean":
             episodes = torch.where(present, at_steps, 0.0).sum(1) / present.sum(1)  # 0 / 0 is NaN
         else:

@@ -68,7 +68,7 @@ class SequentialSimulator:
         written: Callable[[int], None],
         at: Sequence[int] | None = None,
     ) -> np.ndarray:
-        """Simulate one share and fill its `fields`. The present step and instance are written into `at`."""
+        """Simulate one share and fill its `fields`. The current step and instance are written into `at` [2]."""
         world = self.world(len(share.tasks))
         world.at = [0, 0] if at is None else at
         return Loop(world, share, act, fields, scale, self.kind.info, written).run(Event())

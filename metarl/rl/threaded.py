@@ -25,7 +25,7 @@ class ThreadedSimulator:
         self._worlds: dict[tuple[int, int, int], list[World]] = {}
 
     def parts(self, tasks: int, *, parallel: bool) -> int:
-        """The number of loops for `tasks` tasks; `parallel`: whether policies can be evaluated on several threads."""
+        """The number of loops for `tasks` tasks; `parallel` is whether policies can run on several threads."""
         return count_loops(tasks, self.threads) if parallel and getattr(self.kind, "parallel", False) else 1
 
     def worlds(self, tasks: int, parts: int) -> list[World]:

@@ -44,7 +44,7 @@ class Workers(SequentialSimulator):
 
     def __init__(self, kind: Tasked, *, envs: int, count: int) -> None:
         if os.name != "posix":
-            raise ValueError(f"workers is {count}: worker processes need a POSIX system, give workers=1")
+            raise ValueError(f"workers is {count}, but worker processes need a POSIX system: give workers=1")
         super().__init__(kind, envs=envs, count=count)
         self._started: _Started | None = None
 
@@ -84,7 +84,7 @@ class Workers(SequentialSimulator):
 
 
 class _Started:
-    """The running processes, and the memory that they share with this process."""
+    """The running worker processes, and the memory that they share with this process."""
 
     def __init__(self, kind: Tasked, envs: int, count: int) -> None:
         self.pid, self.kind, self.size = os.getpid(), kind, 0
@@ -141,7 +141,7 @@ class _Started:
 
 
 class _Worker:
-    """A worker process and the connection to it."""
+    """A worker process, with the number `number` of `count`, and the connection to it."""
 
     def __init__(self, pickled: bytes, file: int, number: int, count: int) -> None:
         self.number = number
@@ -190,8 +190,8 @@ def _end(workers: Sequence[_Worker], file: int, pid: int) -> None:
 def serve() -> None:
     """The main function of a worker process, which simulates shares until its parent ends it or has ended."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)  # the parent finishes the iteration, and then ends this
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+        signal.signal(getattr(signal, name), signal.SIG_IGN)  # the parent ends this process after the iteration
+    threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     handle, file, number, count = map(int, sys.argv[1:])
     connection = Connection(handle)
@@ -220,7 +220,7 @@ def serve() -> None:
         connection.send(answer)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this process, also during a step, when its standard input is closed because the parent has ended."""
     os.read(0, 1)
     os._exit(1)
@@ -244,6 +244,7 @@ def fields_in(memory: mmap.mmap, workers: int, shapes: Sequence[tuple[int, ...]]
 
 
 def _places(workers: int) -> int:
+    """The number of bytes for the steps and instances of all workers, two int64 each."""
     return 16 * workers
 
 

@@ -11,13 +11,13 @@ from metarl.run.board import Board
 from metarl.run.display import Display
 from metarl.run.progress import ProgressFile
 
-CLOCK = ("seconds_sampling", "seconds_update")  # not in progress.csv, which equal runs share
+CLOCK = ("seconds_sampling", "seconds_update")  # not in progress.csv, so that equal runs have equal files
 
 
 class Log:
-    """The log in the run folder `path` of iterations `start` … `total`; progress.csv begins with the rows `text`.
+    """The log of iterations `start` … `total` in the run folder `path`, whose progress.csv begins with the rows `text`.
 
-    The display shows `title` and the scores called `metric`.
+    The display shows `title` and those metrics whose names begin with `metric`.
     """
 
     def __init__(self, path: Path, text: str, *, start: int, total: int, metric: str, title: str) -> None:
@@ -34,7 +34,7 @@ class Log:
         self._stack.__exit__(kind, error, trace)
 
     def add(self, iteration: int, metrics: dict[str, float], env_steps: float, rate: float) -> None:
-        """Log the metrics after `iteration` iterations and `env_steps` environment steps, `rate` of them a second."""
+        """Log the metrics after `iteration` iterations and `env_steps` environment steps, `rate` of them per second."""
         exact = {name: value for name, value in metrics.items() if name not in CLOCK}
         self.progress.append({"iteration": iteration, "env_steps": int(env_steps), **exact})
         self.board.add({**metrics, "env_steps_per_second": rate}, iteration)

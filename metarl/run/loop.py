@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from metarl.distributed import by_first, first, gather
+from metarl.distributed import first, gather, run_on_first
 from metarl.ranges import Count, Settings, Whole
 from metarl.run.checkpoint import Record, Training, evenly_spaced
 from metarl.run.display import notify
@@ -66,7 +66,7 @@ def run_training(
             run.save(training, record, "", keep=keep)
         return record, text
 
-    record, text = by_first(begin)
+    record, text = run_on_first(begin)
     if not first() and run.checkpoints():
         run.load(training)
     in_step(False, training.learner, record.iteration)

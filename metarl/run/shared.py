@@ -1,4 +1,4 @@
-"""A run of several processes: they agree on what they do, share the run folder, and stay in step."""
+"""Runs of several processes: a shared run folder, and checks that all processes compute the same."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from metarl import distributed
 from metarl.core import Learner
 from metarl.run.folder import CONFIG, RunFolder, versions
 
-SEEN_AFTER = 10.0  # seconds in which a shared file system may show a new folder to the other machines
+VISIBLE_AFTER = 10.0  # seconds until a shared file system shows a new folder on other machines, at most
 
 
 def open_together(path: Path, settings: dict[str, Any], open_or_create: Callable[[], RunFolder]) -> RunFolder:
-    """The run folder `path`, which process 0 opens or creates; the others open it.
+    """The run folder `path`, which process 0 opens or creates by `open_or_create`, and which the others open.
 
-    Raises ValueError, in all processes, if one has other settings or other code than process 0 has, or does not see the
-    folder.
+    Raises ValueError, in all processes, if the settings or the code of a process differ from those of process 0, or if
+    a process does not see the folder.
     """
     if distributed.count() == 1:
         return open_or_create()
     check_agreement(settings)
-    run_id = distributed.by_first(lambda: open_or_create().config["run"])
-    end = time.monotonic() + SEEN_AFTER
+    run_id = distributed.run_on_first(lambda: open_or_create().config["run"])
+    end = time.monotonic() + VISIBLE_AFTER
     while not (seen := (path / CONFIG).exists()) and time.monotonic() < end:
         time.sleep(0.1)
     seen = seen and RunFolder.open(path).config["run"] == run_id
@@ -43,33 +43,33 @@ def open_together(path: Path, settings: dict[str, Any], open_or_create: Callable
 
 
 def check_agreement(settings: dict[str, Any]) -> None:
-    """Raise ValueError unless all processes have these settings, and the same code and versions of packages."""
+    """Raise ValueError unless all processes have the same settings, code and versions of packages."""
     if distributed.count() == 1:
         return
     packages = {**versions(), "CPU capability": torch.backends.cpu.get_cpu_capability()}
-    said = distributed.gather({"settings": settings, "version": packages, "code": _code()})
-    for rank, other in enumerate(said):
-        if (found := first_difference(said[0], other)) is not None:
-            name, first, its = found
-            what = f"{name} (process 0: {first}, process {rank}: {its})"
+    descriptions = distributed.gather({"settings": settings, "version": packages, "code": _code()})
+    for rank, other in enumerate(descriptions):
+        if (found := first_difference(descriptions[0], other)) is not None:
+            name, first, its_own = found
+            what = f"{name} (process 0: {first}, process {rank}: {its_own})"
             raise ValueError(f"processes differ in {what}: start all by the same command and installation")
 
 
 def in_step(stop: bool, learner: Learner, iteration: int) -> bool:
-    """Whether any process is to `stop` after this iteration. Raises ValueError if their weights differ."""
+    """Whether any process has `stop` set after this iteration. Raises ValueError if the weights of processes differ."""
     if distributed.count() == 1:
         return stop
     digest = 0
     for value in learner.state_dict().values():
         digest = zlib.crc32(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy(), digest)
-    said = distributed.gather((digest, stop))
-    for rank, (other, _) in enumerate(said):
-        if other != said[0][0]:
+    answers = distributed.gather((digest, stop))
+    for rank, (other, _) in enumerate(answers):
+        if other != answers[0][0]:
             raise ValueError(
                 f"the weights of process {rank} differ from those of process 0 after iteration {iteration}: use "
-                "machines of one kind, and draw random numbers from the generator that `sample` is given"
+                "processors of one type, and draw random numbers from the generator that `sample` receives"
             )
-    return any(stop for _, stop in said)
+    return any(stop for _, stop in answers)
 
 
 def first_difference(old: Any, new: Any, name: str = "") -> tuple[str, Any, Any] | None:

@@ -34,7 +34,7 @@ class Picks(NamedTuple):
     warps: Tensor | None = None
 
     def of_tasks(self, rows: slice) -> Picks:
-        """Those of some of the tasks."""
+        """The images of the tasks `rows`."""
         return Picks(*(None if part is None else part[rows] for part in self))  # type: ignore[arg-type]
 
 

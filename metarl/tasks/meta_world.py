@@ -1,4 +1,4 @@
-"""The tasks of Meta-World's benchmarks: `meta_world("ML1", "reach-v3", trajectories=10)`."""
+"""The tasks of Meta-World's benchmarks (Yu et al. 2019), such as `meta_world("ML1", "reach-v3")`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ def meta_world(
     info: Sequence[str] | Mapping[str, str] = {"success": "max"},
     **options: Any,
 ) -> WorldDistribution:
-    """The training or test tasks of a Meta-World benchmark, which are drawn with `seed`, as `metaworld` does.
+    """The training or test tasks of a Meta-World benchmark (Yu et al. 2019, arXiv 1910.10897).
 
-    `name` is the kind of task of ML1, such as "reach-v3". A task is one of Meta-World's own; its goal is not observed.
-    The share of episodes in which it was solved at any step is measured beside the return. `options` are those of
-    `ml.tasks.Environment`. Raises ValueError where Meta-World is not installed.
+    Meta-World draws the tasks with `seed`. ML1 needs the `name` of its kind of task, such as "reach-v3". Observations
+    do not contain the goal. By default, `info` reports the success rate, the fraction of episodes in which the task was
+    solved at any step, in addition to the return. `options` are arguments of `ml.tasks.Environment`. Raises ValueError
+    if Meta-World is not installed.
     """
     kind = import_here("metarl.envs.meta_world").MetaWorld
     env = partial(kind, benchmark, name, split=split, seed=seed)

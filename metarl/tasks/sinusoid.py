@@ -33,7 +33,7 @@ class SinusoidTasks(Tasks):
         return SinusoidTasks(Samples(*(part[rows] for part in self._samples)), self._shots, self._queries)
 
     def score(self, predict: Predictor) -> Tensor:
-        """The mean squared error on the test points, [T]. Of predictions (mean, log-std), the mean is scored."""
+        """The mean squared error on the test points, [T]. If predictions are (mean, log-std), only the mean is used."""
         outputs = predict(self.test.x)
         mean = outputs[0] if isinstance(outputs, tuple) else outputs
         if mean.shape != self.test.y.shape:

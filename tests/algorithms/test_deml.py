@@ -113,9 +113,9 @@ def test_external_classes_are_learned_and_help_with_tasks() -> None:
 
 
 def test_learners_without_an_encoder_are_refused() -> None:
-    with pytest.raises(ValueError, match="DEML needs a learner of Headed, but ProtoNet is one without a net"):
+    with pytest.raises(ValueError, match="ProtoNet has no net: give DEML a learner whose net is a Headed"):
         DEML(ProtoNet(MLP(1, 1), ways=2), EXTERNAL)
-    with pytest.raises(ValueError, match="GradientLearner is one of MLP"):
+    with pytest.raises(ValueError, match="GradientLearner has the net MLP"):
         DEML(GradientLearner(MLP(1, 1), mse), EXTERNAL)
     with pytest.raises(ValueError, match="weight is -1"):
         DEML(learner_of(), EXTERNAL, weight=-1)

@@ -159,7 +159,7 @@ def test_classes_are_told_apart_by_a_model_that_was_never_told_to() -> None:
 
 
 def test_training_without_noise_and_noise_for_others_are_refused() -> None:
-    with pytest.raises(ValueError, match="needs noise with each query: train by VariationalDescent"):
+    with pytest.raises(ValueError, match="needs noise with each query: train this learner by Variatio"):
         Descent(statistician().double()).update(in_unit_interval(cloud_episodes()))
-    with pytest.raises(ValueError, match="ProtoNet needs no noise: train it by Descent"):
+    with pytest.raises(ValueError, match="ProtoNet has no attribute noise: train it by Descent"):
         VariationalDescent(ProtoNet(nn.Linear(INPUTS, 2), ways=WAYS)).update(cloud_episodes())

@@ -96,7 +96,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     "a Gaussian of choices": (
         lambda: check_fits(Gaussian(1, 1), Discrete(2)), "returns a Gaussian distribution, but actions are in Discr"
     ),
-    "observations of any length": (lambda: policy_for(Sequence(Discrete(2)), Discrete(2)), "no fixed number of"),
+    "observations of any length": (lambda: policy_for(Sequence(Discrete(2)), Discrete(2)), "have no fixed size: "),
     "a policy without choices": (lambda: MultiCategoricalPolicy(3, []), "choices is empty: give the number of options"),
 }  # fmt: skip
 

@@ -27,7 +27,7 @@ def test_means_and_maxima_are_over_the_steps_that_have_a_value() -> None:
     assert means[0] == (2 + 6) / 2
     assert largest[0] == (3 + 7) / 2
     assert torch.stack([means[1], largest[1]]).isnan().all()
-    with pytest.raises(ValueError, match="no step's info has 'x': leave it out of info, or correct the name"):
+    with pytest.raises(ValueError, match="'x' is in the info of no step: leave it out of info, or correct the name"):
         reduced({"x": "mean"}, values * NAN, mask)
 
 

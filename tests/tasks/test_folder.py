@@ -134,7 +134,7 @@ def test_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert data_folder() == tmp_path
     monkeypatch.chdir(tmp_path)
     assert data_folder(Path("a")) == tmp_path / "a"
-    with pytest.raises(ValueError, match=r"no folder .*b: make it, or correct --data"):
+    with pytest.raises(ValueError, match=r"no folder .*b: create it, or correct --data"):
         data_folder(tmp_path / "b")
     monkeypatch.setenv("METARL_DATA", str(tmp_path / "b"))
     with pytest.raises(ValueError, match="correct METARL_DATA"):

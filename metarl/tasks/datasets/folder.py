@@ -32,7 +32,7 @@ def data_folder(data: str | Path | None = None) -> Path:
     named = data or os.environ.get("METARL_DATA")
     if not named:
         return Path(pooch.os_cache("metarl"))
-    return _existing(Path(named), f"make it, or correct {'--data' if data else 'METARL_DATA'}")
+    return _existing(Path(named), f"create it, or correct {'--data' if data else 'METARL_DATA'}")
 
 
 def _existing(folder: Path, remedy: str) -> Path:
