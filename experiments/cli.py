@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Protocol
 
@@ -23,7 +23,7 @@ COMMANDS = {  # the class of each command, which is imported when the command is
     "compare": "metarl.experiments.commands:Compare",
     "plot": "metarl.experiments.commands:Plot",
     "video": "metarl.experiments.commands:Video",
-    "reproduce": "metarl.experiments.commands:Reproduce",
+    "reproduce": "metarl.experiments.reproduction:Reproduce",
 }
 
 USAGE = """metarl: meta-learning and meta-reinforcement-learning
@@ -36,7 +36,8 @@ USAGE = """metarl: meta-learning and meta-reinforcement-learning
                                                   compare evaluated runs: means over seeds, with intervals
   metarl plot DIR… --out FILE.png                 plot learning curves and scores after adaptation
   metarl video DIR --out FILE.mp4|gif             film a policy before and after adaptation, side by side
-  metarl reproduce TASK [--fraction F]            reproduce a published result: all methods, seeds, tables and plots
+  metarl reproduce TASK [--jobs N] [--fraction F]
+                                                  reproduce a published result: all methods, seeds, tables and plots
   metarl --version                                show the version
 
 `metarl COMMAND --help` shows all options of a command.
@@ -51,11 +52,16 @@ class Command(Protocol):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line. Errors of the user print one line and exit with status 2."""
+    guarded(lambda: _run(sys.argv[1:] if args is None else list(args)))
+
+
+def guarded(work: Callable[[], None]) -> None:
+    """Do the `work` of a process. Errors of the user print one line and exit with status 2, Ctrl-C with 130."""
     logging.basicConfig(format="%(levelname)s: %(message)s")
     terminal.prepare()
     try:
         try:
-            _run(sys.argv[1:] if args is None else list(args))
+            work()
         finally:
             sys.stdout.flush()
     except (ValueError, OSError, FloatingPointError) as error:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from metarl import distributed
 from metarl.experiments.config.run import Config
-from metarl.experiments.config.settings import Device, Fraction, Number, Seed, Steps
+from metarl.experiments.config.settings import Device, Number, Seed, Steps
 from metarl.experiments.options import read_options
 from metarl.experiments.presets import preset
 from metarl.experiments.report.output import check_output
@@ -196,39 +196,6 @@ class Video(Command):
 
         film_run(self.run_folder, self.out, tasks=self.task, steps=self.steps, seed=self.seed)
         print(f"video: {self.out}")
-
-
-@dataclass(frozen=True)
-class Reproduce(Command):
-    """Reproduce a published result: train, evaluate and compare its methods. A repeated command continues the runs."""
-
-    task: tyro.conf.Positional[str]
-    """beginning of the names of presets, such as half-cheetah-vel-2017; for an unknown one, all tasks are listed"""
-    methods: tuple[str, ...] = ()
-    """methods that are trained; default: all methods of the recipe"""
-    seeds: tuple[Seed, ...] = ()
-    """seeds of training; default: the seeds of the recipe"""
-    fraction: Fraction = 1.0
-    """fraction of the budget of training, for a quick look"""
-    runs: Path = Path("runs")
-    """folder in which the run folders are created"""
-    results: Path = Path("experiments/results")
-    """folder in which tables and plots are written"""
-    data: str | None = None
-    """folder of the image data set; default: the environment variable METARL_DATA or, if not set, the user's cache"""
-    device: Device = "auto"
-    """device of torch; auto: a GPU if there is one"""
-
-    def run(self) -> None:
-        from metarl.experiments.recipes.table import RECIPES
-        from metarl.experiments.runner import pick_device
-
-        if self.task not in RECIPES:
-            raise ValueError(f"there is no recipe for {self.task!r}: choose one of {', '.join(RECIPES)}")
-        RECIPES[self.task].run(
-            methods=self.methods, seeds=self.seeds, fraction=self.fraction, runs=self.runs, results=self.results,
-            data=self.data, device=pick_device(self.device),
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ Width = Annotated[int, Range(1, 100_000)]
 """The number of units of a hidden layer."""
 Cores = Annotated[int, Range(0, 1024)]
 """A number of threads; 0 stands for the number of cores."""
+Jobs = Annotated[int, Range(1, 256)]
+"""A number of runs that are trained at the same time."""
 Epochs = Annotated[int, Range(1, 10_000)]
 Clip = Annotated[float, Range(0, 1, above=True)]
 """The clipping range ε of a probability ratio, which is clipped to [1 − ε, 1 + ε]."""

@@ -6,24 +6,20 @@ use the same number of environment steps instead of the same number of iteration
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
-from metarl.experiments import runner
 from metarl.experiments.config.run import Config
-from metarl.experiments.config.settings import Fraction, Seed
-from metarl.experiments.evaluation import evaluate_run
+from metarl.experiments.config.settings import Fraction, Jobs, Seed
 from metarl.experiments.presets import preset
+from metarl.experiments.recipes.job import Job
+from metarl.experiments.recipes.pool import run_jobs
 from metarl.experiments.recipes.report import write_report
-from metarl.experiments.report.stored import write_stored
 from metarl.files import check_writable, write_errors
 from metarl.ranges import checked
-from metarl.run.folder import RunFolder
-from metarl.run.load import load_options, resume
 
 
 @dataclass(frozen=True)
@@ -45,6 +41,7 @@ class Recipe:
         *,
         methods: Sequence[str] = (),
         seeds: Sequence[Seed] = (),
+        jobs: Jobs = 1,
         fraction: Fraction = 1.0,
         runs: Path = Path("runs"),
         results: Path = Path("experiments/results"),
@@ -53,8 +50,10 @@ class Recipe:
     ) -> None:
         """Train and evaluate `methods` with `seeds` (by default, those of the recipe), and write a report.
 
-        `fraction` reduces the budget of training, and `data` is the folder of an image data set. Run folders are
-        created in `runs`/TASK, tables and figures in `results`/TASK (with a fraction, TASK-FRACTION).
+        `jobs` runs are trained at the same time. `fraction` reduces the budget of training, and `data` is the folder of
+        an image data set. Run folders are created in `runs`/TASK, tables and figures in `results`/TASK (with a
+        fraction, TASK-FRACTION). If runs fail, the others are finished and reported all the same; then this raises
+        ValueError, which names the runs and their errors.
         """
         if unknown := sorted(set(methods) - set(self.methods)):
             raise ValueError(f"{self.task} has no recipe for {unknown[0]!r}: choose of {', '.join(self.methods)}")
@@ -64,17 +63,45 @@ class Recipe:
             with write_errors(made):
                 made.mkdir(parents=True, exist_ok=True)
             check_writable(made)
-        for seed in seeds or self.seeds:  # all methods with the first seed come first, to be comparable early
-            for method in methods or self.methods:
-                path = folder / f"{method}-{seed}"
-                config = self.config(method, seed=seed, fraction=fraction, data=data)
-                if config.algorithm.guided:  # its expert is the oracle of the same seed
+        every = self.jobs(
+            folder, methods=methods or self.methods, seeds=seeds or self.seeds, fraction=fraction, data=data,
+            device=device,
+        )  # fmt: skip
+        failed = run_jobs([job for job in every if not job.is_done()], at_once=jobs)
+        if evaluated := self.evaluated(folder):
+            write_report(evaluated, results / name, published=self.published, device=device)
+        if failed:
+            errors = "; ".join(f"{run} ({error})" for run, error in failed.items())
+            raise ValueError(f"{len(failed)} of {len(every)} runs in {folder} failed: {errors}")
+
+    def jobs(
+        self,
+        folder: Path,
+        *,
+        methods: Sequence[str],
+        seeds: Sequence[int],
+        fraction: float = 1.0,
+        data: str | None = None,
+        device: torch.device,
+    ) -> list[Job]:
+        """The runs in `folder`: all methods with the first seed come first, to be comparable early.
+
+        The expert of guided policy search is the oracle of the same seed, which is trained even if it is not among
+        `methods`.
+        """
+        found: dict[Path, Job] = {}
+        for seed in seeds:
+            for method in methods:
+                config, expert = self.config(method, seed=seed, fraction=fraction, data=data), None
+                if config.algorithm.guided:
                     expert = folder / f"oracle-{seed}"
-                    self.train(expert, self.config("oracle", seed=seed, fraction=fraction), device=device)
+                    oracle = self.config("oracle", seed=seed, fraction=fraction, data=data)
+                    job = Job(f"{self.task}-oracle", expert, oracle, device, evaluated="oracle" in methods)
+                    found.setdefault(expert, job)
                     config = replace(config, algorithm=config.algorithm.but(expert=str(expert)))
-                self.train(path, config, device=device)
-                self.evaluate(path, device=device, data=config.task.data)
-        write_report(self.evaluated(folder), results / name, published=self.published, device=device)
+                path = folder / f"{method}-{seed}"
+                found.setdefault(path, Job(f"{self.task}-{method}", path, config, device, expert))
+        return list(found.values())
 
     def evaluated(self, folder: Path) -> dict[str, list[Path]]:
         """The runs in `folder` that have been evaluated, by method and in the order of their seeds."""
@@ -93,27 +120,3 @@ class Recipe:
         if self.env_steps is not None and not config.algorithm.fixed_length:
             iterations = self.env_steps / config.env_steps
         return replace(config, task=config.task.in_fraction(fraction), iterations=max(1, int(fraction * iterations)))
-
-    def train(self, path: Path, config: Config, *, device: torch.device) -> None:
-        """Train until the end of the budget, and continue from the newest checkpoint if the run in `path` has one."""
-        data = config.task.data
-        method = path.name.rpartition("-")[0]
-        if not (path / "config.json").exists():
-            print(f"{path}: {config.iterations} iterations", file=sys.stderr)
-            runner.start(f"{self.task}-{method}", config, path, device=device)
-            return
-        run = RunFolder.open(path)
-        made = replace(runner.settings(run).with_data(data), torch_threads=0)
-        wanted = replace(config.with_data(data), torch_threads=0)
-        if made != wanted:
-            raise ValueError(f"{path} was made with other settings than the recipe's: move it, or choose other --runs")
-        checkpoints = run.checkpoints()
-        if not checkpoints or checkpoints[-1] < config.iterations:
-            resume(path, **load_options(device, data))
-
-    def evaluate(self, path: Path, *, device: torch.device, data: str | None = None) -> None:
-        """Evaluate the best checkpoint on validation tasks with the test tasks, and write evaluation.json."""
-        file = path / "evaluation.json"
-        if not file.exists():
-            print(f"{path}: choosing the checkpoint on validation tasks, testing it", file=sys.stderr)
-            write_stored(evaluate_run(path, checkpoint="best", device=device, data=data), file)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from contextlib import suppress
 
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+PROGRESS = re.compile(r"iteration (\d+)/(\d+)  (.*)  ETA (\d+:\d\d)")
+"""A line that `Display.show` prints where there is no terminal: the iteration, their number, the text, and the ETA."""
 
 
 def notify(text: str) -> None:
