@@ -1,6 +1,7 @@
 """Recipes: every method and seed trained, chosen, evaluated and drawn; done once, and gone on with."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from math import nan
 from pathlib import Path
@@ -13,6 +14,7 @@ from metarl.experiments import presets
 from metarl.experiments.cli import main
 from metarl.experiments.config.run import Config
 from metarl.experiments.recipes import recipe
+from metarl.experiments.recipes.job import Job
 from metarl.experiments.recipes.recipe import Recipe
 from metarl.experiments.recipes.table import RECIPES
 from metarl.experiments.recipes.velocity import achieved_velocities
@@ -23,7 +25,19 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All runs in the process of the test, one after the other (for several processes: test_reproduce_jobs)."""
+
+    def run_jobs(jobs: Sequence[Job], *, at_once: int) -> dict[str, str]:
+        for job in jobs:
+            job.run()
+        return {}
+
+    monkeypatch.setattr(recipe, "run_jobs", run_jobs)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, one_process: None) -> None:
     """Presets of a few short trajectories."""
 
     def small_preset(name: str) -> Config:
@@ -38,7 +52,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_recipe_has_presets_and_fits_its_budget() -> None:
-    assert len(RECIPES) == 12
+    assert len(RECIPES) == 17
     for task, each in RECIPES.items():
         for method in each.methods:
             config = each.config(method, seed=1, fraction=1.0)
@@ -114,6 +128,7 @@ def test_a_stopped_recipe_goes_on_and_refuses_other_settings(tmp_path: Path) -> 
         replace(whole, env_steps=5 * steps).run(runs=stopped, results=tmp_path / "results", device=CPU)
 
 
+@pytest.mark.usefixtures("one_process")
 def test_a_sinusoid_recipe_draws_what_each_method_fits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def small_preset(name: str) -> Config:
         sizes = {"meta_batch": 2, "iterations": 4, "log_every": 2, "test_tasks": 5, "validation_tasks": 5}
