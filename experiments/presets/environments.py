@@ -41,7 +41,10 @@ POINT: Changes = {
 }  # fmt: skip
 PEARL: Changes = {"task.horizon": 200}  # as in the PEARL suite (Rakelly et al. 2019)
 CLASSIC_CONTROL: Changes = {"task.horizon": 200, "iterations": 100}
-BANDIT: Changes = {"task.horizon": None, "task.hidden": (32,), "task.normalise": False, "iterations": 100}
+BANDIT: Changes = {  # tiny: tensors of all tasks fit in caches
+    "task.horizon": None, "task.hidden": (32,), "task.normalise": False, "iterations": 100, "chunk": None,
+}  # fmt: skip
+TABULAR: Changes = {**BANDIT, "task.train_trajectories": 20, "meta_batch": 100}
 META_WORLD = {  # task: (benchmark, what it is)
     "meta-world-reach": ("ML1-reach-v3", "reach a hidden place"),
     "meta-world-push": ("ML1-push-v3", "push to a hidden place"),
@@ -75,10 +78,11 @@ SIZES: dict[str, Changes] = {  # settings of environments that differ from those
     "Bandit5": BANDIT,
     "Bandit10": BANDIT,
     "Bandit50": BANDIT,
-    "TabularMDP": {**BANDIT, "task.train_trajectories": 20},
+    "TabularMDP": TABULAR,
     **{benchmark: arm(benchmark) for benchmark, _ in META_WORLD.values()},
     "": {"task.env": "", "task.horizon": None, "task.action_scale": 1.0},  # any environment that --task.env names
 }
+INNER_LR = {"Bandit5": 1.0, "Bandit10": 1.0, "Bandit50": 1.0, "TabularMDP": 20.0}  # where the usual one is too small
 # The losses after both inner steps are minimised. If only the first one is trained, the second one overshoots.
 TWO_STEPS: Changes = {"learner.steps": 2, "algorithm.step_weights": (0.5, 0.5)}
 
@@ -112,6 +116,8 @@ def preset(world: str | None, method: str) -> Preset:
     made = base.but({} if paper else GYMNASIUM).but(SIZES.get(name, {})).but(METHODS[method])
     if paper and point and method in (*TRUST_REGION, "gmps"):
         made = made.but(TWO_STEPS)
+    if name in INNER_LR:
+        made = made.but({"learner.lr": (INNER_LR[name],)})
     if method in PPO_STEPS:
         horizon = made.task.settings.get("horizon") or (100 if point else 200)
         made = made.but({"iterations": round(PPO_STEPS[method][point] / (256 * horizon))})
