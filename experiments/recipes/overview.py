@@ -22,13 +22,14 @@ class Overview:
         console = Console(file=sys.stderr)
         has_stderr = sys.stderr is not None and not sys.stderr.closed
         self.live = has_stderr and (console.is_terminal or console.is_jupyter)
+        rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)  # what is left of the line
         self.bars = Progress(
             TextColumn("{task.fields[run]}", markup=False),
             BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TextColumn("{task.fields[eta]}", markup=False),
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-            console=console, disable=not self.live,
+            TextColumn("{task.description}", markup=False, table_column=rest),
+            console=console, disable=not self.live, expand=True,
         )  # fmt: skip
         self.all = self.bars.add_task("", total=total, run="finished runs", eta="")
         self.rows: dict[str, TaskID] = {}
@@ -56,13 +57,13 @@ class Overview:
         else:
             self._update(run, description=line, eta="")
 
-    def end(self, run: str, how: str) -> None:
-        """Show that `run` has ended, and `how`."""
+    def end(self, run: str, how: str, *, finished: bool = False) -> None:
+        """Show that `run` has ended, `how`, and count it if it is `finished`."""
         self._print(f"{run}: {how}")
         if (row := self.rows.pop(run, None)) is not None:
             self.bars.remove_task(row)
         with suppress(OSError, ValueError):
-            self.bars.advance(self.all)
+            self.bars.advance(self.all, int(finished))
 
     def _update(self, run: str, **changes: object) -> None:
         with suppress(OSError, ValueError):

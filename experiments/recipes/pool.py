@@ -16,6 +16,7 @@ import torch
 
 from metarl.experiments.recipes.job import Job
 from metarl.experiments.recipes.overview import Overview
+from metarl.run.display import notify
 from metarl.run.interrupt import Interrupt
 
 START = "from metarl.experiments.recipes.job import serve; serve()"
@@ -58,7 +59,7 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int) -> dict[str, str]:
                     continue
                 running.remove(process)
                 if (error := process.error()) is None:
-                    overview.end(name, "done")
+                    overview.end(name, "done", finished=True)
                 elif interrupt.requested:
                     overview.end(name, "stopped")
                 else:
@@ -68,6 +69,7 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int) -> dict[str, str]:
             for process in running:
                 process.kill()
     if interrupt.requested:
+        notify("stopped; the same command continues the runs")
         raise KeyboardInterrupt
     return errors
 

@@ -214,6 +214,7 @@ OTHERS: Sequence[Case] = (
     (("reproduce", ""), "no recipe for ''"),
     (("reproduce", "ant"), "no recipe for 'ant'"),
     (("reproduce", "sinusoid", "--methods", "mam"), "no recipe for 'mam'"),
+    *((("reproduce", "sinusoid", "--jobs", value), "jobs is") for value in (*COUNT, "1000")),
     *((("reproduce", "sinusoid", "--fraction", value), "fraction is") for value in ABOVE),
     *((("reproduce", "sinusoid", "--seeds", value), "seeds is") for value in WHOLE),
     (("reproduce", "sinusoid", "--device", "gpu"), "device is 'gpu'"),

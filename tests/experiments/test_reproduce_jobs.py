@@ -184,6 +184,7 @@ def test_a_stopped_command_leaves_no_process_and_is_continued(monkeypatch: pytes
     assert checkpoints() == []
     status, said = run_and_send(signal.SIGTERM)
     assert status == 130
+    assert said.endswith("stopped; the same command continues the runs\n")
     assert said.count("maml-0: stopped\n") == said.count("reptile-0: stopped\n") == 1
     assert 3 <= max(checkpoints()) < ITERATIONS  # the other run may have just begun, and have none
     for iteration in checkpoints():
@@ -243,7 +244,7 @@ def test_on_a_terminal_there_is_a_bar_for_each_run(
         overview.say("maml-0", "iteration 10/40  loss after 0/1 steps: 2 / [1]  ETA 1:23")
         overview.bars.refresh()
         shown = capsys.readouterr().err
-        overview.end("maml-0", "done")
+        overview.end("maml-0", "done", finished=True)
     assert "cnp-12: warning: [other] BLAS" in shown  # above the bars, where it stays
     assert "iteration 10" not in shown
     for text in ("maml-0", "10/40", "ETA 1:23", "loss after 0/1 steps: 2 / [1]", "finished runs", "0/2"):
