@@ -22,6 +22,7 @@ extensions = [
     "plain_docstrings",
     "scores",
     "names",
+    "setting_tables",
 ]
 exclude_patterns = ["_ext"]
 templates_path = ["_templates"]

@@ -142,6 +142,18 @@ def test_arguments_become_fields() -> None:
 
 
 @pytest.mark.usefixtures("extensions")
+def test_every_setting_is_listed_with_its_help() -> None:
+    from setting_tables import rows, settings_of
+
+    listed = {part: settings_of(part) for part in ("run", "task", "learner", "algorithm")}
+    found = [row for part, kinds in listed.items() for kind in kinds.values() for row in rows(kind, part)]
+    assert [option for option, _, text in found if not text] == []
+    options = {option: default for option, default, _ in found}
+    expected = {"--iterations": "500", "--data": "None", "--task.ways": "5", "--learner.margin": "0.1"}
+    assert {option: options[option] for option in expected} == expected
+
+
+@pytest.mark.usefixtures("extensions")
 def test_charts_show_the_method_among_the_others() -> None:
     from charts import figure
 
