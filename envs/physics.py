@@ -69,7 +69,7 @@ class MujocoWorld(World):
 
     @classmethod
     def model(cls) -> mujoco.MjModel:
-        """The compiled model."""
+        """The compiled model, from the file `xml` after `edit`."""
         spec = mujoco.MjSpec.from_file(str(ASSETS / cls.xml))
         cls.edit(spec)
         with warnings.catch_warnings(), quiet():

@@ -49,7 +49,7 @@ class Scores:
     rows: list[Score] = field(default_factory=list)
 
     def show(self) -> None:
-        """Print them as a table."""
+        """Print the accuracies as a table."""
         table = Table("", "accuracy", "95 %", "seconds of training", title=self.title, title_justify="left")
         for row in self.rows:
             table.add_row(row.name, f"{row.mean:.1%}", f"± {row.ci95:.1%}", f"{row.seconds:.0f}")

@@ -199,14 +199,14 @@ class Losses:
     rows: Mapping[str, list[float]]
 
     def show(self) -> None:
-        """Print the table."""
+        """Print the losses as a table."""
         table = Table("optimiser", *(f"{n} steps" for n in self.at), title=self.title)
         for name, losses in self.rows.items():
             table.add_row(name, *(f"{loss:.4f}" for loss in losses))
         Console().print(table)
 
     def as_json(self) -> dict[str, Any]:
-        """The table as JSON."""
+        """The losses as a JSON object, for `--json`."""
         return {"title": self.title, "steps": self.at, "losses": dict(self.rows)}
 
 

@@ -42,7 +42,7 @@ class Sampling(Settings):
     envs: tuple[str, ...] = ENVS
     """ids of the environments that are measured"""
     tasks: Number = 40
-    """number of tasks"""
+    """number of tasks in the meta-batch"""
     trajectories: Number = 20
     """number of trajectories per task"""
     horizon: Number = 100

@@ -28,7 +28,7 @@ class Update(Settings):
     preset: str = "half-cheetah-vel-2017-maml"
     """preset with a trust region that is measured"""
     tasks: Number = 40
-    """number of tasks"""
+    """number of tasks in the meta-batch"""
     trajectories: Number = 20
     """number of trajectories per task in each batch"""
     repeats: Number = 3

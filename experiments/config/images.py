@@ -35,7 +35,7 @@ FEW_SHOT = {"few_shot": True}
 
 @dataclass(frozen=True)
 class ImagesSettings(TaskSettings):
-    """Few-shot classification of images."""
+    """Few-shot classification of images: N-way K-shot tasks from the classes of a data set."""
 
     images: DataSet = "omniglot"
     """data set; omniglot-small: the two small background sets of Omniglot; folder: your own images in --data"""
@@ -108,7 +108,7 @@ class ImagesSettings(TaskSettings):
         )  # fmt: skip
 
     def classes(self, split: Split) -> ImageClasses:
-        """The images of a split."""
+        """The classes of a split, with their images. Raises ValueError if the data are missing or damaged."""
         data = None if self.data is None else Path(self.data)
         if self.images == "folder":
             if data is None:

@@ -21,7 +21,7 @@ class PPOSettings(OuterSettings):
     """
 
     lr: Positive = 3e-4
-    """learning rate of Adam"""
+    """learning rate of Adam at the start of training"""
     lr_end: NonNegative = 0.0
     """learning rate at the end of training; it decreases linearly"""
     epochs: Epochs = 10

@@ -17,7 +17,7 @@ from metarl.tasks.sinusoid import Sinusoid
 
 @dataclass(frozen=True)
 class SinusoidSettings(TaskSettings):
-    """Sinusoid regression."""
+    """Regression of sinusoids with random amplitudes and phases (Finn et al. 2017, section 5.1)."""
 
     shots: Number = 5
     """number of support points per task, K"""

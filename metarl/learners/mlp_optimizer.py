@@ -31,7 +31,7 @@ class Averages(NamedTuple):
 
 
 class StepRule(Described, nn.Module):
-    """The net of a learned optimiser, which several `MLPOptimizer`s of different nets may share.
+    """The net of a learned optimiser, which several learners `MLPOptimizer` with different nets may share.
 
     Its inputs are features [coordinates, 7] of the gradients of each coordinate, and its outputs (d, s) change Adam's
     step a to exp(scale + 2·tanh(s))·(a + tanh(d)). Before training, the last layer is 0 and exp(scale) is `lr`, so that

@@ -1,4 +1,4 @@
-"""TensorBoard events of a run. If they cannot be written, a warning says so once and training goes on."""
+"""TensorBoard events of a run. If they cannot be written, a warning is printed once and training continues."""
 
 from __future__ import annotations
 
@@ -59,4 +59,4 @@ class Board:
             write()
         except OSError as error:
             self.records = None
-            notify(f"warning: TensorBoard events cannot be written to {self.path} ({error.strerror}); training goes on")
+            notify(f"warning: cannot write TensorBoard events to {self.path} ({error.strerror}); training continues")

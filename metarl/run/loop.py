@@ -87,7 +87,7 @@ def run_training(
                 if log is not None:
                     seconds = record.seconds + time.perf_counter() - clock
                     run.save(training, Record(record.run, done, env_steps, seconds), log.progress.text, keep=keep)
-                gather(None)  # nobody goes on, or ends, before it is written
+                gather(None)  # no process continues or ends before it is written
             if stop and done < schedule.iterations:
                 if log is not None:
                     notify(f"stopped after iteration {done}; continue with: {resume_command}")
