@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -38,7 +39,12 @@ def rows(kind: type, part: str) -> Iterator[tuple[str, str, str]]:
         name = (getattr(option, "name", None) or setting.name).replace("_", "-")
         prefix = "" if part == "run" or getattr(option, "prefix_name", None) is False else f"{part}."
         text = getattr(option, "help", None) or texts.get(setting.name, "")
-        yield f"--{prefix}{name}", default_of(setting), " ".join(text.split()).replace("|", r"\|")
+        yield f"--{prefix}{name}", default_of(setting), in_markdown(" ".join(text.split()))
+
+
+def in_markdown(text: str) -> str:
+    """A help text as the cell of a table, with options as code."""
+    return re.sub(r"(--[a-z][a-z.-]*)", r"`\1`", text.replace("|", r"\|"))
 
 
 def documented(kind: type) -> dict[str, str]:

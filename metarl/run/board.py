@@ -59,4 +59,5 @@ class Board:
             write()
         except OSError as error:
             self.records = None
-            notify(f"warning: cannot write TensorBoard events to {self.path} ({error.strerror}); training continues")
+            reason = f"TensorBoard events cannot be written to {self.path} ({error.strerror})"
+            notify(f"warning: {reason}; training continues")
