@@ -94,7 +94,7 @@ class Evaluate(Command):
     transductive: bool = True
     """normalise the query images of a task together; --no-transductive: each one with the support only"""
     json: Path | None = None
-    """file, .json, to which the scores are written"""
+    """JSON file to which the scores are written"""
     data: str | None = None
     """folder of the images of the run, if they have been moved since training"""
     device: Device = "auto"
@@ -135,11 +135,11 @@ class Compare(Command):
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """run folders with an evaluation.json, evaluation files, or pretrained:NAME; seeds of one preset are pooled"""
     out: Path | None = None
-    """file, .png, .pdf or .svg, to which a plot is written"""
+    """image file (.png, .pdf or .svg) to which a plot is written"""
     csv: Path | None = None
-    """file, .csv, to which the table is written, with the random initialisations of all methods"""
+    """CSV file to which the table is written, with the random initialisations of all methods"""
     json: Path | None = None
-    """file, .json, to which the table is written, with the means of each seed"""
+    """JSON file to which the table is written, with the means of each seed"""
 
     def run(self) -> None:
         from metarl.experiments.report import compare, tables
@@ -167,7 +167,7 @@ class Plot(Command):
     run_folders: tyro.conf.Positional[tuple[Path, ...]]
     """run folders, or pretrained:NAME"""
     out: Path
-    """file, .png, .pdf or .svg, to which the plot is written"""
+    """image file (.png, .pdf or .svg) to which the plot is written"""
 
     def run(self) -> None:
         from metarl.experiments.report.plot import plot_runs
@@ -183,7 +183,7 @@ class Video(Command):
     run_folder: tyro.conf.Positional[str]
     """run folder, or pretrained:NAME"""
     out: Path
-    """file, .mp4 or .gif, to which the film is written"""
+    """file (.mp4 or .gif) to which the film is written"""
     task: tyro.conf.UseAppendAction[tuple[float, ...]] = ()
     """goal, if it is one number; repeat the option for several goals; default: one goal that is sampled with --seed"""
     steps: Steps | None = None
