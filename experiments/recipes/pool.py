@@ -55,7 +55,8 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int) -> dict[str, str]:
                 name = process.job.name
                 if line is not None:
                     process.last = line or process.last
-                    overview.say(name, line)
+                    if not line.startswith("error: "):  # this is the last line, and shown when the process has ended
+                        overview.say(name, line)
                     continue
                 running.remove(process)
                 if (error := process.error()) is None:

@@ -87,6 +87,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_finished(
     assert said[-1].endswith("; gmps-3 (its expert oracle-3 failed)")
     assert any(line.startswith(f"oracle-3: failed ({what}") for line in said)
     assert "gmps-3: failed (its expert oracle-3 failed)" in said
+    assert sum("error: " in line for line in said) == 1
     assert "reptile-3: done" in said
     assert (tmp_path / "results" / folder.name / "reptile-3.json").exists()
     assert len((tmp_path / "results" / folder.name / "table.csv").read_text().splitlines()) > 1
