@@ -111,5 +111,5 @@ class Block(Described, nn.Module):
         nn.init.xavier_uniform_(self.convolution.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.norm(self.convolution(x)))
-        return functional.max_pool2d(x, 2) if self.pool else x
+        x = self.norm(self.convolution(x))
+        return torch.relu(functional.max_pool2d(x, 2) if self.pool else x)  # pooled first, as ReLU is monotonic: faster

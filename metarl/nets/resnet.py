@@ -59,7 +59,7 @@ class Residual(nn.Module):
         y = x
         for i, layer in enumerate(self.layers):
             y = layer(functional.leaky_relu(y, 0.1) if i else y)
-        return functional.max_pool2d(functional.leaky_relu(y + self.shortcut(x), 0.1), 2)
+        return functional.leaky_relu(functional.max_pool2d(y + self.shortcut(x), 2), 0.1)  # see `Block` of Conv4
 
 
 class Normalised(nn.Module):
