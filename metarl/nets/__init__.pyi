@@ -1,3 +1,4 @@
+from .cells import CellNet as CellNet
 from .conv4 import Conv4 as Conv4
 from .conv4 import FeatureMaps as FeatureMaps
 from .dense import Dense as Dense
