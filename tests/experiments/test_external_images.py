@@ -11,6 +11,7 @@ from PIL import Image
 from metarl.experiments.cli import main
 
 SIZES = "--iterations 2 --meta-batch 2 --task.filters 4 --task.queries 2 --task.ways 3 --log-every 1"
+SIZES += " --task.pretraining 1"
 
 
 @pytest.mark.usefixtures("asked")

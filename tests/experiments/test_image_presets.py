@@ -43,7 +43,8 @@ def test_each_split_serves_its_purpose_and_the_task_is_learned(asked: list[tuple
 @pytest.mark.parametrize("name", [name for name in PRESETS if name.startswith("omniglot-20way-1shot")])
 @pytest.mark.usefixtures("asked")
 def test_every_method_trains(name: str, tmp_path: Path) -> None:
-    sizes = "--iterations 1 --meta-batch 2 --task.filters 4 --task.queries 2 --task.ways 3"
+    sizes = "--iterations 1 --meta-batch 2 --task.queries 2 --task.ways 3 --task.filters 4"
+    sizes += " --task.pretraining 1" if preset(name).task.pretraining else ""
     steps = ["--learner.steps", "1"] if "steps" in vars(preset(name).learner) else []
     ways = ["--task.train-ways", "4"] if name.endswith("protonet") else []
     main(["train", name, *sizes.split(), *steps, *ways, "--out", str(tmp_path / "run")])
@@ -55,7 +56,8 @@ def test_every_method_trains(name: str, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("asked")
 def test_other_nets_train(architecture: str, method: str, tmp_path: Path) -> None:
     run, sizes = tmp_path / "run", "--iterations 2 --meta-batch 1 --task.queries 1 --task.ways 2 --test-tasks 2"
-    ways = ["--task.train-ways", "3"] if method == "protonet" else []
+    sizes += " --task.train-queries 1 --task.pretraining 0"
+    ways = ["--task.train-ways", "3"] if method == "protonet" else ["--learner.steps", "1"]
     net = ["--task.architecture", architecture]
     main(["train", f"omniglot-5way-1shot-{method}", *sizes.split(), *net, *ways, "--out", str(run)])
     main(["evaluate", str(run), "--steps", "0", "--json", str(run / "evaluation.json")])
@@ -78,6 +80,7 @@ def test_a_method_without_parameters_a_class_trains_with_more_ways(
 ) -> None:
     run, name = tmp_path / "run", "omniglot-5way-1shot"
     sizes = "--iterations 4 --log-every 2 --meta-batch 2 --task.filters 8 --task.queries 3 --task.train-ways 9"
+    sizes += " --task.train-queries 3"
     main(["train", f"{name}-protonet", *sizes.split(), "--test-tasks", "20", "--out", str(run)])
     main(["evaluate", str(run), "--json", str(run / "evaluation.json")])
     assert json.loads((run / "evaluation.json").read_text())["mean"][0] > 0.3
@@ -106,6 +109,7 @@ def test_a_folder_of_ones_own_images(tmp_path: Path, capsys: pytest.CaptureFixtu
             pixels = rng.integers(256, size=(20, 20, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(data / f"class{c}" / f"{i}.png")
     sizes = "--task.ways 2 --task.queries 2 --task.filters 4 --iterations 1 --meta-batch 2 --test-tasks 3"
+    sizes += " --task.train-queries 2 --task.pretraining 0"
     command = ["train", "miniimagenet-5way-1shot-r2d2", "--task.images", "folder", *sizes.split()]
     main([*command, "--data", str(data), "--out", str(tmp_path / "run")])
     main(["evaluate", str(tmp_path / "run")])

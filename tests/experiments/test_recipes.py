@@ -52,7 +52,7 @@ def small(monkeypatch: pytest.MonkeyPatch, one_process: None) -> None:
 
 
 def test_every_recipe_has_presets_and_fits_its_budget() -> None:
-    assert len(RECIPES) == 17
+    assert len(RECIPES) == 23
     for task, each in RECIPES.items():
         for method in each.methods:
             config = each.config(method, seed=1, fraction=1.0)
