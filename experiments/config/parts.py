@@ -131,4 +131,4 @@ class OuterSettings(Part, path="algorithm"):
 
     def quick(self, config: Config) -> Config:
         """The settings `config` of a run in an environment, reduced to a size that takes minutes on 2 cores."""
-        return replace(config, meta_batch=20, iterations=120)
+        return replace(config, meta_batch=min(20, config.meta_batch), iterations=min(150, config.iterations))

@@ -145,7 +145,7 @@ def test_trained_initialisations_come_with_the_package(capsys: pytest.CaptureFix
         assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 150_000
         assert ml.load(f"pretrained:{name}").learner.steps >= 1
     main(["evaluate", "pretrained:half-cheetah-vel-maml", "--tasks", "3", "--steps", "1"])
-    assert "half-cheetah-vel-maml after 120 iterations, 3 held-out tasks" in capsys.readouterr().out
+    assert "half-cheetah-vel-maml after 150 iterations, 3 held-out tasks" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["evaluate", "pretrained:half-cheetah-vel-mlam"])
     assert "did you mean half-cheetah-vel-maml?" in capsys.readouterr().err
