@@ -41,7 +41,7 @@ class Arguments(Settings):
     """JSON file of the results"""
     data: str | None = None
     """folder of the data set"""
-    iterations: Count = 100
+    iterations: Count = 60
     """number of iterations of training with each cell"""
     meta_batch: Count = 4
     """number of tasks per iteration"""

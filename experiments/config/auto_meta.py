@@ -12,7 +12,7 @@ from metarl.nets.cells import CellNet
 from metarl.nets.conv4 import Conv4
 from metarl.ranges import Count, Positive, Whole, checked
 
-FOUND = "0-conv3+1-dil3 2-conv3+2-conv3 2-conv3+3-dil3"  # by the search of `metarl.experiments.auto_meta`
+FOUND = "0-dil3+1-conv3 2-conv3+2-conv3 2-conv3+3-conv3"  # by the search of `metarl.experiments.auto_meta`
 
 
 @checked
