@@ -287,4 +287,4 @@ def build(world: Callable[..., "World"], num_envs: int, *, threads: int = 0) -> 
 def cores() -> int:
     """The number of cores that this process may use."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, found // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # the processes here share them
+    return max(1, found // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # the processes on this machine share them
