@@ -110,18 +110,14 @@ class CellLayer(nn.Module):
         self.states = [[branch.state for branch in block] for block in cell]
         used = {state for block in self.states for state in block}
         self.ends = [2 + i for i in range(len(cell)) if 2 + i not in used]
-        self.blocks = nn.ModuleList(
-            nn.ModuleList(Operation(branch.operation, filters) for branch in block) for block in cell
-        )
+        self.operations = nn.ModuleList(Operation(branch.operation, filters) for block in cell for branch in block)
         self.join = convolution(len(self.ends) * filters, filters, kernel=1)
         self.norm = BatchNorm(filters)
 
     def forward(self, last: Tensor, before: Tensor) -> Tensor:
         states = [last, before]
-        for chosen, operations in zip(self.states, self.blocks, strict=True):
-            assert isinstance(operations, nn.ModuleList)
-            one, other = (operation(states[i]) for operation, i in zip(operations, chosen, strict=True))
-            states.append(one + other)
+        for block, (one, other) in enumerate(self.states):
+            states.append(self.operations[2 * block](states[one]) + self.operations[2 * block + 1](states[other]))
         return self.norm(self.join(torch.relu(torch.cat([states[end] for end in self.ends], 1))))
 
 

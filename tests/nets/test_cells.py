@@ -36,14 +36,14 @@ def by_hand(params: dict[str, Tensor], x: Tensor) -> Tensor:
     last = norm(functional.conv2d(x, params["first.weight"], stride=2, padding=1), "first_norm")
     before = last
     for i in range(2):
-        blocks, relu = f"cells.{i}.blocks", functional.relu
-        conv = functional.conv2d(relu(last), params[f"{blocks}.0.0.layers.0.weight"], padding=1)
-        first = norm(conv, f"{blocks}.0.0.norm") + functional.max_pool2d(before, 3, 1, 1)
-        deep = functional.conv2d(relu(first), params[f"{blocks}.1.0.layers.0.weight"], padding=1, groups=4)
-        wide = functional.conv2d(deep, params[f"{blocks}.1.0.layers.1.weight"])
-        second = norm(wide, f"{blocks}.1.0.norm") + last
-        dilated = functional.conv2d(relu(before), params[f"{blocks}.2.0.layers.0.weight"], padding=2, dilation=2)
-        third = norm(dilated, f"{blocks}.2.0.norm") + functional.avg_pool2d(last, 3, 1, 1)
+        branches, relu = f"cells.{i}.operations", functional.relu
+        conv = functional.conv2d(relu(last), params[f"{branches}.0.layers.0.weight"], padding=1)
+        first = norm(conv, f"{branches}.0.norm") + functional.max_pool2d(before, 3, 1, 1)
+        deep = functional.conv2d(relu(first), params[f"{branches}.2.layers.0.weight"], padding=1, groups=4)
+        wide = functional.conv2d(deep, params[f"{branches}.2.layers.1.weight"])
+        second = norm(wide, f"{branches}.2.norm") + last
+        dilated = functional.conv2d(relu(before), params[f"{branches}.4.layers.0.weight"], padding=2, dilation=2)
+        third = norm(dilated, f"{branches}.4.norm") + functional.avg_pool2d(last, 3, 1, 1)
         joined = functional.conv2d(relu(torch.cat([second, third], 1)), params[f"cells.{i}.join.weight"])
         new = norm(joined, f"cells.{i}.norm")
         before, last = functional.max_pool2d(last, 2), functional.max_pool2d(new, 2)
