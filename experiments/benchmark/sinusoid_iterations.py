@@ -33,7 +33,7 @@ def sinusoid_iterations(*, repeats: int, compiled: bool) -> Report:
     one function in jit computes the meta-gradient and Adam's step.
     """
     trainings = {METARL: training("off")} | ({COMPILED: training("on")} if compiled else {})
-    loops: dict[str, Iterator[object]] = {name: made.updates() for name, made in trainings.items()}
+    loops: dict[str, Iterator[object]] = {name: made.updates(0) for name, made in trainings.items()}
     report = Report(f"iterations of {PRESET}: sampling, meta-gradient and Adam's step", "iterations")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
