@@ -143,7 +143,7 @@ def test_arguments_become_fields() -> None:
 
 @pytest.mark.usefixtures("extensions")
 def test_every_setting_is_listed_with_its_help() -> None:
-    from setting_tables import rows, settings_of
+    from setting_rows import rows, settings_of
 
     listed = {part: settings_of(part) for part in ("run", "task", "learner", "algorithm")}
     found = [row for part, kinds in listed.items() for kind in kinds.values() for row in rows(kind, part)]
