@@ -22,6 +22,7 @@ from torch import nn
 
 from metarl.algorithms.base import require_finite
 from metarl.core import Distribution, Learner
+from metarl.devices import one_thread
 from metarl.distributed import refuse
 from metarl.envs import TaskVectorEnv
 from metarl.envs.baselines import BaselinesVecEnv
@@ -138,7 +139,8 @@ class Pretraining:
             begin, recorder = time.perf_counter(), Recorder()
             self.model.set_random_seed(self._seed(Stream.TRAIN, iteration))
             try:
-                self.model.learn(self.size, callback=recorder, log_interval=None)  # type: ignore[arg-type]
+                with one_thread():
+                    self.model.learn(self.size, callback=recorder, log_interval=None)  # type: ignore[arg-type]
             except ValueError as error:
                 if "but found invalid values" not in str(error):
                     raise

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
+from metarl.devices import one_thread
 from metarl.trees import Tree
 
 
@@ -30,12 +31,8 @@ def inner(a: Tensor, b: Tensor) -> Tensor:
     """
     if torch.compiler.is_compiling():
         return a @ b
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
+    with one_thread():
         return a @ b
-    finally:
-        torch.set_num_threads(threads)
 
 
 def conjugate_gradient(

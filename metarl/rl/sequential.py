@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Event
 
 import numpy as np
-import torch
 from threadpoolctl import threadpool_limits
 
 from metarl.core import Predictor
+from metarl.devices import one_thread
 from metarl.envs.many import ManyEnvs
 from metarl.envs.tasked import Tasked
 from metarl.rl.distributions import ActionDistribution
@@ -50,7 +49,7 @@ class SequentialSimulator:
         written: Callable[..., None],
     ) -> np.ndarray:
         """Simulate all shares and fill the fields [T, H, N, …]. Returns which trajectories diverged, [T·N] bool."""
-        with one_thread():
+        with one_thread(), threadpool_limits(1, "blas"):  # rounding may depend on the number of NumPy's threads, too
             return np.concatenate([
                 self.simulate(
                     share, predict.arrays(share.rows), [field[share.rows] for field in fields], scale,
@@ -79,15 +78,3 @@ class SequentialSimulator:
         world = self.kind.world(self.kind, max(num_envs, len(kept)), *kept)
         self._world = os.getpid(), world
         return world if world.num_envs == num_envs else self.kind.world(self.kind, num_envs, *world.envs[:num_envs])
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """In this context, torch and NumPy use one thread, because rounding may depend on the number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1, "blas"):
-            yield
-    finally:
-        torch.set_num_threads(threads)
