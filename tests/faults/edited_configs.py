@@ -24,7 +24,7 @@ WRONG: dict[tuple[str, ...], tuple[Any, ...]] = {
     ("settings", "learner", "lr"): (None, "adapt", -1.0, float("nan"), float("inf"), -float("inf"), ["0.1"], True),
     ("settings", "learner", "first_order"): (None, "yes", 2, []),
     ("settings", "algorithm"): (GONE, None, {"kind": 1}),
-    ("settings", "algorithm", "lr"): (None, "", -0.1, float("nan"), 1e400, {}),
+    ("settings", "algorithm", "lr"): ("", -0.1, float("nan"), 1e400, {}),
     ("settings", "algorithm", "step_weights"): (None, 1.0, [0, 0], [-1, -1], ["a"], [float("nan")]),
     ("settings", "meta_batch"): (None, 0, -3, 1.5, "25", 10**12, [25]),
     ("settings", "iterations"): (None, 0, -5, 6.5, "6", 10**15, float("inf"), False),
