@@ -66,9 +66,16 @@ def interrupt_once() -> Iterator[None]:
         interrupted.set()
         raise KeyboardInterrupt
 
-    old = signal.signal(signal.SIGINT, handle)
+    def report(ignored: sys.UnraisableHookArgs) -> None:
+        if ignored.exc_type is not KeyboardInterrupt:
+            hook(ignored)
+
+    old, hook = signal.signal(signal.SIGINT, handle), sys.unraisablehook
+    sys.unraisablehook = report
     try:
         yield
+        if interrupted.is_set():  # it was raised in a destructor, where Python ignores exceptions
+            raise KeyboardInterrupt
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise
@@ -77,6 +84,7 @@ def interrupt_once() -> Iterator[None]:
             raise KeyboardInterrupt from None
         raise
     finally:
+        sys.unraisablehook = hook
         if signal.getsignal(signal.SIGINT) is handle:
             signal.signal(signal.SIGINT, old)
 

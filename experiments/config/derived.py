@@ -10,9 +10,10 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, fields, make_dataclass
+from dataclasses import field, fields, make_dataclass, replace
 from functools import cache
 from importlib import import_module
+from math import isinf
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import tyro
@@ -24,10 +25,13 @@ from metarl.core import Distribution, Learner
 from metarl.experiments.config.parts import Given, LearnerSettings, OuterSettings, TaskSettings
 from metarl.experiments.config.run import Config
 from metarl.experiments.config.settings import Part
+from metarl.ranges import Range
 
 GIVEN_TO_LEARNERS = ("net", "encoder", "loss", "widths", "ways", "outputs", "features", "shots", "classes")
 GIVEN_TO_OUTER_LOOPS = ("learner", "divergence", "iterations", "chunk")
 PLAIN = (bool, int, float, str)
+MAX_COUNT = 100_000
+"""The largest number of inner steps, units or the like: those of larger learners would not fit into memory."""
 
 
 def find(name: str) -> Any:
@@ -147,7 +151,7 @@ def _plain(hint: Any) -> Any:
     if hint in PLAIN or hint is type(None) or origin is Literal:
         return hint
     if origin is Annotated:
-        return None if _plain(inner[0]) is None else hint
+        return None if _plain(inner[0]) is None else _limited(hint)
     parts = [_plain(one) for one in inner if one is not ...]
     if not parts or None in parts:
         return None
@@ -161,3 +165,11 @@ def _plain(hint: Any) -> Any:
     for part in chosen[1:]:
         union = union | part
     return union
+
+
+def _limited(hint: Any) -> Any:
+    """The type hint of a number in a range; one of integers without an end ends at `MAX_COUNT`."""
+    kind, *marks = get_args(hint)
+    if kind is int:
+        marks = [replace(m, high=MAX_COUNT) if isinstance(m, Range) and isinf(m.high) else m for m in marks]
+    return Annotated[kind, *marks]

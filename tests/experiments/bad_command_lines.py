@@ -23,7 +23,7 @@ RUN = {  # settings of every run
     "validation-tasks": COUNT, "threads": (*WHOLE, "100000"), "torch-threads": (*WHOLE, "100000"),
 }  # fmt: skip
 POINT = {
-    "task.env": ("", "metarl/Point", "PointNav-v0", "../x"),
+    "task.env": ("", "metarl/Point"),
     "task.trajectories": COUNT, "task.train-trajectories": COUNT, "task.horizon": COUNT, "task.discount": SHARE,
     "task.gae-lambda": SHARE, "task.action-scale": POSITIVE, "task.init-std": (*POSITIVE, "11"),
     "task.min-std": (*POSITIVE, "2"), "task.activation": ("", "sine", "ReLU", "0"),
@@ -129,7 +129,9 @@ NAMES: Sequence[Case] = (
     (("train", "sinusoid-maml", "--task.env", "metarl/AntVel-v0"), "Unrecognized"),
     (("train", "sinusoid-maml", "--algorithm.max-kl", "0.1"), "Unrecognized"),
     (("train", "sinusoid-maml", "--learner.lr"), "learner.lr is an empty sequence"),
-    (("train", "sinusoid-maml", "--learner.learn-lr", "--learner.lr", "0.1", "0.2"), "learner.learn_lr starts"),
+    (("train", "sinusoid-maml", "--learner.learn-lr", "--learner.lr", "0.1", "0.2"), "learner.learn_lr uses"),
+    (("train", "point-nav-2017-maml", "--task.env", "PointNav-v0"), "unknown environment 'PointNav-v0'"),
+    (("train", "point-nav-2017-maml", "--task.env", "../x"), "unknown environment '../x'"),
     (("train", "sinusoid-maml", "--learner.adapt", "nothing"), "nothing"),
     (("train", "sinusoid-maml", "--algorithm.freeze", "nothing"), "nothing"),
     (("train", "sinusoid-maml", "--learner.first-order", "no"), "Unrecognized"),

@@ -103,3 +103,14 @@ def interrupted_twice() -> None:
             signal.raise_signal(signal.SIGINT)
         finally:
             signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_in_a_destructor_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    class Ends:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    made = [Ends()]
+    with pytest.raises(KeyboardInterrupt), terminal.interrupt_once():
+        made.clear()  # calls the destructor, in which Python ignores exceptions
+    assert capsys.readouterr().err == ""
