@@ -110,7 +110,10 @@ def test_an_interrupt_in_a_destructor_counts(capsys: pytest.CaptureFixture[str])
         def __del__(self) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
-    made = [Ends()]
-    with pytest.raises(KeyboardInterrupt), terminal.interrupt_once():
-        made.clear()  # calls the destructor, in which Python ignores exceptions
+    made, old = [Ends()], signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt), terminal.interrupt_once():
+            made.clear()  # calls the destructor, in which Python ignores exceptions
+    finally:
+        signal.signal(signal.SIGINT, old)  # which is ignored after the first interrupt
     assert capsys.readouterr().err == ""
