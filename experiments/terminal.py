@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import os
 import signal
@@ -85,6 +86,7 @@ def interrupt_once() -> Iterator[None]:
         raise
     finally:
         sys.unraisablehook = hook
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # while Python exits, there is nothing to lose
         if signal.getsignal(signal.SIGINT) is handle:
             signal.signal(signal.SIGINT, old)
 
