@@ -93,7 +93,7 @@ class Pretraining:
             gamma=distribution.discount,
         )
         layers = cast("list[nn.Linear]", list(self.net.trunk.layers))
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), one_thread():
             warnings.filterwarnings("ignore", message="You have specified a mini-batch size")  # which need not divide
             self.model = PPO(
                 "MlpPolicy",
